@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from muniment_image import datasets
-from muniment_image.batches import condition_of
-from muniment_image.datasets import DatasetError, read_dataset
+from muniment_image.dataset_conditions import condition_of
+from muniment_image.dataset_folder import DatasetError
+from muniment_image.datasets import read_dataset
 from support import picture_folders as pictures
 
 

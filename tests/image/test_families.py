@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from muniment_image.conditions import CaptionCondition, Condition, LabelCondition, NoCondition
-from muniment_image.families import FAMILIES, family_class
-from muniment_image.families.base import Family, Noise, SamplingError, drop_conditions
-from muniment_image.families.flow import Flow
-from muniment_image.model_config import ModelConfig
+from muniment_image.families import family_class
+from muniment_image.families.base import Family, Noise, SamplingError
+from muniment_image.families.flow import Flow, drop_conditions
+from muniment_image.families.layers import channels_of_sides
+from muniment_image.model_config import FAMILIES, ModelConfig
 
 SIZES = {
     "flow": {"width": 8, "blocks": 1, "embedding": 8},
@@ -332,6 +333,19 @@ def test_configuration_out_of_range_raises(change: dict[str, object]) -> None:
 def test_configuration_is_read_as_written(condition: Condition) -> None:
     config = ModelConfig("flow", 8, 3, condition, {"width": 8}, steps=3, guidance=1.5, batch=4)
     assert ModelConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("size", "channels"),
+    [
+        (8, {8: 2}),
+        (28, {28: 2, 14: 4, 7: 8}),
+        (64, {64: 2, 32: 4, 16: 8, 8: 8}),
+        (36, {36: 2, 18: 4, 9: 8}),
+    ],
+)
+def test_sides_are_halved_and_channels_doubled_twice(size: int, channels: dict[int, int]) -> None:
+    assert channels_of_sides(size, 2) == channels
 
 
 def test_family_of_an_unknown_name_raises_key_error() -> None:

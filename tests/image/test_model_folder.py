@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 
 import muniment
 from muniment_image.conditions import CaptionCondition, LabelCondition
-from muniment_image.families import FAMILIES, family_class
+from muniment_image.families import family_class
 from muniment_image.families.base import Family, Noise
-from muniment_image.model_config import ModelConfig
+from muniment_image.model_config import FAMILIES, ModelConfig
 from muniment_image.model_folder import load_model, read_config, save_model
 
 SIZES = {

@@ -18,9 +18,11 @@ from safetensors import SafetensorError
 from muniment import Training
 from muniment.testing import TrainingContract
 from muniment_image import checkpoints, curve, files, progress_files, training
-from muniment_image.batches import Batches, condition_of
+from muniment_image.batches import Batches
 from muniment_image.checkpoints import CheckpointError
-from muniment_image.datasets import Dataset, DatasetError, Item
+from muniment_image.dataset_conditions import condition_of
+from muniment_image.dataset_folder import DatasetError, Item
+from muniment_image.datasets import Dataset
 from muniment_image.generator import ImageGenerator
 from muniment_image.model_config import ModelConfig
 from muniment_image.model_folder import load_model

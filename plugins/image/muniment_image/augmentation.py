@@ -13,7 +13,7 @@ from typing import Any
 
 import muniment
 
-from .datasets import METADATA
+from .dataset_folder import METADATA
 
 REJECTED = "rejected.jsonl"
 _CONDITION = re.compile(r"\s*([A-Za-z][\w-]*)\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*")

@@ -15,19 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .conditions import (
-    Condition,
-    ConditionError,
-    LabelCondition,
-    NoCondition,
-    condition_of_captions,
-    condition_of_words,
-)
-from .datasets import WORDS, Dataset, DatasetError, label_condition
+from .conditions import Condition
+from .dataset_conditions import condition_ids
+from .datasets import Dataset
 from .tensors import image_tensor
-
-AUGMENTATIONS = ("flip", "shift")
-"""Mirror images, and shifts by up to an eighth of the size."""
 
 
 def derived_seed(seed: int, *names: object) -> int:
@@ -39,7 +30,8 @@ def derived_seed(seed: int, *names: object) -> int:
 class Batches:
     """The batches of a data set: pictures in [-1, 1] and condition ids.
 
-    Raises DatasetError for a picture whose caption has no content words or too many.
+    `augment` has names from `training_options.AUGMENTATIONS`. Raises DatasetError for a picture
+    whose caption has no content words or too many.
     """
 
     def __init__(
@@ -54,7 +46,7 @@ class Batches:
         self.batch, self._seed = batch, seed
         self._augment = frozenset(augment)
         self._pixels = dataset.pixels
-        self._ids = _condition_ids(dataset, condition)
+        self._ids = condition_ids(dataset, condition)
         self._order = lru_cache(maxsize=2)(self._order_of)
 
     @property
@@ -105,49 +97,6 @@ class Batches:
                 np.arange(rows)[:, None, None], places[:, 0, :, None], places[:, 1, None, :]
             ]
         return pixels
-
-
-def condition_of(dataset: Dataset, kind: str) -> Condition:
-    """Return the condition that a model of a data set learns. Raise DatasetError.
-
-    The vocabulary of captions is that of the file `words.txt`, if the data has one.
-    """
-    if kind == "label":
-        return label_condition(dataset.classes)
-    if kind == "caption":
-        captions = {caption: item.file for item in dataset.items for caption in item.captions}
-        words = dataset.folder / WORDS
-        try:
-            if words.is_file():
-                return condition_of_words(words.read_text(encoding="utf-8-sig"), list(captions))
-            return condition_of_captions(list(captions))
-        except ConditionError as error:
-            file = captions.get(error.text, "")
-            raise DatasetError(
-                f"the captions cannot be used, such as that of {file}: {error}"
-            ) from None
-        except (ValueError, OSError) as error:
-            raise DatasetError(f"the captions cannot be used: {error}") from None
-    return NoCondition()
-
-
-def _condition_ids(dataset: Dataset, condition: Condition) -> list[list[tuple[int, ...]]] | None:
-    """Return the condition ids of each picture, one row for each of its captions."""
-    if condition.length == 0:
-        return None
-    rows = []
-    for item in dataset.items:
-        is_label = isinstance(condition, LabelCondition)
-        texts = [item.label or ""] if is_label else list(item.captions)
-        try:
-            rows.append([condition.encode(text) for text in texts])
-        except ConditionError as error:
-            raise DatasetError(
-                f"the picture {item.file} cannot be used: {error}", [(item.file, str(error))]
-            ) from None
-        if not rows[-1]:
-            raise DatasetError(f"the picture {item.file} has no caption; add one")
-    return rows
 
 
 def _generator(seed: int, *names: object) -> np.random.Generator:

@@ -13,9 +13,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import muniment
+
+ConditionKind = Literal["label", "caption", "none"]
 
 # Words without content. A caption may contain them, and they have no ids.
 FUNCTION_WORDS = frozenset(
@@ -52,7 +54,7 @@ class ConditionError(muniment.UsageError):
 class NoCondition:
     """The condition of a model that draws without being told a subject."""
 
-    kind: ClassVar[str] = "none"
+    kind: ClassVar[ConditionKind] = "none"
     size: ClassVar[int] = 1
     """Number of ids, 0 included."""
     length: ClassVar[int] = 0
@@ -74,7 +76,7 @@ class LabelCondition:
     """The class labels of a model. Case, width and repeated spaces of a label are ignored."""
 
     labels: tuple[str, ...]
-    kind: ClassVar[str] = "label"
+    kind: ClassVar[ConditionKind] = "label"
     length: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
@@ -133,7 +135,7 @@ class CaptionCondition:
     words: tuple[tuple[str, ...], ...]
     length: int
     function_words: frozenset[str] = field(default=FUNCTION_WORDS)
-    kind: ClassVar[str] = "caption"
+    kind: ClassVar[ConditionKind] = "caption"
 
     def __post_init__(self) -> None:
         if not self._ids or self.length < 1:
@@ -206,9 +208,9 @@ class CaptionCondition:
 
     def _number(self, word: str) -> int | None:
         """Return the id of a word, or of the singular of an English plural, or None."""
-        forms = (word, word.removesuffix("s"), word.removesuffix("es"))
-        if word in self.function_words:
-            forms = forms[:1]
+        forms = [word]
+        if word not in self.function_words:
+            forms += [word.removesuffix("s"), word.removesuffix("es")]
         return next((self._ids[form] for form in forms if form in self._ids), None)
 
     def _segment(self, run: str) -> Iterator[str]:

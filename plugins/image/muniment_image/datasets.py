@@ -10,58 +10,30 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import stat
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-import muniment
-
-from . import idx, metadata
-from .conditions import LabelCondition
-from .pictures import PictureError, read_picture
-
-ConditionKind = Literal["none", "label", "caption"]
-METADATA = "metadata.jsonl"
-WORDS = "words.txt"
-"""The vocabulary of captions: words with one meaning in each line, such as `red 红 红色`."""
-FASHION_MNIST = "fashion-mnist"
-SUFFIXES = frozenset(
-    (
-        *(".apng", ".avif", ".bmp", ".gif", ".heic", ".jfif", ".jpeg", ".jpg", ".pbm"),
-        *(".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
-    )
+from . import idx
+from .conditions import ConditionKind, LabelCondition
+from .dataset_folder import (
+    MAX_NAMES,
+    METADATA,
+    DatasetError,
+    Item,
+    listed,
+    read_file,
+    read_items,
 )
-"""Endings of files that are read as pictures, whether their format can be read or not."""
-_SYSTEM_FILES = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
-_MOST_NAMES = 10  # in a message
+from .pictures import PictureError, read_picture
+from .pixels import fingerprint, is_grey, square
+
+FASHION_MNIST = "fashion-mnist"
 _ELONGATED = 2  # the longer side divided by the shorter one
-
-
-class DatasetError(muniment.UsageError):
-    """A data set that cannot be trained on.
-
-    `pictures` has the name and the reason of every picture that cannot be used.
-    """
-
-    def __init__(self, message: str, pictures: Sequence[tuple[str, str]] = ()) -> None:
-        super().__init__(message)
-        self.pictures = tuple(pictures)
-
-
-class Item(NamedTuple):
-    """A picture of a data set before it is decoded: its name, label and captions."""
-
-    file: str
-    label: str | None = None
-    captions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,12 +100,11 @@ def read_dataset(
     if images := _idx_images(source):
         return _read_idx(images, size, condition)
     folder = _folder(source)
-    files = _scan(folder)
-    items, notes = _items(folder, files)
+    items, notes = read_items(folder)
     _check_condition(folder, items, condition)
     pixels, fingerprints, cropped = _decode(folder, items, size)
     if cropped:
-        notes.append(f"only the middle is used of long and narrow pictures: {_listed(cropped)}")
+        notes.append(f"only the middle is used of long and narrow pictures: {listed(cropped)}")
     classes = sorted({item.label for item in items if item.label is not None})
     if condition == "label":
         label_condition(classes)
@@ -148,19 +119,6 @@ def read_dataset(
     )
 
 
-# ---- folders ---------------------------------------------------------------------------------
-
-
-@dataclass
-class _Files:
-    """The files of a folder by relative names with `/`."""
-
-    pictures: list[str] = field(default_factory=list)
-    other: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
-
-
 def _folder(source: str | Path) -> Path:
     path = Path(os.path.expanduser(source))
     if not path.exists():
@@ -171,85 +129,6 @@ def _folder(source: str | Path) -> Path:
     if not path.is_dir():
         raise DatasetError(f"the data {source} is not a folder; use a folder of pictures")
     return path.resolve()
-
-
-def _scan(folder: Path) -> _Files:
-    """Return the files of a folder, without hidden ones and those of file managers."""
-    files = _Files()
-    failures: list[OSError] = []
-    for current, directories, names in os.walk(folder, onerror=failures.append):
-        directories[:] = sorted(filter(_is_visible, directories))
-        for name in list(directories):
-            if os.path.islink(os.path.join(current, name)):
-                files.links.append(_relative(folder, current, name))
-                directories.remove(name)
-        for name in sorted(filter(_is_visible, names)):
-            relative = _relative(folder, current, name)
-            path = os.path.join(current, name)
-            if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(folder):
-                files.links.append(relative)
-            elif os.path.splitext(name)[1].lower() in SUFFIXES:
-                files.pictures.append(relative)
-            elif relative not in (METADATA, WORDS):
-                files.other.append(relative)
-    if failures:
-        error = failures[0]
-        raise DatasetError(f"the folder {error.filename} cannot be read: {error.strerror}")
-    files.empty = [
-        name
-        for name in sorted(filter(_is_visible, os.listdir(folder)))
-        if os.path.isdir(folder / name)
-        and name not in files.links
-        and not any(picture.startswith(f"{name}/") for picture in files.pictures)
-    ]
-    files.pictures.sort()
-    return files
-
-
-def _is_visible(name: str) -> bool:
-    return not name.startswith(".") and name.lower() not in _SYSTEM_FILES
-
-
-def _relative(folder: Path, current: str, name: str) -> str:
-    return Path(current, name).relative_to(folder).as_posix()
-
-
-def _items(folder: Path, files: _Files) -> tuple[list[Item], list[str]]:
-    """Return the pictures of a folder in a fixed order, and notes about what is ignored."""
-    notes: list[str] = []
-    if files.links:
-        notes.append(f"ignored, because links can lead out of the data: {_listed(files.links)}")
-    if (folder / METADATA).is_file():
-        items = [Item(*line) for line in _read_metadata(folder)]
-        unnamed = sorted(set(files.pictures) - {item.file for item in items})
-        if unnamed:
-            notes.append(f"ignored, because {METADATA} does not name them: {_listed(unnamed)}")
-    else:
-        items = [Item(name, _class_of(name)) for name in files.pictures]
-        if files.empty:
-            notes.append(f"no class, because there are no pictures in it: {_listed(files.empty)}")
-    if files.other:
-        notes.append(f"ignored, because the name is not that of a picture: {_listed(files.other)}")
-    if not items:
-        reason = f"; {'; '.join(notes)}" if notes else ""
-        raise DatasetError(
-            f"the data {folder} has no pictures; put PNG or JPEG files into a folder for each "
-            f"class{reason}"
-        )
-    return items, notes
-
-
-def _class_of(name: str) -> str | None:
-    """Return the class of a picture: the name of the first folder of its path, or None."""
-    folder, slash, _ = name.partition("/")
-    return unicodedata.normalize("NFC", folder) if slash else None
-
-
-def _read_metadata(folder: Path) -> Iterable[metadata.Line]:
-    try:
-        return metadata.read(folder / METADATA)
-    except metadata.MetadataError as error:
-        raise DatasetError(f"{folder / METADATA} {error}") from None
 
 
 def _check_condition(folder: Path, items: Sequence[Item], condition: ConditionKind) -> None:
@@ -268,7 +147,7 @@ def _check_condition(folder: Path, items: Sequence[Item], condition: ConditionKi
         )
     if lacking:
         raise DatasetError(
-            f"{_listed(lacking)} of {folder} have no {condition}; {advice}",
+            f"{listed(lacking)} of {folder} have no {condition}; {advice}",
             [(name, f"it has no {condition}") for name in lacking],
         )
 
@@ -294,21 +173,21 @@ def _decode(
     fingerprints = np.zeros(len(items), np.uint64)
     bad: list[tuple[str, str]] = []
     elongated: list[str] = []
-    is_grey = True
+    all_grey = True
     for index, item in enumerate(items):
         try:
-            picture = read_picture(_read_file(folder, item.file))
+            picture = read_picture(read_file(folder, item.file))
         except (PictureError, MemoryError) as error:
             bad.append((item.file, str(error) or "it is too large for the memory"))
         else:
-            is_grey = is_grey and _is_grey(picture)
+            all_grey = all_grey and is_grey(picture)
             fingerprints[index] = fingerprint(picture)
             pixels[index] = square(picture, size)
             if max(picture.shape[:2]) > _ELONGATED * min(picture.shape[:2]):
                 elongated.append(item.file)
     if bad:
         raise DatasetError(_bad_pictures(folder, bad, len(items)), bad)
-    return (pixels[..., :1].copy() if is_grey else pixels), fingerprints, elongated
+    return (pixels[..., :1].copy() if all_grey else pixels), fingerprints, elongated
 
 
 def _allocate(count: int, size: int, channels: int) -> NDArray[np.uint8]:
@@ -335,60 +214,14 @@ def _physical_memory() -> float:
         return float("inf")
 
 
-def _read_file(folder: Path, name: str) -> bytes:
-    """Return the content of a file of the data, or raise PictureError."""
-    path = folder / name
-    try:
-        real = Path(os.path.realpath(path))
-        if not real.is_relative_to(folder):
-            raise PictureError("it is outside the folder of the data")
-        if not stat.S_ISREG(real.stat().st_mode):  # opening a pipe would wait
-            raise PictureError("it is not a regular file")
-        return real.read_bytes()
-    except FileNotFoundError:
-        raise PictureError("it does not exist") from None
-    except OSError as error:
-        raise PictureError(f"it cannot be read: {error.strerror}") from None
-
-
-def square(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Return the square around the middle of a picture, [size, size] or [size, size, 3]."""
-    height, width = picture.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    middle = picture[top : top + side, left : left + side]
-    if side == size:
-        return middle
-    image = Image.fromarray(np.ascontiguousarray(middle))
-    return np.asarray(image.resize((size, size), Image.Resampling.LANCZOS))
-
-
-def fingerprint(picture: NDArray[np.uint8]) -> int:
-    """Return 64 bits of the SHA-256 of a picture's pixels, equal for a grey picture in RGB."""
-    plane = picture[..., 0] if picture.ndim == 3 and _is_grey(picture) else picture
-    digest = hashlib.sha256(repr(plane.shape).encode())
-    digest.update(np.ascontiguousarray(plane).data)
-    return int.from_bytes(digest.digest()[:8], "little")
-
-
-def _is_grey(picture: NDArray[np.uint8]) -> bool:
-    first = picture[..., :1]
-    return bool((picture[..., 1:] == first).all())
-
-
 def _bad_pictures(folder: Path, bad: Sequence[tuple[str, str]], count: int) -> str:
     """Return the message that names the pictures that cannot be used."""
-    lines = [f"{name} ({reason})" for name, reason in bad[:_MOST_NAMES]]
-    more = f", and {len(bad) - _MOST_NAMES:,} more" if len(bad) > _MOST_NAMES else ""
+    lines = [f"{name} ({reason})" for name, reason in bad[:MAX_NAMES]]
+    more = f", and {len(bad) - MAX_NAMES:,} more" if len(bad) > MAX_NAMES else ""
     return (
         f"{len(bad):,} of {count:,} pictures in {folder} cannot be used: {', '.join(lines)}{more}; "
         "replace or remove them"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more
 
 
 # ---- IDX files -------------------------------------------------------------------------------

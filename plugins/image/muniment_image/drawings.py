@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 import muniment
 
-from .datasets import square
 from .families import family_class
 from .pictures import PictureError, read_picture
+from .pixels import square
 
 if TYPE_CHECKING:
     from .model_config import ModelConfig

@@ -42,7 +42,7 @@ def _squares(pictures: Sequence[NDArray[np.uint8]], size: int, channels: int) ->
     """Return pictures as a tensor [N, channels, size, size] in [-1, 1]."""
     import numpy as np
 
-    from .datasets import square
+    from .pixels import square
     from .tensors import image_tensor
 
     return image_tensor(np.stack([square(pixels, size) for pixels in pictures]), channels)
@@ -211,10 +211,10 @@ def _ssim(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     import torch
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    rows = [
+    first, second = (
         torch.from_numpy(pixels).permute(2, 0, 1)[None].double() / 255 for pixels in (one, other)
-    ]
-    return float(structural_similarity_index_measure(*rows, data_range=1.0))
+    )
+    return float(structural_similarity_index_measure(first, second, data_range=1.0))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -33,13 +33,17 @@ def frechet_distance(one: Tensor, other: Tensor) -> float:
         if not torch.isfinite(features).all():
             raise ValueError("a feature is not a number")
     difference = first.mean(dim=0) - second.mean(dim=0)
-    covariance, other_covariance = torch.cov(first.T), torch.cov(second.T)
-    values, vectors = torch.linalg.eigh(torch.atleast_2d(covariance))
+    # The covariance of one feature is a number.
+    covariance, other_covariance = (
+        torch.cov(features.T).reshape(features.shape[1], features.shape[1])
+        for features in (first, second)
+    )
+    values, vectors = torch.linalg.eigh(covariance)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-    product = torch.linalg.eigvalsh(root @ torch.atleast_2d(other_covariance) @ root)
-    traces = torch.atleast_2d(covariance).trace() + torch.atleast_2d(other_covariance).trace()
+    product = torch.linalg.eigvalsh(root @ other_covariance @ root)
+    traces = covariance.trace() + other_covariance.trace()
     distance = difference @ difference + traces - 2 * product.clamp(min=0).sqrt().sum()
-    return max(0.0, distance.item())
+    return max(0.0, float(distance))
 
 
 def precision_and_recall(real: Tensor, generated: Tensor) -> tuple[float, float]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .conditions import Condition, condition_from_json
-from .families import FAMILIES
 
 FORMAT = "muniment-image/1"
+FAMILIES = ("flow", "vae", "dcgan")
 SIZES = range(8, 257)
 """Allowed widths of a picture in pixels."""
 

@@ -19,8 +19,8 @@ from .datasets import Dataset
 from .families.base import Family, Noise
 from .files import write_file
 from .model_config import ModelConfig
-from .sampler import pixels_of
 from .sheet import contact_sheet
+from .tensors import pixels_of
 from .training_options import Options
 
 CURVE = "curve.png"

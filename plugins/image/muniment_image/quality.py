@@ -14,10 +14,11 @@ from torch import Tensor
 import muniment
 
 from .classifier import Classifier
-from .datasets import Dataset, square
+from .datasets import Dataset
 from .intervals import Interval, share_interval, to_json
 from .measures import copied_share, frechet_distance, precision_and_recall
 from .pictures import PictureError, read_picture
+from .pixels import square
 from .tensors import image_tensor
 
 _LEAST = 10  # pictures of each kind

@@ -16,6 +16,7 @@ import muniment
 from .drawings import Drawing
 from .families.base import Family, Noise, SamplingError
 from .memory import is_out_of_memory
+from .tensors import pixels_of
 
 Result = NDArray[np.uint8] | SamplingError
 """The pixels of an image, [H, W] or [H, W, 3], or the reason why there are none."""
@@ -120,10 +121,3 @@ def _planes(pictures: Sequence[NDArray[Any] | None], device: torch.device) -> Te
         return None
     stacked = torch.from_numpy(np.stack(present)).to(device)
     return stacked[:, None] if stacked.dim() == 3 else stacked.permute(0, 3, 1, 2).contiguous()
-
-
-def pixels_of(images: Tensor) -> list[NDArray[np.uint8]]:
-    """Return the pixels of images [B, C, H, W] in [-1, 1], each [H, W] or [H, W, 3]."""
-    values = images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    arrays = values.permute(0, 2, 3, 1).cpu().numpy()
-    return [array[:, :, 0] if array.shape[2] == 1 else array for array in arrays]

@@ -1,4 +1,4 @@
-"""Tensors of sets of pictures, as classifiers and measures read them."""
+"""Tensors of pictures with values in [-1, 1], and their pixels."""
 
 from __future__ import annotations
 
@@ -20,3 +20,10 @@ def image_tensor(pixels: NDArray[np.uint8], channels: int) -> Tensor:
     if channels == 3 and pixels.shape[-1] == 1:
         values = values.repeat(3, axis=-1)
     return torch.from_numpy(values).permute(0, 3, 1, 2).contiguous().div_(127.5).sub_(1)
+
+
+def pixels_of(images: Tensor) -> list[NDArray[np.uint8]]:
+    """Return the pixels of images [B, C, H, W] in [-1, 1], each [H, W] or [H, W, 3]."""
+    values = images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    arrays = values.permute(0, 2, 3, 1).cpu().numpy()
+    return [array[:, :, 0] if array.shape[2] == 1 else array for array in arrays]

@@ -174,7 +174,8 @@ class _Loop:
         )
         self._files = ProgressFiles(out, dataset, family.config, samples)
         self._described = describe(options, family.config, dataset.digest)
-        self._facts = {"source": source, "samples": samples, "environment": facts(family.device)}
+        self._environment = facts(family.device)
+        self._noted = {"source": source, "samples": samples, "environment": self._environment}
 
     # ---- the loop ------------------------------------------------------------------------------
 
@@ -336,7 +337,7 @@ class _Loop:
         return self.state.step
 
     def _save(self) -> None:
-        state = {**self._facts, "chunk": self.chunk, "losses": list(self.state.losses)}
+        state = {**self._noted, "chunk": self.chunk, "losses": list(self.state.losses)}
         checkpoint = Checkpoint(self.state.step, self._described, state, self.state.tensors())
         checkpoints.save(self._out, checkpoint)
 
@@ -351,7 +352,7 @@ class _Loop:
             raise ResumeError(f"the checkpoint in {self._out} does not fit: {error}") from None
         changes = [
             f"{name} {before.get(name)} is now {value}"
-            for name, value in self._facts["environment"].items()
+            for name, value in self._environment.items()
             if before.get(name) != value
         ]
         if changes:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
 
 Precision = Literal["float32", "bfloat16"]
+AUGMENTATIONS = ("flip", "shift")
+"""Random changes of pictures: mirror images, and shifts by up to an eighth of the size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class Options:
         learning_rate: The highest learning rate, or None for that of the family.
         ema: The highest decay of the moving average of the weights, from 0 to less than 1.
         clip: The maximum norm of the gradients of a part, or 0 for no maximum.
-        augment: Names from `batches.AUGMENTATIONS`.
+        augment: Names from `AUGMENTATIONS`.
         precision: The type of the numbers in the layers. Weights are float32.
     """
 

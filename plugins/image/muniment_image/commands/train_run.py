@@ -19,8 +19,8 @@ from click.core import ParameterSource
 import muniment
 from muniment.command import Column, emit_one, progress, write_note
 from muniment_image import checkpoints, training_records
-from muniment_image.batches import condition_of
-from muniment_image.conditions import NoCondition
+from muniment_image.conditions import Condition, ConditionKind, NoCondition
+from muniment_image.dataset_conditions import condition_of
 from muniment_image.datasets import Dataset, read_dataset
 from muniment_image.event_log import open_event_log
 from muniment_image.families.base import Family
@@ -126,7 +126,7 @@ def _device(name: str | None) -> torch.device:
     return torch.device(name or ("cuda" if is_available else "cpu"))
 
 
-def _config(values: dict[str, Any], condition: Any, *, channels: int) -> ModelConfig:
+def _config(values: dict[str, Any], condition: Condition, *, channels: int) -> ModelConfig:
     guidance = values["guidance"]
     if guidance is None:
         has_guidance = values["family"] == "flow" and condition.kind != "none"
@@ -181,9 +181,9 @@ def _options(values: dict[str, Any], dataset: Dataset, device: torch.device) -> 
 # ---- the data and the training -----------------------------------------------------------------
 
 
-def _read(values: dict[str, Any]) -> tuple[Dataset, Any]:
+def _read(values: dict[str, Any]) -> tuple[Dataset, Condition]:
     """Return the data and the condition that a model of it has."""
-    kind = values["condition"]
+    kind: ConditionKind | None = values["condition"]
     with progress("checking the pictures"):
         dataset = read_dataset(values["data"], size=values["image_size"], condition=kind or "none")
     if kind is None:
@@ -198,7 +198,7 @@ def _read(values: dict[str, Any]) -> tuple[Dataset, Any]:
     return dataset, condition
 
 
-def _kind_of(dataset: Dataset) -> str:
+def _kind_of(dataset: Dataset) -> ConditionKind:
     """Return the condition for which every picture has a text."""
     if all(item.captions for item in dataset.items):
         return "caption"

@@ -6,7 +6,6 @@ Pictures are float32 tensors in [-1, 1].
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -166,42 +165,3 @@ def _check_shape(name: str, tensor: Tensor | None, shape: tuple[int, ...]) -> No
     """Raise ValueError for a tensor of another shape, which could be broadcast unnoticed."""
     if tensor is not None and tensor.shape != shape:
         raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, not {shape}")
-
-
-class ConditionEncoder(nn.Module):
-    """A vector for each row of condition ids, which is the sum of the ids' embeddings.
-
-    The sum is divided by the square root of the number of ids. Id 0 is ignored, so a row of zeros
-    becomes a vector of zeros.
-    """
-
-    def __init__(self, size: int, width: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(size, width, padding_idx=0)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Return [B, width] for ids [B, K]."""
-        vectors = self.embedding(ids)  # [B, K, width]
-        count = (ids != 0).sum(1, keepdim=True).clamp(min=1)  # [B, 1]
-        result: Tensor = vectors.sum(1) / count.sqrt()
-        return result
-
-
-def drop_conditions(ids: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Return ids [B, K] in which rows are zeros with a probability, for unconditional training."""
-    keep = torch.rand(ids.shape[0], 1, generator=generator) >= probability
-    return ids * keep.to(ids.device)
-
-
-def group_norm(channels: int) -> nn.GroupNorm:
-    """Return a normalisation of up to 8 groups, in which no row depends on another row."""
-    return nn.GroupNorm(math.gcd(8, channels), channels)
-
-
-def halvings(image_size: int) -> int:
-    """Return how often a picture's side is halved, until it is 8 pixels or fewer, or odd."""
-    count = 0
-    while image_size > 8 and image_size % 2 == 0:
-        image_size //= 2
-        count += 1
-    return count

@@ -17,7 +17,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from muniment_image.model_config import ModelConfig
 
-from .base import ConditionEncoder, Family, Noise, halvings
+from .base import Family, Noise
+from .layers import ConditionEncoder, channels_of_sides, doublings
 
 
 class Dcgan(Family):
@@ -76,23 +77,16 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.condition = ConditionEncoder(conditions, embedding)
-        count = halvings(image_size)
-        side = image_size >> count
-        widths = [min(2 ** (count - k), 4) * width for k in range(count + 1)]  # from wide to narrow
+        channels_by_side = channels_of_sides(image_size, width)
+        widths, side = list(channels_by_side.values())[::-1], min(channels_by_side)
         self.start = nn.Sequential(
             nn.Linear(latent + embedding, widths[0] * side**2),
             nn.Unflatten(1, (widths[0], side, side)),
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
         )
-        layers: list[nn.Module] = []
-        for before, after in itertools.pairwise(widths):
-            layers += [
-                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1),
-                nn.BatchNorm2d(after),
-                nn.ReLU(),
-            ]
-        self.up = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1), nn.Tanh())
+        up = doublings(widths, nn.BatchNorm2d, nn.ReLU)
+        self.up = nn.Sequential(*up, nn.Conv2d(width, channels, 3, padding=1), nn.Tanh())
 
     def forward(self, z: Tensor, ids: Tensor) -> Tensor:
         """Return pictures [B, C, H, W] for noise z [B, latent] and ids [B, K]."""
@@ -105,7 +99,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, channels: int, image_size: int, conditions: int, width: int) -> None:
         super().__init__()
-        widths = [min(2**k, 4) * width for k in range(halvings(image_size) + 1)]
+        widths = list(channels_of_sides(image_size, width).values())
         layers: list[nn.Module] = [
             spectral_norm(nn.Conv2d(channels, width, 3, padding=1)),
             nn.LeakyReLU(0.2),

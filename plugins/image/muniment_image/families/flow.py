@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from muniment_image.model_config import ModelConfig
 
-from .base import ConditionEncoder, Family, Noise, SamplingError, drop_conditions, group_norm
+from .base import Family, Noise, SamplingError
+from .layers import ConditionEncoder, group_norm
 
 DROPPED = 0.1
 """Part of the training rows without their condition, for guidance."""
@@ -103,6 +104,12 @@ class Flow(Family):
         return torch.lerp(unconditional, conditional, guidance)
 
 
+def drop_conditions(ids: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Return ids [B, K] in which rows are zeros with a probability, for unconditional training."""
+    keep = torch.rand(ids.shape[0], 1, generator=generator) >= probability
+    return ids * keep.to(ids.device)
+
+
 class UNet(nn.Module):
     """A U-Net of two resolutions, with self-attention at the lower one.
 
@@ -131,11 +138,10 @@ class UNet(nn.Module):
             Block((2 if first else 1) * width, width, embedding)
             for first in (True, *(False,) * (blocks - 1))
         )
-        self.leave = nn.Sequential(
-            group_norm(width), nn.SiLU(), nn.Conv2d(width, channels, 3, padding=1)
-        )
-        nn.init.zeros_(self.leave[-1].weight)
-        nn.init.zeros_(self.leave[-1].bias)
+        last = nn.Conv2d(width, channels, 3, padding=1)
+        nn.init.zeros_(last.weight)  # a new network returns zeros
+        nn.init.zeros_(last.bias)
+        self.leave = nn.Sequential(group_norm(width), nn.SiLU(), last)
 
     def forward(self, x: Tensor, t: Tensor, ids: Tensor) -> Tensor:
         """Return [B, C, H, W] for x of this shape, times t [B] and ids [B, K]."""

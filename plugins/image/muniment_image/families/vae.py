@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from muniment_image.model_config import ModelConfig
 
-from .base import ConditionEncoder, Family, Noise, group_norm, halvings
+from .base import Family, Noise
+from .layers import ConditionEncoder, channels_of_sides, doublings, group_norm
 
 VARIANCE = 0.05
 """Assumed variance of a pixel in [-1, 1]. A smaller one weighs the reconstruction more."""
@@ -70,8 +71,8 @@ class Autoencoder(nn.Module):
     ) -> None:
         super().__init__()
         self.condition = ConditionEncoder(conditions, embedding)
-        widths = [min(2**k, 4) * width for k in range(halvings(image_size) + 1)]
-        side = image_size >> halvings(image_size)
+        channels_by_side = channels_of_sides(image_size, width)
+        widths, side = list(channels_by_side.values()), min(channels_by_side)
         inner = widths[-1] * side**2
         down: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.SiLU()]
         for before, after in itertools.pairwise(widths):
@@ -84,13 +85,7 @@ class Autoencoder(nn.Module):
             group_norm(widths[-1]),
             nn.SiLU(),
         )
-        up: list[nn.Module] = []
-        for before, after in itertools.pairwise(reversed(widths)):
-            up += [
-                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1),
-                group_norm(after),
-                nn.SiLU(),
-            ]
+        up = doublings(widths[::-1], group_norm, nn.SiLU)
         self.up = nn.Sequential(*up, nn.Conv2d(width, channels, 3, padding=1))
 
     def encode(self, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
