@@ -10,6 +10,14 @@ import click
 import muniment
 from muniment.command import emit, emit_one, json_option, pass_session, progress, write_note
 
+from .options import (
+    classifier_option,
+    count,
+    first_seed_option,
+    new_folder_option,
+    steps_option,
+)
+
 if TYPE_CHECKING:
     from muniment_image.intervals import Interval
 
@@ -20,7 +28,7 @@ _SCORES = ("blank", "contrast", "label-match", "label-confidence", "novelty")
 @click.option("-m", "--model", metavar="MODEL", required=True, help="Model that draws.")
 @click.option(
     "--per-class",
-    type=click.IntRange(1, 1_000_000),
+    type=count(1, 1_000_000),
     required=True,
     help="Number of pictures of each label to keep.",
 )
@@ -31,35 +39,19 @@ _SCORES = ("blank", "contrast", "label-match", "label-confidence", "novelty")
     show_default=True,
     help="Conditions that a picture must meet, such as label-confidence>0.8,novelty>0.05.",
 )
-@click.option(
-    "--classifier",
-    "classifier_folder",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of the classifier whose labels are drawn, and which scores label-confidence.",
+@classifier_option(
+    "Folder of the classifier whose labels are drawn, and which scores label-confidence."
 )
 @click.option("--data", help="Pictures from which novelty is measured.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**64 - 1),
-    default=0,
-    show_default=True,
-    help="Seed of the first picture. The next ones have the next seeds.",
-)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder.")
+@first_seed_option("the first picture")
+@new_folder_option("New folder.")
 @click.option("--evaluate", is_flag=True, help="Measure whether the pictures help a classifier.")
 @click.option("--real", help="Data of --evaluate that the model was trained on.")
 @click.option("--test", help="Data of --evaluate that no model was trained on.")
-@click.option(
-    "--steps",
-    type=click.IntRange(1, 1_000_000),
-    default=1500,
-    show_default=True,
-    help="Training steps of each classifier of --evaluate.",
-)
+@steps_option(1500, "Training steps of each classifier of --evaluate.")
 @click.option(
     "--seeds",
-    type=click.IntRange(2, 11),
+    type=count(2, 11),
     default=3,
     show_default=True,
     help="Number of trainings of --evaluate on each kind of data.",
@@ -100,8 +92,6 @@ def augment(
         raise muniment.UsageError("novelty needs --data, the pictures from which it is measured")
     if evaluate != (real is not None) or evaluate != (test is not None):
         raise muniment.UsageError("--evaluate needs --real and --test, which need --evaluate")
-    if out.exists():
-        raise muniment.UsageError(f"{out} exists; use the path of a new folder")
     config = load_classifier(classifier_folder).config
     evaluators = ["image-sanity", f"label-consistency(classifier={classifier_folder})"]
     if data is not None:

@@ -9,37 +9,28 @@ import click
 import muniment
 from muniment.command import emit_one, json_option, pass_session, progress
 
+from . import options
+
 
 @click.command
 @click.option("--data", required=True, help="Pictures with labels: a folder, or fashion-mnist.")
 @click.option("--test", help="Other pictures with labels, for the accuracy.")
 @click.option(
     "--size",
-    type=click.IntRange(8, 256),
+    type=options.count(8, 256),
     default=28,
     show_default=True,
     help="Width and height of the pictures that it reads, in pixels.",
 )
-@click.option(
-    "--steps",
-    type=click.IntRange(1, 1_000_000),
-    default=3000,
-    show_default=True,
-    help="Number of training steps.",
-)
+@options.steps_option(3000, "Number of training steps.")
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**32 - 1),
+    type=options.seed(bits=32),
     default=0,
     show_default=True,
     help="Seed of the first weights and of the order of the pictures.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="New folder for the classifier.",
-)
+@options.new_folder_option("New folder for the classifier.")
 @json_option
 @pass_session
 def classifier(
@@ -65,8 +56,6 @@ def classifier(
     )
     from muniment_image.datasets import read_dataset
 
-    if out.exists():
-        raise muniment.UsageError(f"{out} exists; use the path of a new folder")
     with progress("reading pictures"):
         pictures = read_dataset(data, size=size, condition="label")
         tested = None if test is None else read_dataset(test, size=size, condition="label")

@@ -12,6 +12,8 @@ import click
 import muniment
 from muniment.command import emit_one, json_option, pass_session, progress
 
+from .options import classifier_option, count, first_seed_option
+
 if TYPE_CHECKING:
     from muniment_image.quality import Quality
 
@@ -34,18 +36,12 @@ _FIELDS = (
 @click.option(
     "-n",
     "--number",
-    type=click.IntRange(10, 1_000_000),
+    type=count(10, 1_000_000),
     default=1000,
     show_default=True,
     help="Number of pictures to draw with --model.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**64 - 1),
-    default=0,
-    show_default=True,
-    help="Seed of the first picture of --model. The next ones have the next seeds.",
-)
+@first_seed_option("the first picture of --model")
 @click.option(
     "--prompt",
     "prompts",
@@ -59,13 +55,7 @@ _FIELDS = (
     help="Real pictures that the model was not trained on, to compare with.",
 )
 @click.option("--training", help="Pictures that the model was trained on, for the share of copies.")
-@click.option(
-    "--classifier",
-    "classifier_folder",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of the classifier whose features are compared.",
-)
+@classifier_option("Folder of the classifier whose features are compared.")
 @json_option
 @pass_session
 def measure(

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 import muniment
 from muniment.command import json_option, pass_session
+from muniment_image.conditions import ConditionKind
+from muniment_image.model_config import FAMILIES
+from muniment_image.training_options import AUGMENTATIONS, Precision
 
-_FAMILIES = ("flow", "vae", "dcgan")
-_MOST = 2**31 - 1
-
-
-def _positive(least: int = 1) -> click.IntRange:
-    return click.IntRange(least, _MOST)
+from .options import FOLDER, count, seed
 
 
 @click.command
@@ -28,19 +25,19 @@ def _positive(least: int = 1) -> click.IntRange:
     "--out",
     metavar="FOLDER",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="New folder for the model, or that of the training to resume.",
 )
 @click.option(
     "--family",
-    type=click.Choice(_FAMILIES),
+    type=click.Choice(FAMILIES),
     default="flow",
     show_default=True,
     help="Kind of model.",
 )
 @click.option(
     "--condition",
-    type=click.Choice(("label", "caption", "none")),
+    type=click.Choice(get_args(ConditionKind)),
     help="Text that the model draws from. The default is what the data has.",
 )
 @click.option(
@@ -51,22 +48,22 @@ def _positive(least: int = 1) -> click.IntRange:
     show_default=True,
     help="Width and height of pictures in pixels.",
 )
-@click.option("--epochs", type=_positive(), metavar="N", help="Number of passes over the data.")
+@click.option("--epochs", type=count(), metavar="N", help="Number of passes over the data.")
 @click.option(
     "--steps",
-    type=_positive(),
+    type=count(),
     metavar="N",
     help="Number of updates of the weights, 10,000 by default.",
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**64 - 1),
+    type=seed(),
     metavar="N",
     help="0 to 2^64-1, random if omitted.",
 )
 @click.option(
     "--batch",
-    type=_positive(2),
+    type=count(2),
     metavar="N",
     default=64,
     show_default=True,
@@ -96,7 +93,7 @@ def _positive(least: int = 1) -> click.IntRange:
 )
 @click.option(
     "--augment",
-    type=click.Choice(("flip", "shift")),
+    type=click.Choice(AUGMENTATIONS),
     multiple=True,
     help="Random change of the pictures (may be repeated).",
 )
@@ -108,12 +105,12 @@ def _positive(least: int = 1) -> click.IntRange:
 )
 @click.option(
     "--precision",
-    type=click.Choice(("float32", "bfloat16")),
+    type=click.Choice(get_args(Precision)),
     help="Numbers in the layers. The default is bfloat16 where the device has it.",
 )
 @click.option(
     "--sampler-steps",
-    type=click.IntRange(1, 1000),
+    type=count(1, 1000),
     metavar="N",
     default=10,
     show_default=True,
@@ -132,7 +129,7 @@ def _positive(least: int = 1) -> click.IntRange:
 )
 @click.option(
     "--samples",
-    type=click.IntRange(0, 1024),
+    type=count(0, 1024),
     metavar="N",
     default=32,
     show_default=True,
@@ -140,7 +137,7 @@ def _positive(least: int = 1) -> click.IntRange:
 )
 @click.option(
     "--checkpoint-steps",
-    type=_positive(),
+    type=count(),
     metavar="N",
     default=200,
     show_default=True,
@@ -149,7 +146,7 @@ def _positive(least: int = 1) -> click.IntRange:
 @click.option(
     "--tensorboard",
     metavar="FOLDER",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Folder for logs that TensorBoard shows.",
 )
 @click.option("--resume", is_flag=True, help="Continue the training in --out.")
