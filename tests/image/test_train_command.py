@@ -298,6 +298,60 @@ def test_a_killed_training_is_resumed_with_the_options_of_its_start(trainer: Tra
     assert not (trainer.out / checkpoints.FILE).exists()
 
 
+KILLED = """
+import os, signal, sys
+import muniment.session
+from muniment_image import checkpoints, training_records
+from muniment.cli import main
+
+def killed(owner, name, before):
+    function = getattr(owner, name)
+    def wrapper(*arguments, **options):
+        if not before:
+            function(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+    setattr(owner, name, wrapper)
+
+owners = {
+    "save_model": training_records,
+    "write_training_json": training_records.muniment,
+    "record_training": muniment.session.Session,
+    "remove": checkpoints,
+}
+killed(owners[sys.argv[1]], sys.argv[1], sys.argv[2] == "before")
+sys.exit(main(sys.argv[3:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "moment"),
+    [
+        pytest.param("save_model", "after", marks=pytest.mark.integration),
+        pytest.param("write_training_json", "after", marks=pytest.mark.integration),
+        ("record_training", "before"),
+        ("record_training", "after"),
+        pytest.param("remove", "after", marks=pytest.mark.integration),
+    ],
+)
+def test_a_training_killed_at_its_end_is_recorded_once(
+    trainer: Trainer, function: str, moment: str
+) -> None:
+    arguments = ["image", "train", "--data", trainer.data, "--out", trainer.out, "--steps", "2"]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, function, moment, *map(str, arguments), *TINY],
+        capture_output=True,
+        env=trainer.processes.environment,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    is_done = function == "remove"
+    assert trainer("--resume").code == (2 if is_done else 0)
+    assert trainer.trainings() == [("completed", 2)]
+    with muniment.open() as session:
+        assert session.store.trainings.of([muniment.model_digest(trainer.out)])
+    assert not list(trainer.out.rglob(".*"))
+    assert not (trainer.out / checkpoints.FILE).exists()
+
+
 @pytest.mark.integration
 def test_a_training_killed_at_random_moments_ends_with_the_model_of_an_uninterrupted_one(
     trainer: Trainer, tmp_path: Path

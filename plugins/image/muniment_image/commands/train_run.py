@@ -57,9 +57,9 @@ def run(
             outcome = _train(family, dataset, options, values)
         except TrainingError as error:
             failed = Outcome("failed", None, 0, {}, options.batch, str(error))
-            _record(session, failed, family, dataset, options, out)
+            _record(session, failed, family, dataset, options, values)
             raise
-        _record_and_print(session, outcome, family, dataset, options, out, as_json=as_json)
+        _record_and_print(session, outcome, family, dataset, options, values, as_json=as_json)
 
 
 # ---- options -----------------------------------------------------------------------------------
@@ -242,12 +242,34 @@ def _record(
     family: Family,
     dataset: Dataset,
     options: Options,
-    out: Path,
+    values: dict[str, Any],
 ) -> str | None:
-    """Write the model, record the training, and return the digest of the model."""
+    """Write the model, record the training, and return the digest of the model.
+
+    The checkpoint of a completed training is removed last. A training that is killed before can
+    be resumed, and is recorded then unless it already was.
+    """
+    out: Path = values["out"]
     training = training_records.finish(outcome, family, dataset, options, out)
-    event = session.record_training(training, plugin=training_records.DISTRIBUTION)
-    return event.entry.result
+    digest = _recorded_digest(session, training) if values["resume"] else None
+    if digest is None:
+        event = session.record_training(training, plugin=training_records.DISTRIBUTION)
+        digest = event.entry.result
+    if outcome.status == "completed":
+        checkpoints.remove(out)
+    return digest
+
+
+def _recorded_digest(session: muniment.Session, training: muniment.Training) -> str | None:
+    """Return the digest of a model whose completed training is on record here, or None."""
+    if training.model is None or training.status != "completed":
+        return None
+    digest = muniment.model_digest(training.model, omit=training.temporary_files)
+    is_recorded = any(
+        event.entry.result == digest and not event.entry.claimed
+        for event in session.store.trainings.of([digest])
+    )
+    return digest if is_recorded else None
 
 
 def _record_and_print(
@@ -256,11 +278,11 @@ def _record_and_print(
     family: Family,
     dataset: Dataset,
     options: Options,
-    out: Path,
+    values: dict[str, Any],
     *,
     as_json: bool,
 ) -> None:
-    digest = _record(session, outcome, family, dataset, options, out)
+    digest, out = _record(session, outcome, family, dataset, options, values), values["out"]
     last = {name: values[-1] for name, values in outcome.losses.items() if values}
     record: dict[str, Any] = {
         "status": outcome.status,
