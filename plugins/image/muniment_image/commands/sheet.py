@@ -15,6 +15,7 @@ import muniment
 from muniment.command import (
     OutputFile,
     json_option,
+    new_run,
     overwrite_option,
     pass_session,
     progress,
@@ -165,15 +166,16 @@ def sheet(
         for column in x.values
     ]
     # One batch, so that an invalid value of the last cell is refused before the first is drawn.
-    with progress(f"drawing {len(specs)} images"):
-        running = session.run(specs, policy=policy, batch_size=len(specs))
-        cells = [cell for cell in running if isinstance(cell, muniment.Generation)]
-    for cell, title in zip(cells, _titles(x, y), strict=True):
-        _report(cell, title, as_json)
-    if any(cell.status == "completed" for cell in cells):
-        target.write(_file(cells, x, y), (), "image/png")
-    else:
-        write_note("no sheet was written, because no cell has an image")
+    with new_run(session) as run:
+        with progress(f"drawing {len(specs)} images"):
+            running = session.run(specs, policy=policy, batch_size=len(specs), run_id=run)
+            cells = [cell for cell in running if isinstance(cell, muniment.Generation)]
+        for cell, title in zip(cells, _titles(x, y), strict=True):
+            _report(cell, title, as_json)
+        if any(cell.status == "completed" for cell in cells):
+            target.write(_file(cells, x, y), (), "image/png")
+        else:
+            write_note("no sheet was written, because no cell has an image")
     return max((_EXIT_CODES.get(cell.status, 1) for cell in cells), key=(0, 3, 1).index)
 
 
