@@ -213,5 +213,19 @@ def test_an_interrupted_sheet_names_its_generations(
     assert f"muniment audit list --run {recorded()[-1].run_id}" in result.stderr
 
 
+def test_long_titles_are_shortened() -> None:
+    assert max(map(len, Axis.parse(f"prompt=star,{'x' * 10_000}").titles)) < 50
+
+
+def test_a_sheet_with_too_many_pixels_names_its_generations(
+    folder: Path, maker: ImageModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment_image.sheet.MAX_PIXELS", 100)
+    file = tmp_path / "sheet.png"
+    result = run("trouser", "-m", maker().path, "-o", file, "--x", "seed=1,2")
+    assert (result.code, file.exists()) == (1, False)
+    assert f"muniment audit list --run {recorded()[0].run_id}" in result.stderr
+
+
 def test_titles_that_the_font_lacks_have_a_number() -> None:
     assert Axis.parse("prompt=red heart, 红心").titles == ["prompt red heart", "prompt #2"]

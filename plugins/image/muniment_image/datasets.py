@@ -24,6 +24,7 @@ from PIL import Image
 import muniment
 
 from . import idx, metadata
+from .memory import physical_memory
 from .pictures import PictureError, read_picture
 
 ConditionKind = Literal["none", "label", "caption"]
@@ -240,7 +241,15 @@ def _items(folder: Path, files: _Files) -> tuple[list[Item], list[str]]:
 def _class_of(name: str) -> str | None:
     """Return the class of a picture: the name of the first folder of its path, or None."""
     folder, slash, _ = name.partition("/")
-    return unicodedata.normalize("NFC", folder) if slash else None
+    if not slash:
+        return None
+    try:
+        folder.encode()
+    except UnicodeEncodeError:  # no JSON file could contain it
+        raise DatasetError(
+            f"the name of the class {folder!r} is not UTF-8; rename its folder"
+        ) from None
+    return unicodedata.normalize("NFC", folder)
 
 
 def _read_metadata(folder: Path) -> Iterable[metadata.Line]:
@@ -317,7 +326,7 @@ def _allocate(count: int, size: int) -> NDArray[np.uint8]:
     needed = count * size * size * 3
     try:
         # Linux gives more memory than there is, and ends the process when it is used.
-        if needed > _physical_memory():
+        if needed > physical_memory():
             raise MemoryError
         return np.zeros((count, size, size, 3), np.uint8)
     except MemoryError:
@@ -325,14 +334,6 @@ def _allocate(count: int, size: int) -> NDArray[np.uint8]:
             f"{count:,} pictures of {size} x {size} pixels need {needed / 1e9:.1f} GB of memory; "
             "use a smaller --image-size or fewer pictures"
         ) from None
-
-
-def _physical_memory() -> float:
-    """Return the size of the machine's memory in bytes, or infinity if it is not known."""
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
-        return float("inf")
 
 
 def _read_file(folder: Path, name: str) -> bytes:

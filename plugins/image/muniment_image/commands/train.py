@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,18 @@ _MOST = 2**31 - 1
 
 def _positive(least: int = 1) -> click.IntRange:
     return click.IntRange(least, _MOST)
+
+
+class _Number(click.FloatRange):
+    """A number in a range, in which click would allow NaN."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 @click.command
@@ -74,13 +87,13 @@ def _positive(least: int = 1) -> click.IntRange:
 )
 @click.option(
     "--learning-rate",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=_Number(0, 1, min_open=True),
     metavar="RATE",
     help="Highest learning rate. The default depends on the family.",
 )
 @click.option(
     "--ema",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=_Number(0, 1, max_open=True),
     metavar="DECAY",
     default=0.999,
     show_default=True,
@@ -88,7 +101,7 @@ def _positive(least: int = 1) -> click.IntRange:
 )
 @click.option(
     "--clip",
-    type=click.FloatRange(0, 1e9),
+    type=_Number(0, 1e9),
     metavar="NORM",
     default=1.0,
     show_default=True,
@@ -121,7 +134,7 @@ def _positive(least: int = 1) -> click.IntRange:
 )
 @click.option(
     "--guidance",
-    type=click.FloatRange(0, 100),
+    type=_Number(0, 100),
     metavar="G",
     help="Default of --guidance for generations with the model.",
 )

@@ -25,11 +25,13 @@ from muniment_image.datasets import Dataset, read_dataset
 from muniment_image.event_log import open_event_log
 from muniment_image.families.base import Family
 from muniment_image.files import locked, remove_abandoned
+from muniment_image.memory import physical_memory
 from muniment_image.model_config import ModelConfig
 from muniment_image.training import Outcome, TrainingError, new_family, train
 from muniment_image.training_options import Options, native_precision
 
 _STEPS = 10_000
+_BYTES_A_PIXEL = 9  # of a batch
 _GUIDANCE = 1.5  # of a model with labels or captions
 
 
@@ -43,13 +45,14 @@ def run(
         remove_abandoned(out)
         if values["resume"]:
             _use_values_of_checkpoint(ctx, values)
-        if values["data"] is None:
+        if not values["data"]:
             raise muniment.UsageError("there is no data; add --data with a folder of pictures")
         _check_data_folder(out, values["data"])
         device = _device(values["device"])
         _new_family(_config(values, NoCondition(), channels=3), 0)  # fails before the data is read
         session.ensure_store()
         dataset, condition = _read(values)
+        _check_guidance(values, condition)
         config = _config(values, condition, channels=dataset.pixels.shape[3])
         options = _options(values, dataset, device)
         family = _new_family(config, options.seed).to(device)
@@ -147,12 +150,24 @@ def _config(values: dict[str, Any], condition: Any, *, channels: int) -> ModelCo
         raise muniment.UsageError(str(error)) from None
 
 
+def _check_guidance(values: dict[str, Any], condition: Any) -> None:
+    """Raise UsageError for a guidance without effect."""
+    has_guidance = values["family"] == "flow" and condition.kind != "none"
+    if not has_guidance and values["guidance"] not in (None, 1.0):  # 1.0 is in checkpoints
+        raise muniment.UsageError(
+            "--guidance has an effect only on models of the family flow with labels or captions; "
+            "remove it"
+        )
+
+
 def _network(sizes: list[str]) -> dict[str, int]:
     network: dict[str, int] = {}
     for size in sizes:
         name, _, number = size.partition("=")
-        if not number.isascii() or not number.isdigit():
+        if not name or not number.isascii() or not number.isdigit():
             raise muniment.UsageError(f"--network {size!r} is not NAME=N, such as width=32")
+        if name in network:
+            raise muniment.UsageError(f"--network has {name} twice; remove one")
         network[name] = int(number)
     return network
 
@@ -168,6 +183,13 @@ def _options(values: dict[str, Any], dataset: Dataset, device: torch.device) -> 
     steps, seed, batch = values["steps"], values["seed"], values["batch"]
     if values["epochs"] is not None:
         steps = math.ceil(values["epochs"] * len(dataset) / batch)
+    # A batch has the pixels as bytes and as float32, and the network at least as many numbers.
+    needed = batch * math.prod(dataset.pixels.shape[1:]) * _BYTES_A_PIXEL
+    if needed > physical_memory():
+        raise muniment.UsageError(
+            f"a batch of {batch:,} pictures needs at least {needed / 1e9:,.0f} GB of memory; use "
+            "a smaller --batch"
+        )
     return Options(
         steps=steps or _STEPS,
         seed=secrets.randbits(32) if seed is None else seed,
@@ -201,10 +223,23 @@ def _read(values: dict[str, Any]) -> tuple[Dataset, Any]:
 
 
 def _kind_of(dataset: Dataset) -> str:
-    """Return the condition for which every picture has a text."""
-    if all(item.captions for item in dataset.items):
-        return "caption"
-    return "label" if all(item.label is not None for item in dataset.items) else "none"
+    """Return the condition for which every picture has a text.
+
+    Raises UsageError for texts that only some pictures have. They would be ignored.
+    """
+    kinds = {
+        "caption": [item.file for item in dataset.items if not item.captions],
+        "label": [item.file for item in dataset.items if item.label is None],
+    }
+    for kind, lacking in kinds.items():
+        if not lacking:
+            return kind
+        if len(lacking) < len(dataset):
+            raise muniment.UsageError(
+                f"{len(lacking):,} of {len(dataset):,} pictures have no {kind}, such as "
+                f"{lacking[0]}; add what is missing, or choose with --condition"
+            )
+    return "none"
 
 
 def _train(family: Family, dataset: Dataset, options: Options, values: dict[str, Any]) -> Outcome:
