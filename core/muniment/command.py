@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from muniment.cli.context import context_of
+from muniment.cli.interruption import new_run
 from muniment.cli.options import (
     FILTER_NAMES,
     confirm,
@@ -45,6 +46,7 @@ __all__ = [
     "generation_filters",
     "json_option",
     "limit_option",
+    "new_run",
     "output_option",
     "overwrite_option",
     "pass_session",

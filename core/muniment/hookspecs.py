@@ -178,8 +178,8 @@ class ModelProvider(Protocol):
 
         `into` is empty. It becomes the model's folder when this returns, and is deleted when this
         raises. Call `progress(step, fraction)` during long work. Return facts to record:
-        `name` (a proposal), `roles` (role → file), `terms` (a sentence shown once).
-        Raises ModelError.
+        `name` (a proposal), `roles` (role → file), `terms` (a sentence shown once), and `is_part`
+        (True for an adapter, which is never the default model). Raises ModelError.
         """
 
     def find_model(self, source: str) -> Path:

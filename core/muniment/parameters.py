@@ -65,7 +65,7 @@ class Field:
     `type` is one of boolean, integer, number, string, strings, choice. `ge` and `le` bound
     numbers inclusively. `choices` are the values of a Literal. The prompt rules of a policy check
     the text of a `judged` parameter. The text of a `model` parameter is the name or path of a
-    model.
+    model. A `combined` option of a file has an effect only on a file of several outputs.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Field:
     optional: bool = False
     judged: bool = False
     model: bool = False
+    combined: bool = False
 
     def parse(self, value: object) -> Value:
         """Return a value with the field's type. Text is parsed as on a command line.
@@ -141,13 +142,15 @@ def param(
     le: float | None = None,
     judged: bool = False,
     model: bool = False,
+    combined: bool = False,
 ) -> Any:
     """Declare a parameter with its default, its help and (for numbers) its inclusive range.
 
     The text of a `judged` parameter of a generator is checked as the prompt is. The text of a
     `model` parameter of a generator or an evaluator refers to a model, as the option `-m` does.
+    A `combined` parameter of `MediaType.Export` is an option of combined files alone.
     """
-    return Field("", "", default, help, ge, le, judged=judged, model=model)
+    return Field("", "", default, help, ge, le, judged=judged, model=model, combined=combined)
 
 
 class Parameters:

@@ -89,6 +89,7 @@ def test_an_added_model_is_listed_with_everything_known_of_it(home: Path) -> Non
         "added_at": added.added_at,
         "roles": {"weights": "weights.bin"},
         "terms": "Be kind.",
+        "is_part": False,
     }
     assert models(home).files("tiny") == {name: len(data) for name, data in FILES.items()}
     assert notices.steps == [("copying", 0.5)]
@@ -350,6 +351,18 @@ def test_without_a_name_the_only_model_is_meant(home: Path) -> None:
     assert models(home).choose(None, "keeper", Keeper()) == "tiny"
     add(home, name="other")
     assert models(home).choose(None, "keeper", Keeper()) == "tiny"
+
+
+def test_a_model_that_is_a_part_is_never_the_default(home: Path) -> None:
+    part = Keeper({"name": "adapter", "is_part": True})
+    assert models(home).add("adapter", "keeper", part).is_part
+    with pytest.raises(ModelError, match="no model was added yet"):
+        models(home).choose(None, "keeper", Keeper())
+    add(home)
+    assert models(home).choose(None, "keeper", Keeper()) == "tiny"
+    models(home).remove("tiny")
+    with pytest.raises(ModelError, match="no model was added yet"):
+        models(home).choose(None, "keeper", Keeper())
 
 
 def test_a_folder_that_cannot_be_a_model_is_an_error(home: Path, tmp_path: Path) -> None:

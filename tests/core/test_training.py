@@ -106,6 +106,17 @@ class TestRecording:
         [erased] = workspace.session.store.trainings.of([str(event.entry.result)])
         assert erased.training.other_counts is None
 
+    def test_temporary_files_are_not_part_of_the_digest(
+        self, workspace: Workspace, trained: Make, tmp_path: Path
+    ) -> None:
+        training = trained(temporary_files=["state.bin"])
+        checkpoint = tmp_path / "model" / "state.bin"
+        checkpoint.write_bytes(b"state")
+        result = workspace.session.record_training(training).entry.result
+        assert result == muniment.model_digest(tmp_path / "model", omit=["state.bin"])
+        checkpoint.unlink()
+        assert result == muniment.model_digest(tmp_path / "model")
+
     def test_a_model_of_one_file_is_recorded(
         self, workspace: Workspace, trained: Make, tmp_path: Path
     ) -> None:
@@ -193,6 +204,7 @@ UNKNOWN = "tree1-sha256:" + "0" * 64
         ({"data_files": [3]}, UsageError, "data_files"),
         ({"data_files": "1.png"}, UsageError, "data_files"),
         ({"classes": "cat"}, UsageError, "classes"),
+        ({"temporary_files": "1.bin"}, UsageError, "temporary_files"),
         ({"environment": {"torch": 1.5}}, UsageError, "cannot be recorded"),
         ({"failure": 3}, UsageError, "cannot be recorded"),
         ({"status": "completed", "failure": "x"}, UsageError, "has no failure"),

@@ -208,3 +208,16 @@ class TestVocabularyOfCaptions:
     def test_a_caption_with_too_many_words_is_refused(self) -> None:
         with pytest.raises(ConditionError):
             condition_of_captions(["red", " ".join(f"word{number}" for number in range(65))])
+
+
+@pytest.mark.parametrize("text", ["red ❤️", "🚗 red", "red 👩🏽‍🚀", "red\U0001fae8", "red 1️⃣🇨🇳"])
+def test_an_emoji_that_is_no_word_of_the_model_is_not_ignored(text: str) -> None:
+    condition = CaptionCondition((("red",), ("1",)), 3)
+    with pytest.raises(ConditionError, match="does not know"):
+        condition.encode(text)
+
+
+def test_an_emoji_can_be_a_word() -> None:
+    condition = CaptionCondition((("red",), ("heart", "心", "❤")), 3)
+    assert condition.encode("Red❤️!") == condition.encode("red + heart") == (1, 2, 0)
+    assert condition_of_captions(["red ❤️"]).encode("❤ RED")

@@ -220,6 +220,16 @@ def test_a_subset_has_the_pictures_of_its_indices(tmp_path: Path) -> None:
     assert part.digest != data.digest
 
 
+def test_a_class_whose_name_is_not_utf8_is_named(tmp_path: Path) -> None:
+    folder = pictures.write_classes(tmp_path / "data")
+    try:
+        (folder / "cat").rename(os.fsdecode(os.fsencode(folder) + b"/\xff"))
+    except OSError:
+        pytest.skip("the file system has UTF-8 names only")
+    with pytest.raises(DatasetError, match=r"\\udcff"):
+        read_dataset(folder, size=8)
+
+
 # ---- metadata.jsonl ----------------------------------------------------------------------------
 
 
@@ -256,7 +266,7 @@ def test_words_txt_that_does_not_fit_is_an_error(tmp_path: Path, content: bytes)
     write_metadata(tmp_path, {"file_name": "a.png", "caption": "red heart"})
     (tmp_path / "words.txt").write_bytes(content)
     data = read_dataset(tmp_path, size=8, condition="caption")
-    with pytest.raises(DatasetError, match="captions"):
+    with pytest.raises(DatasetError, match=r"captions|words\.txt"):
         condition_of(data, "caption")
 
 
@@ -272,6 +282,9 @@ def test_words_txt_that_does_not_fit_is_an_error(tmp_path: Path, content: bytes)
         {"file_name": "a.png", "caption": 1},
         {"file_name": "b.png", "label": "twice"},
         "[" * 100_000,
+        {"file_name": "\ud800.png"},
+        {"file_name": "a.png", "label": "\ud800"},
+        {"file_name": "a.png", "caption": ["red", "\ud800"]},
     ],
 )
 def test_a_bad_line_of_metadata_is_named_by_its_number(tmp_path: Path, line: object) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,22 @@ def test_added_models_are_used_by_their_names(originals: Path, home: Path, tmp_p
         assert [replay.result for replay in session.replay([done])] == ["exact"]
 
 
+def test_adapter_or_controlnet_is_never_the_default_model(
+    originals: Path, home: Path, tmp_path: Path
+) -> None:
+    lora = make_lora(tmp_path / "style.safetensors", originals / "tiny")
+    with muniment.Session(home) as session:
+        generator = DiffusersGenerator()
+        for source in (lora, originals / "edges"):
+            session.models.add(str(source), "diffusers", generator)
+            assert session.models.default("diffusers") is None
+            with pytest.raises(ModelError, match="no model was added yet"):
+                session.models.choose(None, "diffusers", generator)
+        session.models.add(str(originals / "tiny"), "diffusers", generator)
+        assert session.models.choose(None, "diffusers", generator) == "tiny"
+        assert session.models.default("diffusers") == "tiny"
+
+
 # ---- single files --------------------------------------------------------------------------------
 
 
@@ -295,6 +312,25 @@ def test_unknown_path_or_hub_id_is_refused(tmp_path: Path, monkeypatch: pytest.M
     for source in (str(tmp_path / "nowhere"), "nowhere.safetensors", "some-one/nothing"):
         with pytest.raises(ModelError, match=source):
             hub.find(source)
+
+
+def test_unknown_hub_id_and_missing_network_are_errors_without_retries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    began = time.monotonic()
+    with served(tmp_path) as (address, fetched):
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
+        with pytest.raises(ModelError, match=r"some-one/nothing .* no public model") as unknown:
+            hub.find("some-one/nothing")
+    with pytest.raises(ModelError, match=r"some-one/nothing .* check the network") as unreachable:
+        hub.find("some-one/nothing")  # no server listens at the address any more
+    assert time.monotonic() - began < 5
+    assert fetched == []
+    assert all("\n" not in str(error.value) for error in (unknown, unreachable))
 
 
 FIND = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -471,3 +472,16 @@ def test_a_folder_of_another_generator_is_refused(tmp_path: Path) -> None:
     (tmp_path / "into").mkdir()
     with pytest.raises(muniment.ModelError, match=r"model\.json"):
         ImageGenerator().add_model(str(tmp_path), tmp_path / "into", lambda step, part: None)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_model_with_a_link_out_of_its_folder_is_not_added(
+    session: muniment.Session, tmp_path: Path, kind: str
+) -> None:
+    folder, private = make_image_model(tmp_path / "model"), tmp_path / "private.txt"
+    private.write_text("private")
+    odd = folder / "odd.txt"
+    odd.symlink_to(private) if kind == "link" else os.mkfifo(odd)
+    with pytest.raises(muniment.ModelError, match=r"odd\.txt"):
+        session.models.add(str(folder), "image", ImageGenerator())
+    assert session.models.added() == []

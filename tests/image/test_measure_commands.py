@@ -180,7 +180,7 @@ def test_options_that_exclude_each_other_are_refused(
     assert named in result.stderr
 
 
-def test_a_run_without_pictures_is_refused(workspace: Path):
+def test_an_unknown_run_is_refused(workspace: Path):
     with muniment.open() as session:
         session.generate("Light", generator="image", model=str(workspace / "model"))
     result = run(
@@ -190,7 +190,7 @@ def test_a_run_without_pictures_is_refused(workspace: Path):
     )
 
     assert result.code == 2
-    assert "0 generated" in result.stderr
+    assert "01ARZ3NDEKTSV4RRFFQ69G5FAV" in result.stderr
 
 
 def test_a_model_that_is_no_classifier_is_refused(workspace: Path):
@@ -273,7 +273,19 @@ def test_a_model_of_other_data_is_refused_before_a_picture_is_written(
 
     assert result.code == 2
     assert "--real" in result.stderr
-    assert not list(tmp_path.rglob("*.png"))
+    assert not (tmp_path / "more").exists()
+
+
+def test_a_refused_augmentation_leaves_no_folder(workspace: Path, tmp_path: Path):
+    result = run(
+        augment,
+        *("-m", tmp_path, "--per-class", 2, "--classifier", _classifier(workspace)),
+        *("--out", tmp_path / "more"),
+    )
+
+    assert result.code == 1
+    assert "model.json" in result.stderr
+    assert not (tmp_path / "more").exists()
 
 
 @pytest.mark.parametrize(

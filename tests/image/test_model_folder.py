@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,10 @@ def test_configuration_that_is_not_utf8_is_refused(folder: Path) -> None:
         {"guidance": "strong"},
         {"guidance": None},
         {"batch": 0},
+        {"batch": 10**9},
+        {"steps": 10**9},
+        {"network": {"width": 10**9}},
+        {"condition": CaptionCondition((("red",),), 2).to_json() | {"length": 10**12}},
     ],
     ids=str,
 )
@@ -222,6 +227,13 @@ def test_configuration_with_an_invalid_field_is_refused(
 ) -> None:
     change(folder / CONFIG, **fields)
     refused(folder, CONFIG)
+
+
+def test_configuration_with_huge_layers_is_refused_without_memory_for_them(folder: Path) -> None:
+    change(folder / CONFIG, network={**SIZES["flow"], "width": 4096, "blocks": 8})
+    began = time.process_time()
+    refused(folder, WEIGHTS)
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("name", ["family", "image_size", "condition", "network", "steps"])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +86,35 @@ def test_one_bit_is_black_and_white() -> None:
 def test_a_palette_gives_its_colours() -> None:
     colours = np.array([[[255, 0, 0], [0, 128, 255]]], np.uint8)
     assert np.array_equal(read_picture(saved(Image.fromarray(colours).quantize(2))), colours)
+
+
+READ = """
+import sys
+from muniment_image.pictures import PictureError, read_picture
+for name in sys.argv[1:]:
+    try:
+        read_picture(open(name, "rb").read())
+    except PictureError as error:
+        print(error)
+"""
+
+
+def test_libraries_print_nothing_about_damaged_tiffs(tmp_path: Path) -> None:
+    damaged = bytearray(saved(noise(64, 64), "TIFF", compression="tiff_deflate"))
+    damaged[800:900] = bytes(100)
+    (tmp_path / "damaged.tif").write_bytes(damaged)
+    # 60,000 samples per pixel, which Pillow logs as an error.
+    data = saved(noise(8, 8), "TIFF", compression="raw")
+    many = data.replace(struct.pack("<HHII", 277, 3, 1, 3), struct.pack("<HHII", 277, 3, 1, 60_000))
+    (tmp_path / "many.tif").write_bytes(many)
+    done = subprocess.run(
+        [sys.executable, "-c", READ, tmp_path / "damaged.tif", tmp_path / "many.tif"],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.count("damaged") == 2
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])

@@ -157,6 +157,16 @@ def test_a_terminal_shows_half_blocks_in_colours(
     assert "▀" not in command("audit", "show", "last").out
 
 
+@pytest.mark.parametrize("option", ["--sheet-columns", "--sheet-scale"])
+def test_an_option_of_sheets_is_refused_without_a_sheet(
+    run: Callable[..., Result], tmp_path: Path, option: str
+) -> None:
+    file = tmp_path / "a.png"
+    refused = run("generate", "noise", "x", "-n", "2", "-o", file, option, "2")
+    assert (refused.code, list(tmp_path.glob("*.png"))) == (2, [])
+    assert f"{option} has no effect on a file of one output" in refused.err
+
+
 def test_a_combined_file_is_a_sheet(run: Callable[..., Result], tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     options = ["--combine", "--sheet-columns", "4", "--sheet-scale", "1"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +14,9 @@ from muniment.testing import CommandContract, run_command
 from muniment.testing.commands import CommandResult
 from muniment_image import png
 from muniment_image.commands.sheet import MAX_CELLS, Axis, sheet
+from muniment_image.drawings import Drawing
 from muniment_image.pictures import read_picture
+from muniment_image.sampler import Sampler
 from support.images import CAPTIONS, ImageModels
 
 
@@ -180,6 +183,48 @@ def test_a_sheet_of_failed_cells_is_not_written(
     result = run("--x", "prompt=t-shirt/top,trouser", "-m", model, "-o", file)
     assert result.code == 1
     assert len(provenances(file)) == 1
+
+
+def test_an_interrupted_sheet_names_its_generations(
+    folder: Path, maker: ImageModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = Sampler._draw_batch
+
+    def interrupted(self: Sampler, drawings: Sequence[Drawing]) -> object:
+        if drawings[0].guidance == 2:
+            raise KeyboardInterrupt
+        return draw(self, drawings)
+
+    monkeypatch.setattr(Sampler, "_draw_batch", interrupted)
+    file = tmp_path / "sheet.png"
+    result = run("trouser", "-m", maker().path, "-o", file, "--x", "guidance=1,2")
+    assert result.code == 130
+    cells = recorded()
+    assert [cell.status for cell in cells] == ["completed", "interrupted"]
+    assert "muniment audit show " in result.stderr
+    assert not file.exists()
+
+    def last(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("muniment_image.sheet.contact_sheet", last)
+    result = run("trouser", "-m", maker().path, "-o", file, "--x", "guidance=1,3")
+    assert result.code == 130
+    assert f"muniment audit list --run {recorded()[-1].run_id}" in result.stderr
+
+
+def test_long_titles_are_shortened() -> None:
+    assert max(map(len, Axis.parse(f"prompt=star,{'x' * 10_000}").titles)) < 50
+
+
+def test_a_sheet_with_too_many_pixels_names_its_generations(
+    folder: Path, maker: ImageModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment_image.sheet.MAX_PIXELS", 100)
+    file = tmp_path / "sheet.png"
+    result = run("trouser", "-m", maker().path, "-o", file, "--x", "seed=1,2")
+    assert (result.code, file.exists()) == (1, False)
+    assert f"muniment audit list --run {recorded()[0].run_id}" in result.stderr
 
 
 def test_titles_that_the_font_lacks_have_a_number() -> None:

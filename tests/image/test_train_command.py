@@ -157,6 +157,27 @@ def test_captions_in_two_languages_train_a_captioned_model(trainer: Trainer) -> 
     assert condition.encode("red 红") != condition.encode("red")
 
 
+def test_texts_that_only_some_pictures_have_are_not_ignored(trainer: Trainer) -> None:
+    lines = [
+        {"file_name": "cat/0.png", "label": "cat", "caption": "red cat"},
+        {"file_name": "cat/1.png", "label": "cat"},
+    ]
+    metadata = trainer.data / "metadata.jsonl"
+    metadata.write_text("\n".join(map(json.dumps, lines)))
+    refused = trainer.small()
+    assert (refused.code, trainer.out.exists()) == (2, False)
+    assert "cat/1.png" in refused.err
+    assert trainer.small("--condition", "label").code == 0
+
+
+def test_a_very_long_caption_is_shortened_below_a_sample(trainer: Trainer) -> None:
+    line = {"file_name": "cat/0.png", "caption": "x" * 100_000}
+    (trainer.data / "metadata.jsonl").write_text(json.dumps(line))
+    result = trainer.small()
+    assert result.code == 0, result.err
+    assert list((trainer.out / "samples").iterdir())
+
+
 def test_one_class_trains_and_is_noted(trainer: Trainer, tmp_path: Path) -> None:
     picture_folders.save(tmp_path / "one" / "cat" / "0.png")
     result = trainer.small(data=tmp_path / "one")
@@ -213,6 +234,16 @@ def test_awkward_folders(
         (["--data", "nowhere"], "nowhere"),
         (["--data", "fashion-mnist"], "dataset-fashion-mnist"),
         (["--device", "cuda"], "CUDA"),
+        (["--data", ""], "--data"),
+        (["--network", "=8"], "NAME=N"),
+        (["--network", "width=8", "--network", "width=9"], "twice"),
+        (["--batch", str(2**31 - 1)], "--batch"),
+        (["--condition", "none", "--guidance", "3"], "--guidance"),
+        (["--family", "dcgan", "--guidance", "3"], "--guidance"),
+        (["--learning-rate", "nan"], "--learning-rate"),
+        (["--ema", "nan"], "--ema"),
+        (["--clip", "nan"], "--clip"),
+        (["--guidance", "nan"], "--guidance"),
     ],
 )
 def test_invalid_options_are_refused_before_anything_is_written(
@@ -224,6 +255,16 @@ def test_invalid_options_are_refused_before_anything_is_written(
     result = trainer(*defaults, *arguments)
     assert (result.code, result.out) == (2, "")
     assert name in result.err.splitlines()[-1]
+    assert not trainer.out.exists()
+
+
+def test_a_network_that_does_not_fit_the_memory_is_refused(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment_image.training.physical_memory", lambda: 1e9)
+    result = trainer("--data", trainer.data, "--network", "width=1024")
+    assert result.code == 2
+    assert "--network" in result.err.splitlines()[-1]
     assert not trainer.out.exists()
 
 
@@ -294,6 +335,60 @@ def test_a_killed_training_is_resumed_with_the_options_of_its_start(trainer: Tra
     assert result.code == 0, result.err
     assert json.loads(result.out)["steps"] == checkpoint.step + 3
     assert trainer.trainings() == [("completed", checkpoint.step + 3)]
+    assert not list(trainer.out.rglob(".*"))
+    assert not (trainer.out / checkpoints.FILE).exists()
+
+
+KILLED = """
+import os, signal, sys
+import muniment.session
+from muniment_image import checkpoints, training_records
+from muniment.cli import main
+
+def killed(owner, name, before):
+    function = getattr(owner, name)
+    def wrapper(*arguments, **options):
+        if not before:
+            function(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+    setattr(owner, name, wrapper)
+
+owners = {
+    "save_model": training_records,
+    "write_training_json": training_records.muniment,
+    "record_training": muniment.session.Session,
+    "remove": checkpoints,
+}
+killed(owners[sys.argv[1]], sys.argv[1], sys.argv[2] == "before")
+sys.exit(main(sys.argv[3:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "moment"),
+    [
+        pytest.param("save_model", "after", marks=pytest.mark.integration),
+        pytest.param("write_training_json", "after", marks=pytest.mark.integration),
+        ("record_training", "before"),
+        ("record_training", "after"),
+        pytest.param("remove", "after", marks=pytest.mark.integration),
+    ],
+)
+def test_a_training_killed_at_its_end_is_recorded_once(
+    trainer: Trainer, function: str, moment: str
+) -> None:
+    arguments = ["image", "train", "--data", trainer.data, "--out", trainer.out, "--steps", "2"]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, function, moment, *map(str, arguments), *TINY],
+        capture_output=True,
+        env=trainer.processes.environment,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    is_done = function == "remove"
+    assert trainer("--resume").code == (2 if is_done else 0)
+    assert trainer.trainings() == [("completed", 2)]
+    with muniment.open() as session:
+        assert session.store.trainings.of([muniment.model_digest(trainer.out)])
     assert not list(trainer.out.rglob(".*"))
     assert not (trainer.out / checkpoints.FILE).exists()
 

@@ -15,8 +15,8 @@ import click
 
 import muniment
 from muniment.cli import exit_codes
-from muniment.cli.context import CliContext, Interrupted, context_of
-from muniment.cli.interruption import full_disk_as_error, recorded_in
+from muniment.cli.context import CliContext, context_of
+from muniment.cli.interruption import full_disk_as_error, new_run
 from muniment.cli.items import write_notes
 from muniment.cli.lazy import no_such, with_checked_parser
 from muniment.cli.media_files import FileFormat, show_media, write, write_combined
@@ -64,7 +64,6 @@ from muniment.cli.parameter_options import (
 from muniment.cli.plugins_list import gone_plugins
 from muniment.cli.progress import waiting
 from muniment.errors import MunimentError, PluginError, PromptError, UnknownNameError, UsageError
-from muniment.ids import new_id
 from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions
 from muniment.types import Chunk, Generation, InputSpec
@@ -307,19 +306,16 @@ def _run(
         samples > 1 or as_json or destination is not None or (file is not None and file.exports)
     )
     stream = not complete and (on_terminal() if stream is None else stream)
-    run = new_id()
-    answers = session.run(
-        [spec],
-        samples_each=samples,
-        policy=policy,
-        stream=stream,
-        run_id=run,
-        evaluate=evaluate or None,
-    )
-    try:
+    with new_run(session) as run:
+        answers = session.run(
+            [spec],
+            samples_each=samples,
+            policy=policy,
+            stream=stream,
+            run_id=run,
+            evaluate=evaluate or None,
+        )
         return _present(answers, samples, destination, file, as_json)
-    except KeyboardInterrupt:
-        raise Interrupted(recorded_in(session, run)) from None
 
 
 def _recorded_id(context: CliContext, reference: str) -> str:

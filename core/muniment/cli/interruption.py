@@ -6,9 +6,24 @@ import contextlib
 from collections.abc import Iterator
 
 import muniment
+from muniment.cli.context import Interrupted
 from muniment.cli.error_handler import detach_stdout
 from muniment.cli.output import short_id
 from muniment.errors import MunimentError, StoreError
+from muniment.ids import new_id
+
+
+@contextlib.contextmanager
+def new_run(session: muniment.Session) -> Iterator[str]:
+    """Yield the id of a new run, which is the argument `run_id` of `Session.run`.
+
+    If Ctrl-C ends the block, the message names the command that shows the run's generations.
+    """
+    run = new_id()
+    try:
+        yield run
+    except KeyboardInterrupt:
+        raise Interrupted(recorded_in(session, run)) from None
 
 
 def recorded_in(session: muniment.Session, run: str) -> str:

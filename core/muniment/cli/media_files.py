@@ -103,6 +103,12 @@ class FileFormat:
                 f"{method}(); {remedy}"
             )
         declared.Export(**self._options)  # raises ParameterError
+        for name in () if self.combine else self._options:
+            if declared.Export.fields()[name].combined:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} has no effect on a file of one output; add "
+                    "--combine, or remove it"
+                )
         self._suffix = _suffix_of(target, media_type, declared.suffixes)
 
     def _check_recorded(self, media_type: str, target: PurePath | None) -> None:

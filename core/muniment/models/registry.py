@@ -44,6 +44,8 @@ class ModelRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         added_at: The time when it was added, in UTC.
         roles: The names of its files by role.
         terms: The terms of its use, as a sentence.
+        is_part: Whether it is only used beside another model, such as an adapter, so that it
+            is never a default.
     """
 
     name: str
@@ -53,6 +55,7 @@ class ModelRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     added_at: str
     roles: dict[str, str] = {}
     terms: str = ""
+    is_part: bool = False
 
 
 class AdditionNotices:
@@ -231,6 +234,7 @@ class Models:
                 added_at=iso(datetime.now(UTC)),
                 roles=facts.roles,
                 terms=facts.terms,
+                is_part=facts.is_part,
             )
             shutil.rmtree(self.path(final), ignore_errors=True)  # a half-written predecessor
             working.rename(self.path(final))
@@ -359,7 +363,7 @@ class Models:
         packaged = _names(packaged_models(generator))
         if default is not None and (self._exists(default) or default in packaged):
             return default
-        names = _names_of(generator_name, self.added())
+        names = _whole_models(generator_name, self.added())
         setting = f"`muniment config set model.{generator_name} NAME`"
         if default is not None and names:
             raise ModelError(
@@ -384,10 +388,10 @@ class Models:
     def _keep_default(self, added: ModelRecord, generator: object) -> None:
         """Record the generator's default, before the added model can change it.
 
-        Without a previous default, the added model becomes the default.
+        Without a previous default, the added model becomes the default unless it is a part.
         """
         defaults = self._read_defaults()
-        names = _names_of(added.generator, self._readable())
+        names = _whole_models(added.generator, self._readable())
         packaged = _names(packaged_models(generator))
         default = defaults.get(added.generator)
         if default is not None and (names or default in packaged):
@@ -396,7 +400,7 @@ class Models:
             default = names[0]
         elif packaged:
             default = packaged[0]
-        elif not names:
+        elif not names and not added.is_part:
             default = added.name
         if default is not None:
             atomic_write(
@@ -482,6 +486,7 @@ class _Facts(msgspec.Struct):
     name: str | None = None
     roles: dict[str, str] = {}
     terms: str = ""
+    is_part: bool = False
 
 
 def _model_facts(
@@ -493,7 +498,9 @@ def _model_facts(
         return msgspec.convert(facts, _Facts, from_attributes=False)
     except msgspec.ValidationError:
         raise _broken(
-            generator, "add_model", "a mapping with name and terms as texts, and roles with files"
+            generator,
+            "add_model",
+            "a mapping with name and terms as texts, roles with files, and is_part as a bool",
         ) from None
 
 
@@ -538,8 +545,11 @@ def _names(packaged: list[PackagedModel]) -> list[str]:
     return [model.name for model in packaged]
 
 
-def _names_of(generator_name: str, models: list[ModelRecord]) -> list[str]:
-    return [model.name for model in models if model.generator == generator_name]
+def _whole_models(generator_name: str, models: list[ModelRecord]) -> list[str]:
+    """Return the names of a generator's models, of which each can be its default."""
+    return [
+        model.name for model in models if model.generator == generator_name and not model.is_part
+    ]
 
 
 def _half_written(name: str) -> str:

@@ -69,6 +69,8 @@ class Training:
         classes: The names of the classes of the data.
         environment: Facts on which the result can depend, besides those that the core adds.
         failure: The reason why the training failed, as a sentence.
+        temporary_files: The names of files in the folder `model` that are removed after the
+            training is recorded, such as a checkpoint. The digest of the model does not cover them.
     """
 
     model: str | Path | None
@@ -83,6 +85,7 @@ class Training:
     classes: Sequence[str] = ()
     environment: Mapping[str, str | int] = field(default_factory=dict)
     failure: str | None = None
+    temporary_files: Sequence[str] = ()
 
 
 class TrainingClaim(Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,16 +136,16 @@ class CheckedTraining(NamedTuple):
     result: str | None
 
 
-def model_digest(model: str | Path) -> str:
-    """Return the digest of the folder or file of a model.
+def model_digest(model: str | Path, *, omit: Sequence[str] = ()) -> str:
+    """Return the digest of the folder or file of a model, without the files of a folder in `omit`.
 
     Raises ModelError if there is none, or if a file cannot be read.
     """
     path = Path(model)
     try:
-        if path.is_dir() and not files(path):
+        if path.is_dir() and not files(path, keep=lambda name: name not in omit):
             raise ModelError(str(path), f"the model {path} has no files; write its files first")
-        return digest(path, FileHashes())
+        return digest(path, FileHashes(), keep=lambda name: name not in omit)
     except FileNotFoundError as error:
         raise ModelError(
             str(path), f"there is no model {error.filename or path}; write its files first"
@@ -228,7 +231,8 @@ def check_training(training: Training, environment: Mapping[str, str | int]) -> 
         return CheckedTraining(claim, texts, None)
     if training.status == "completed" and training.failure is not None:
         raise UsageError("a completed training has no failure; use the status failed or stopped")
-    result = model_digest(training.model)
+    check_texts("the temporary_files of a training", training.temporary_files)
+    result = model_digest(training.model, omit=training.temporary_files)
     if read_training_json(Path(training.model)) not in (None, claim):
         raise UsageError(
             f"{Path(training.model) / FILE} describes another training; write it with "

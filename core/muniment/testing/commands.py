@@ -14,7 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from muniment.cli.context import CliContext
+from muniment.cli.context import CliContext, Interrupted
 from muniment.cli.error_handler import report
 from muniment.errors import MunimentError
 from muniment.plugins.registry import describe
@@ -24,6 +24,7 @@ _REPORTED = (
     click.ClickException,
     click.Abort,
     click.exceptions.Exit,
+    Interrupted,
     MunimentError,
     SystemExit,
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import re
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -110,6 +112,7 @@ def augment(
     names = _folder_names(labels)
     specs = _specs(result, model, labels, per_class, seed)
     with (
+        _removed_without_pictures(result),
         (folder / METADATA).open("x", encoding="utf-8") as kept,
         (folder / REJECTED).open("x", encoding="utf-8") as rejected,
     ):
@@ -135,6 +138,17 @@ def augment(
             result.kept[label] += 1
             advance(1)
     return result
+
+
+@contextlib.contextmanager
+def _removed_without_pictures(result: Augmentation) -> Iterator[None]:
+    """Remove the folder if the block raises an exception before the first picture."""
+    try:
+        yield
+    except BaseException:
+        if not result.kept and not result.rejected:
+            shutil.rmtree(result.folder)
+        raise
 
 
 def _specs(

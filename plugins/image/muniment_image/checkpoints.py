@@ -106,6 +106,17 @@ def read_description(folder: Path) -> Mapping[str, Any]:
     return result
 
 
+def remove(folder: Path) -> None:
+    """Remove the checkpoint of a folder, if it has one. Raises CheckpointError."""
+    try:
+        (folder / FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"the checkpoint {folder / FILE} cannot be removed: {error.strerror}; the model is "
+            "complete, so remove that file"
+        ) from None
+
+
 def _system_error(error: SafetensorError) -> str:
     """Return the system's text in an error such as `I/O error: No space left (os error 28)`."""
     return str(error).rpartition("I/O error: ")[2].partition(" (os error")[0]

@@ -28,11 +28,14 @@ FUNCTION_WORDS = frozenset(
 )
 _HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _CHINESE = re.compile(f"[{_HAN}]+")
-# A word is a run of letters and digits in one script. Every other character separates words.
-_RUN = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+")
+# A word is a run of letters and digits in one script, or a symbol such as an emoji. Every other
+# character separates words.
+_RUN = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+|[^\w\s]")
+_SYMBOLS = ("So", "Cn", "Co")  # categories: emoji that are newer than Python's table are in Cn
 _MOST_SUGGESTIONS = 3
 _LONGEST_QUOTE = 40  # characters of a prompt in a message
 _USUAL_LENGTH = 12  # of captions in words
+_LONGEST_CAPTION = 1000  # words that a model can take
 _MOST_WORDS = 64  # of a caption that a model is trained on
 
 
@@ -138,8 +141,8 @@ class CaptionCondition:
     kind: ClassVar[ConditionKind] = "caption"
 
     def __post_init__(self) -> None:
-        if not self._ids or self.length < 1:
-            raise ValueError("a caption condition needs words and a positive length")
+        if not self._ids or not 1 <= self.length <= _LONGEST_CAPTION:
+            raise ValueError(f"a caption needs words and a length from 1 to {_LONGEST_CAPTION:,}")
 
     @property
     def size(self) -> int:
@@ -179,7 +182,7 @@ class CaptionCondition:
         A run of Chinese characters is divided so that the fewest characters are in no word of the
         vocabulary, and then into the fewest words.
         """
-        for run in _RUN.findall(normalise(text)):
+        for run in _runs(text):
             if _CHINESE.fullmatch(run):
                 yield from self._segment(run)
             else:
@@ -296,6 +299,15 @@ def _strings(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _runs(text: str) -> list[str]:
+    """Return the words of a text, of which runs of Chinese characters are not divided."""
+    return [
+        run
+        for run in _RUN.findall(normalise(text))
+        if run[0].isalnum() or unicodedata.category(run[0]) in _SYMBOLS
+    ]
+
+
 def condition_of_captions(captions: Sequence[str]) -> CaptionCondition:
     """Return the condition whose vocabulary is that of captions, for pictures without a word list.
 
@@ -306,9 +318,7 @@ def condition_of_captions(captions: Sequence[str]) -> CaptionCondition:
     longest = 0
     for caption in captions:
         found = {
-            word
-            for run in _RUN.findall(normalise(caption))
-            for word in (run if _CHINESE.fullmatch(run) else (run,))
+            word for run in _runs(caption) for word in (run if _CHINESE.fullmatch(run) else (run,))
         }
         if len(found) > _MOST_WORDS:
             raise ConditionError(

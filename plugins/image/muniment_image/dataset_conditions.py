@@ -35,7 +35,8 @@ def condition_of(dataset: Dataset, kind: ConditionKind) -> Condition:
                 f"the captions cannot be used, such as that of {file}: {error}"
             ) from None
         except (ValueError, OSError) as error:
-            raise DatasetError(f"the captions cannot be used: {error}") from None
+            source = f"the word list {words}" if words.is_file() else "the captions"
+            raise DatasetError(f"{source} cannot be used: {error}") from None
     return NoCondition()
 
 

@@ -84,7 +84,15 @@ def read_items(folder: Path) -> tuple[list[Item], list[str]]:
 def _class_of(name: str) -> str | None:
     """Return the class of a picture: the name of the first folder of its path, or None."""
     folder, slash, _ = name.partition("/")
-    return unicodedata.normalize("NFC", folder) if slash else None
+    if not slash:
+        return None
+    try:
+        folder.encode()
+    except UnicodeEncodeError:  # no JSON file could contain it
+        raise DatasetError(
+            f"the name of the class {folder!r} is not UTF-8; rename its folder"
+        ) from None
+    return unicodedata.normalize("NFC", folder)
 
 
 def _read_metadata(folder: Path) -> Iterable[metadata.Line]:

@@ -29,6 +29,7 @@ from .dataset_folder import (
     read_file,
     read_items,
 )
+from .memory import physical_memory
 from .pictures import PictureError, read_picture
 from .pixels import fingerprint, is_grey, square
 
@@ -196,7 +197,7 @@ def _allocate(count: int, size: int, channels: int) -> NDArray[np.uint8]:
     needed = math.prod(shape)
     try:
         # Linux gives more memory than there is, and ends the process when it is used.
-        if needed > _physical_memory():
+        if needed > physical_memory():
             raise MemoryError
         return np.zeros(shape, np.uint8)
     except MemoryError:
@@ -204,14 +205,6 @@ def _allocate(count: int, size: int, channels: int) -> NDArray[np.uint8]:
             f"{count:,} pictures of {size} x {size} pixels need {needed / 1e9:.1f} GB of memory; "
             "use a smaller --image-size or fewer pictures"
         ) from None
-
-
-def _physical_memory() -> float:
-    """Return the size of the machine's memory in bytes, or infinity if it is not known."""
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
-        return float("inf")
 
 
 def _bad_pictures(folder: Path, bad: Sequence[tuple[str, str]], count: int) -> str:

@@ -118,6 +118,7 @@ class ImageGenerator(muniment.Generator):
             folder = PACKAGED_FOLDER / source
         progress("checking", 0.0)
         load_model(folder)
+        muniment.model_digest(folder)  # refuses links out of the folder, which would be copied
         progress("copying", 0.5)
         shutil.copytree(folder, into, dirs_exist_ok=True)
         return {

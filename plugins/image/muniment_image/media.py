@@ -24,10 +24,18 @@ class Png(muniment.MediaType):
         """Options of contact sheets."""
 
         sheet_columns: int = muniment.param(
-            0, ge=0, le=1000, help="pictures in a row of a combined file; 0 = about as many as rows"
+            0,
+            ge=0,
+            le=1000,
+            combined=True,
+            help="pictures in a row of a combined file; 0 = about as many as rows",
         )
         sheet_scale: int = muniment.param(
-            0, ge=0, le=64, help="factor of the pictures in a combined file; 0 = by their size"
+            0,
+            ge=0,
+            le=64,
+            combined=True,
+            help="factor of the pictures in a combined file; 0 = by their size",
         )
 
     def matches(self, data: bytes) -> bool:

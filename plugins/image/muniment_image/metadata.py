@@ -61,7 +61,13 @@ def _line(value: Any) -> Line:
         if name == "text" or name.startswith(_CAPTION_FIELD)
         for caption in _captions(name, content)
     ]
-    return Line(_file(value.get("file_name")), _label(value.get("label")), tuple(captions))
+    line = Line(_file(value.get("file_name")), _label(value.get("label")), tuple(captions))
+    for text in (line.file, line.label or "", *captions):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{text!r:.80} has half of a character; correct that text") from None
+    return line
 
 
 def _file(name: Any) -> str:

@@ -12,6 +12,7 @@ FORMAT = "muniment-image/1"
 FAMILIES = ("flow", "vae", "dcgan")
 SIZES = range(8, 257)
 """Allowed widths of a picture in pixels."""
+_STEPS, _ROWS = range(1, 1001), range(1, 257)
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,11 @@ class ModelConfig:
             )
         if self.channels not in (1, 3):
             raise ValueError(f"the number of channels is {self.channels}, not 1 or 3")
-        if self.steps < 1 or self.batch < 1 or not 0 <= self.guidance <= 100:
-            raise ValueError("steps and batch must be at least 1, and guidance from 0 to 100")
+        if self.steps not in _STEPS or self.batch not in _ROWS or not 0 <= self.guidance <= 100:
+            raise ValueError(
+                f"steps must be at most {_STEPS.stop - 1:,}, batch at most {_ROWS.stop - 1:,} and "
+                "guidance at most 100, and none of them negative"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields of `model.json`."""

@@ -53,6 +53,8 @@ def load_model(
 
     With `family`, a model of another family is refused.
     """
+    import torch
+
     from .families import family_class
 
     config = read_config(folder)
@@ -60,12 +62,14 @@ def load_model(
         raise _error(folder, f"is a model of the family {config.family}; use one of {family}")
     tensors = _read_tensors(folder)
     try:
-        model = family_class(config.family)(config)
+        with torch.device("meta"):  # a configuration with huge layers takes no memory
+            expected = family_class(config.family)(config).state_dict()
     except ValueError as error:
         raise _error(
             folder / CONFIG, f"cannot be used ({error}); train or copy the model again"
         ) from error
-    _check_tensors(folder / WEIGHTS, model.state_dict(), tensors)
+    _check_tensors(folder / WEIGHTS, expected, tensors)
+    model = family_class(config.family)(config)
     model.load_state_dict(tensors)
     return model.to(device).eval().requires_grad_(False)
 
@@ -104,7 +108,11 @@ def _read_tensors(folder: Path) -> dict[str, torch.Tensor]:
 
     path = folder / WEIGHTS
     if not path.is_file():
-        raise _pickled(folder) if _has_pickles(folder) else _error(folder, f"has no {WEIGHTS}")
+        raise (
+            _pickled(folder)
+            if _has_pickles(folder)
+            else _error(folder, f"has no {WEIGHTS}; copy the model again")
+        )
     try:
         tensors = load(path.read_bytes())
     except (SafetensorError, OSError) as error:

@@ -6,6 +6,10 @@ read, except for the orientation.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
+import logging
 import warnings
 from io import BytesIO
 
@@ -31,6 +35,9 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+# Without a handler of the program, Python prints what Pillow logs about a damaged file.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 class PictureError(ValueError):
@@ -82,6 +89,8 @@ def _without_metadata(data: bytes) -> bytes:
 
 def _pixels(image: Image.Image, *, grey: bool) -> NDArray[np.uint8]:
     _check(image)
+    if image.format == "TIFF":
+        _silence_libtiff()
     image.load()
     upright = _upright(image)
     if upright.mode.startswith("I;16"):
@@ -90,6 +99,19 @@ def _pixels(image: Image.Image, *, grey: bool) -> NDArray[np.uint8]:
     if upright.has_transparency_data:
         upright = _on_white(upright)
     return np.array(upright.convert("RGB").convert("L" if grey else "RGB"))
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """Stop libtiff from printing messages in this process. Pillow raises exceptions instead.
+
+    Pillow has no option for this. On a system where its module does not give access to libtiff,
+    such as Windows, the messages are still printed.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        library = ctypes.CDLL(Image.core.__file__)
+        library.TIFFSetWarningHandler(None)
+        library.TIFFSetErrorHandler(None)
 
 
 def _check(image: Image.Image) -> None:

@@ -29,6 +29,7 @@ SAMPLES = "samples"
 _MOST_GRIDS = 50
 _MOST_ROWS = 1000  # of losses.csv
 _COLUMNS = 8
+_MOST_CHARACTERS = 40  # of a caption under a sample
 _MOST_CLASSES = 16  # that have columns of their own
 
 
@@ -66,7 +67,7 @@ class ProgressFiles:
             pictures += pixels_of(images)
         return contact_sheet(
             pictures[: len(self._texts)],
-            [[text] for text in self._texts],
+            [[text[:_MOST_CHARACTERS]] for text in self._texts],
             columns=_columns(self._config, len(self._texts)),
         )
 

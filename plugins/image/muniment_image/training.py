@@ -27,7 +27,7 @@ from .determinism import deterministic
 from .environment import facts
 from .families.base import Family, SamplingError
 from .interruption import postponed_signals
-from .memory import is_out_of_memory
+from .memory import is_out_of_memory, physical_memory
 from .model_config import ModelConfig
 from .progress_files import ProgressFiles, is_grid_due
 from .training_options import Options, ResumeError, check_unchanged, describe
@@ -36,6 +36,7 @@ from .training_state import TrainingState
 Status = Literal["completed", "stopped", "failed"]
 _WARM_UP = 500  # steps in which the learning rate rises, at most a twentieth of all
 _LOWEST = 0.02  # part of the learning rate that remains at the end of the cosine
+_BYTES_A_WEIGHT = 20  # the weight, its average, its gradient and two states of the optimizer
 
 
 class TrainingError(muniment.MunimentError):
@@ -100,9 +101,20 @@ class _Silent:
 
 
 def new_family(config: ModelConfig, seed: int) -> Family:
-    """Return a model with random weights, which depend on the seed."""
+    """Return a model with random weights, which depend on the seed.
+
+    Raises ValueError for a configuration that its family does not have, or whose training needs
+    more memory than the machine has.
+    """
     from .families import family_class
 
+    with torch.device("meta"):  # without memory
+        weights = sum(map(torch.numel, family_class(config.family)(config).parameters()))
+    if weights * _BYTES_A_WEIGHT > physical_memory():
+        raise ValueError(
+            f"the network has {weights:,} weights, and its training needs at least "
+            f"{weights * _BYTES_A_WEIGHT / 1e9:,.0f} GB of memory; use smaller --network sizes"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "weights"))
         return family_class(config.family)(config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import shlex
 from dataclasses import asdict
@@ -34,11 +33,12 @@ def finish(
 ) -> muniment.Training:
     """Write the model of a training into its folder, and return the training to record.
 
-    `family` is the model that was trained. The folder then has `training.json` and a card. The
-    checkpoint of a completed training is removed. Raises TrainingError if the disk is full, and
-    keeps the checkpoint.
+    `family` is the model that was trained. The folder then has `training.json` and a card. Raises
+    TrainingError if the disk is full. The checkpoint stays in the folder: that of a completed
+    training is to be removed after the training is recorded.
     """
     model = outcome.model
+    is_complete = outcome.status == "completed"
     training = muniment.Training(
         model=None if model is None else out,
         status=outcome.status,
@@ -56,6 +56,7 @@ def finish(
         classes=dataset.classes,
         environment={**facts(family.device), "pictures_at_a_time": outcome.batch},
         failure=outcome.failure,
+        temporary_files=(checkpoints.FILE,) if is_complete else (),
     )
     if model is None:
         return training
@@ -71,9 +72,6 @@ def finish(
         raise TrainingError(
             f"the model cannot be written into {out}: {error.strerror}; {advice}"
         ) from None
-    if outcome.status == "completed":
-        with contextlib.suppress(FileNotFoundError):
-            (out / checkpoints.FILE).unlink()
     return training
 
 

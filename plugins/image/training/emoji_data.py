@@ -152,6 +152,8 @@ def build_vocabulary(emoji: Sequence[Emoji]) -> CaptionCondition:
         for word in _content(splitter.split(one.names[0])):
             add(word)
     for tag in sorted(frequent[0]):
+        if not any(map(str.isalnum, tag)):
+            continue  # a symbol such as ✓
         if len(_content(splitter.split(tag))) == 1 == len(tag.split()):
             add(*_content(splitter.split(tag)))
     for tag in sorted(frequent[1]):

@@ -91,7 +91,9 @@ def measure(
         real = read_dataset(data, size=size)
         known = None if training is None else read_dataset(training, size=size)
     if run is not None:
-        generations: Iterable[muniment.Generation] = session.generations(muniment.Query(run=run))
+        generations: Iterable[muniment.Generation] = session.generations(
+            muniment.Query(run=session.store.find_run(run))
+        )
     else:
         turns = [None] if no_prompt else list(prompts or classifier.config.labels)
         generations = _drawn(session, str(model), number, seed, turns)

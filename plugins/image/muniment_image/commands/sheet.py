@@ -15,6 +15,7 @@ import muniment
 from muniment.command import (
     OutputFile,
     json_option,
+    new_run,
     overwrite_option,
     pass_session,
     progress,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 MAX_CELLS = 200
 """The maximum number of cells, with which the pixels of a sheet are below its limit."""
 
+_LONGEST_TITLE = 40  # characters
 _FIELDS = ("prompt", "model", "seed")
 """Axes that are no parameters of the generator."""
 _PARAMETERS: Mapping[str, type[muniment.Parameters]] = {
@@ -66,11 +68,14 @@ class Axis:
         """The titles of the values. One with a character that the font lacks has a number."""
         from muniment_image.sheet import printable
 
-        # The path of a model can be long.
         shown = [Path(value).name if self.name == "model" else value for value in self.values]
+        titles = [
+            value if len(value) <= _LONGEST_TITLE else f"{value[: _LONGEST_TITLE - 1]}…"
+            for value in shown
+        ]
         return [
-            printable(f"{self.name} {value}") or f"{self.name} #{number}"
-            for number, value in enumerate(shown, 1)
+            printable(f"{self.name} {title}") or f"{self.name} #{number}"
+            for number, title in enumerate(titles, 1)
         ]
 
 
@@ -165,15 +170,16 @@ def sheet(
         for column in x.values
     ]
     # One batch, so that an invalid value of the last cell is refused before the first is drawn.
-    with progress(f"drawing {len(specs)} images"):
-        running = session.run(specs, policy=policy, batch_size=len(specs))
-        cells = [cell for cell in running if isinstance(cell, muniment.Generation)]
-    for cell, title in zip(cells, _titles(x, y), strict=True):
-        _report(cell, title, as_json)
-    if any(cell.status == "completed" for cell in cells):
-        target.write(_file(cells, x, y), (), "image/png")
-    else:
-        write_note("no sheet was written, because no cell has an image")
+    with new_run(session) as run:
+        with progress(f"drawing {len(specs)} images"):
+            running = session.run(specs, policy=policy, batch_size=len(specs), run_id=run)
+            cells = [cell for cell in running if isinstance(cell, muniment.Generation)]
+        for cell, title in zip(cells, _titles(x, y), strict=True):
+            _report(cell, title, as_json)
+        if any(cell.status == "completed" for cell in cells):
+            target.write(_file(cells, x, y), (), "image/png")
+        else:
+            write_note("no sheet was written, because no cell has an image")
     return max((_EXIT_CODES.get(cell.status, 1) for cell in cells), key=(0, 3, 1).index)
 
 
@@ -238,7 +244,10 @@ def _report(cell: muniment.Generation, title: str, as_json: bool) -> None:
 
 
 def _file(cells: Sequence[muniment.Generation], x: Axis, y: Axis) -> bytes:
-    """Return the PNG file of a sheet, with the provenance of each image."""
+    """Return the PNG file of a sheet, with the provenance of each image.
+
+    Raises MunimentError if it would have too many pixels.
+    """
     from muniment_image.pictures import read_picture
     from muniment_image.sheet import compressed, contact_sheet
     from muniment_image.stamp import stamped_sheet
@@ -247,13 +256,18 @@ def _file(cells: Sequence[muniment.Generation], x: Axis, y: Axis) -> bytes:
     pictures = {cell.id: read_picture(cell.outputs[0].data) for cell in drawn}
     height, width = next(iter(pictures.values())).shape[:2]
     empty = _crossed_out(height, width)
-    pixels = contact_sheet(
-        [pictures.get(cell.id, empty) for cell in cells],
-        [_caption(cell, x, y) for cell in cells],
-        columns=len(x.values),
-        column_titles=x.titles,
-        row_titles=y.titles if y.name else (),
-    )
+    try:
+        pixels = contact_sheet(
+            [pictures.get(cell.id, empty) for cell in cells],
+            [_caption(cell, x, y) for cell in cells],
+            columns=len(x.values),
+            column_titles=x.titles,
+            row_titles=y.titles if y.name else (),
+        )
+    except ValueError as error:
+        raise muniment.MunimentError(
+            f"{error}; run `muniment audit list --run {cells[0].run_id}` for the images"
+        ) from None
     return stamped_sheet(compressed(pixels), [cell.provenance for cell in drawn])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, get_args
 
 import click
@@ -13,6 +14,18 @@ from muniment_image.model_config import FAMILIES
 from muniment_image.training_options import AUGMENTATIONS, Precision
 
 from .options import FOLDER, count, seed
+
+
+class _Number(click.FloatRange):
+    """A number in a range, in which click would allow NaN."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 @click.command
@@ -71,13 +84,13 @@ from .options import FOLDER, count, seed
 )
 @click.option(
     "--learning-rate",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=_Number(0, 1, min_open=True),
     metavar="RATE",
     help="Highest learning rate. The default depends on the family.",
 )
 @click.option(
     "--ema",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=_Number(0, 1, max_open=True),
     metavar="DECAY",
     default=0.999,
     show_default=True,
@@ -85,7 +98,7 @@ from .options import FOLDER, count, seed
 )
 @click.option(
     "--clip",
-    type=click.FloatRange(0, 1e9),
+    type=_Number(0, 1e9),
     metavar="NORM",
     default=1.0,
     show_default=True,
@@ -118,7 +131,7 @@ from .options import FOLDER, count, seed
 )
 @click.option(
     "--guidance",
-    type=click.FloatRange(0, 100),
+    type=_Number(0, 100),
     metavar="G",
     help="Default of --guidance for generations with the model.",
 )

@@ -25,12 +25,14 @@ from muniment_image.datasets import Dataset, read_dataset
 from muniment_image.event_log import open_event_log
 from muniment_image.families.base import Family
 from muniment_image.files import locked, remove_abandoned
+from muniment_image.memory import physical_memory
 from muniment_image.model_config import ModelConfig
 from muniment_image.model_folder import TRAINING
 from muniment_image.training import Outcome, TrainingError, new_family, train
 from muniment_image.training_options import Options, native_precision
 
 _STEPS = 10_000
+_BYTES_A_PIXEL = 9  # of a batch
 _GUIDANCE = 1.5  # of a model with labels or captions
 
 
@@ -44,20 +46,20 @@ def run(
         remove_abandoned(out)
         if values["resume"]:
             _use_values_of_checkpoint(ctx, values)
-        if values["data"] is None:
+        if not values["data"]:
             raise muniment.UsageError("there is no data; add --data with a folder of pictures")
         _check_data_folder(out, values["data"])
         device = _device(values["device"])
         _new_family(_config(values, NoCondition(), channels=3), 0)  # fails before the data is read
         session.ensure_store()
         dataset, condition = _read(values)
+        _check_guidance(values, condition)
         config = _config(values, condition, channels=dataset.pixels.shape[3])
         options = _options(values, dataset, device)
         family = _new_family(config, options.seed).to(device)
         outcome = _train(family, dataset, options, values)
-        training = training_records.finish(outcome, family, dataset, options, out)
-        event = session.record_training(training, plugin=training_records.DISTRIBUTION)
-        _print(outcome, dataset, out, event.entry.result, as_json=as_json)
+        digest = _record(session, outcome, family, dataset, options, values)
+        _print(outcome, dataset, out, digest, as_json=as_json)
 
 
 # ---- options -----------------------------------------------------------------------------------
@@ -145,12 +147,24 @@ def _config(values: dict[str, Any], condition: Condition, *, channels: int) -> M
         raise muniment.UsageError(str(error)) from None
 
 
+def _check_guidance(values: dict[str, Any], condition: Condition) -> None:
+    """Raise UsageError for a guidance without effect."""
+    has_guidance = values["family"] == "flow" and condition.kind != "none"
+    if not has_guidance and values["guidance"] not in (None, 1.0):  # 1.0 is in checkpoints
+        raise muniment.UsageError(
+            "--guidance has an effect only on models of the family flow with labels or captions; "
+            "remove it"
+        )
+
+
 def _network(sizes: list[str]) -> dict[str, int]:
     network: dict[str, int] = {}
     for size in sizes:
         name, _, number = size.partition("=")
-        if not number.isascii() or not number.isdigit():
+        if not name or not number.isascii() or not number.isdigit():
             raise muniment.UsageError(f"--network {size!r} is not NAME=N, such as width=32")
+        if name in network:
+            raise muniment.UsageError(f"--network has {name} twice; remove one")
         network[name] = int(number)
     return network
 
@@ -166,6 +180,13 @@ def _options(values: dict[str, Any], dataset: Dataset, device: torch.device) -> 
     steps, seed, batch = values["steps"], values["seed"], values["batch"]
     if values["epochs"] is not None:
         steps = math.ceil(values["epochs"] * len(dataset) / batch)
+    # A batch has the pixels as bytes and as float32, and the network at least as many numbers.
+    needed = batch * math.prod(dataset.pixels.shape[1:]) * _BYTES_A_PIXEL
+    if needed > physical_memory():
+        raise muniment.UsageError(
+            f"a batch of {batch:,} pictures needs at least {needed / 1e9:,.0f} GB of memory; use "
+            "a smaller --batch"
+        )
     return Options(
         steps=steps or _STEPS,
         seed=secrets.randbits(32) if seed is None else seed,
@@ -199,10 +220,23 @@ def _read(values: dict[str, Any]) -> tuple[Dataset, Condition]:
 
 
 def _kind_of(dataset: Dataset) -> ConditionKind:
-    """Return the condition for which every picture has a text."""
-    if all(item.captions for item in dataset.items):
-        return "caption"
-    return "label" if all(item.label is not None for item in dataset.items) else "none"
+    """Return the condition for which every picture has a text.
+
+    Raises UsageError for texts that only some pictures have. They would be ignored.
+    """
+    lacking: dict[ConditionKind, list[str]] = {
+        "caption": [item.file for item in dataset.items if not item.captions],
+        "label": [item.file for item in dataset.items if item.label is None],
+    }
+    for kind, files in lacking.items():
+        if not files:
+            return kind
+        if len(files) < len(dataset):
+            raise muniment.UsageError(
+                f"{len(files):,} of {len(dataset):,} pictures have no {kind}, such as "
+                f"{files[0]}; add what is missing, or choose with --condition"
+            )
+    return "none"
 
 
 def _train(family: Family, dataset: Dataset, options: Options, values: dict[str, Any]) -> Outcome:
@@ -232,6 +266,42 @@ def _train(family: Family, dataset: Dataset, options: Options, values: dict[str,
 
 
 # ---- the result --------------------------------------------------------------------------------
+
+
+def _record(
+    session: muniment.Session,
+    outcome: Outcome,
+    family: Family,
+    dataset: Dataset,
+    options: Options,
+    values: dict[str, Any],
+) -> str | None:
+    """Write the model, record the training, and return the digest of the model.
+
+    The checkpoint of a completed training is removed last. A training that is killed before can
+    be resumed, and is recorded then unless it already was.
+    """
+    out: Path = values["out"]
+    training = training_records.finish(outcome, family, dataset, options, out)
+    digest = _recorded_digest(session, training) if values["resume"] else None
+    if digest is None:
+        event = session.record_training(training, plugin=training_records.DISTRIBUTION)
+        digest = event.entry.result
+    if outcome.status == "completed":
+        checkpoints.remove(out)
+    return digest
+
+
+def _recorded_digest(session: muniment.Session, training: muniment.Training) -> str | None:
+    """Return the digest of a model whose completed training is on record here, or None."""
+    if training.model is None or training.status != "completed":
+        return None
+    digest = muniment.model_digest(training.model, omit=training.temporary_files)
+    is_recorded = any(
+        event.entry.result == digest and not event.entry.claimed
+        for event in session.store.trainings.of([digest])
+    )
+    return digest if is_recorded else None
 
 
 def _print(

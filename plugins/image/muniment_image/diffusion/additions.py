@@ -21,7 +21,7 @@ from .folders import (
     read_index,
     read_json,
 )
-from .hub import find
+from .hub import check_available, find
 from .libraries import check_libraries, first_line, silence
 from .loading import find_pipeline_class, load_controlnet, load_pipeline
 
@@ -156,6 +156,7 @@ def _configuration_from_hub(source: str) -> Path:
             read_json(cached / INDEX)
             return cached
         except (LocalEntryNotFoundError, muniment.ModelError):
+            check_available(source)
             return Path(snapshot_download(source, allow_patterns=patterns))
 
 

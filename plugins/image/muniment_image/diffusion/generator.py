@@ -91,7 +91,7 @@ class DiffusersGenerator(muniment.Generator):
     ) -> Mapping[str, Any]:
         """Put a pipeline, a ControlNet or an adapter into a folder. Raise ModelError."""
         add(source, into, progress)
-        return {"name": Path(source).name.removesuffix(".safetensors")}
+        return {"name": Path(source).name.removesuffix(".safetensors"), "is_part": is_part(into)}
 
     def find_model(self, source: str) -> Path:
         """Return the folder of a hub id, from the local cache or the hub. Raise ModelError."""

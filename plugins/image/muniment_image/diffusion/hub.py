@@ -12,6 +12,7 @@ import muniment
 from .folders import INDEX, check_complete, read_index
 from .libraries import silence
 
+_TIMEOUT = 10  # seconds
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # Of a ControlNet or an adapter. Code and pickles are never fetched.
 _PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "LICENSE*", "NOTICE*"]
@@ -37,13 +38,37 @@ def find(source: str) -> Path:
     except muniment.ModelError:
         raise
     except Exception as error:  # network errors of several libraries
-        reason = f"({type(error).__name__}); check the name and the network"
+        reason = f"({type(error).__name__}); check the network"
         if "safetensors" in str(error):
             reason = "as safetensors, and pickles are never opened; use another model"
         raise muniment.ModelError(
             source,
             f"{source} is no folder here and could not be fetched from the Hugging Face hub "
             f"{reason}, or give a local folder",
+        ) from error
+
+
+def check_available(source: str) -> None:
+    """Raise ModelError unless the hub has a model and can be reached.
+
+    One request is made. The functions that download repeat theirs for half a minute.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    try:
+        HfApi().model_info(source, timeout=_TIMEOUT)
+    except GatedRepoError as error:
+        raise muniment.ModelError(
+            source,
+            f"the Hugging Face hub gives {source} only to users who accepted its terms; accept "
+            "them there and run `hf auth login`, or give a local folder",
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise muniment.ModelError(
+            source,
+            f"{source} is no folder here, and the Hugging Face hub has no public model of this "
+            "name; check the name, or give a local folder",
         ) from error
 
 
@@ -69,6 +94,7 @@ def _fetched(source: str) -> Path:
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    check_available(source)
     with silence():
         try:
             index = hf_hub_download(source, INDEX)

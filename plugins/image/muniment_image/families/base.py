@@ -17,6 +17,8 @@ from torch import Tensor, nn
 import muniment
 from muniment_image.model_config import ModelConfig
 
+_LARGEST = 4096  # size of a layer
+
 
 class SamplingError(muniment.UsageError):
     """A request that a family cannot sample, or pictures that are not finite numbers."""
@@ -69,8 +71,8 @@ class Family(nn.Module, ABC):
         unknown = sorted(config.network.keys() - self.sizes.keys())
         if unknown:
             raise ValueError(f"the family {self.name} has no network size {', '.join(unknown)}")
-        if min(config.network.values(), default=1) < 1:
-            raise ValueError("a network size is below 1")
+        if not all(1 <= size <= _LARGEST for size in config.network.values()):
+            raise ValueError(f"a network size is not from 1 to {_LARGEST:,}")
         self.config = config
         self.network_sizes = {**self.sizes, **config.network}
 
