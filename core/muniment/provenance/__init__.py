@@ -10,14 +10,38 @@ from typing import TYPE_CHECKING
 from muniment._lazy import lazy_attributes
 
 if TYPE_CHECKING:
+    from muniment.provenance.certificates import (
+        Credentials as Credentials,
+        create_credentials as create_credentials,
+        load_credentials as load_credentials,
+    )
     from muniment.provenance.json import (
         FORMAT as FORMAT,
         from_json as from_json,
         to_json as to_json,
     )
+    from muniment.provenance.labels import aigc as aigc, visible_label as visible_label
+    from muniment.provenance.manifests import (
+        Action as Action,
+        Ingredient as Ingredient,
+        Manifest as Manifest,
+        Parent as Parent,
+        can_sign as can_sign,
+        read_manifest as read_manifest,
+        sign as sign,
+    )
+    from muniment.provenance.xmp_packets import (
+        XmpFacts as XmpFacts,
+        read_xmp as read_xmp,
+        xmp as xmp,
+    )
 
 _MODULES = {
+    "certificates": "Credentials create_credentials load_credentials",
     "json": "FORMAT from_json to_json",
+    "labels": "aigc visible_label",
+    "manifests": "Action Ingredient Manifest Parent can_sign read_manifest sign",
+    "xmp_packets": "XmpFacts read_xmp xmp",
 }
 
 __all__ = sorted(" ".join(_MODULES.values()).split())
