@@ -23,7 +23,7 @@ from muniment.times import iso
 from muniment.types import Provenance
 
 ASSERTION = "org.muniment.provenance"
-"""The label of the assertion that contains the JSON of `to_json`."""
+"""The label of the assertion whose member `json` is the text of `to_json`."""
 
 UNREADABLE = "muniment.manifest.unreadable"
 """The code of a manifest that cannot be read, for which C2PA defines none."""
@@ -231,12 +231,8 @@ def _definition(provenances: Sequence[Provenance], parents: int) -> dict[str, ob
         "assertions": [
             {"label": "c2pa.actions.v2", "created": True, "data": {"actions": actions}},
             *_disclosures(provenances),
-            {
-                "label": ASSERTION,
-                "created": True,
-                "kind": "Json",
-                "data": json.loads(to_json(provenances)),
-            },
+            # As a text, because the library rounds some numbers when it writes JSON again.
+            {"label": ASSERTION, "created": True, "data": {"json": to_json(provenances)}},
         ],
     }
 
@@ -265,7 +261,7 @@ def _manifest(content: Mapping[str, Any]) -> Manifest:
     assertions = active.get("assertions", [])
     by_label = {each["label"]: each["data"] for each in reversed(assertions)}
     actions = by_label.get("c2pa.actions.v2") or by_label.get("c2pa.actions") or {}
-    provenance = by_label.get(ASSERTION)
+    own = by_label.get(ASSERTION)
     return Manifest(
         state=content["validation_state"],
         codes=_failures(content.get("validation_results", {})),
@@ -280,7 +276,7 @@ def _manifest(content: Mapping[str, Any]) -> Manifest:
             _read_ingredient(each, manifests) for each in active.get("ingredients", [])
         ),
         assertions=tuple((each["label"], json.dumps(each["data"])) for each in assertions),
-        provenance="" if provenance is None else json.dumps(provenance),
+        provenance=_text(own.get("json")) if isinstance(own, Mapping) else "",
     )
 
 
