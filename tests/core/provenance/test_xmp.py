@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from muniment import ProvenanceError
-from muniment.provenance import aigc, read_xmp, xmp
+from muniment.provenance import XmpFacts, aigc, read_xmp, xmp
 from muniment.provenance.xmp_packets import GENERATED, MAX_BYTES
 from support.pictures import SIGNATURE, noise, saved
 from support.provenance import itxt, make_provenance
@@ -168,7 +168,7 @@ def test_read_xmp_of_two_labels_returns_the_first() -> None:
 
 def test_read_xmp_without_a_label_returns_empty_texts() -> None:
     facts = read_xmp(packet("<dc:title>a title</dc:title>"))
-    assert (facts.digital_source_type, facts.aigc) == ("", "")
+    assert facts == XmpFacts("", "", (("dc:title", "a title"),))
 
 
 def test_read_xmp_of_text_with_markup_returns_it_as_text() -> None:
