@@ -25,11 +25,9 @@ if TYPE_CHECKING:
         Action as Action,
         Ingredient as Ingredient,
         Manifest as Manifest,
-        Parent as Parent,
-        can_sign as can_sign,
         read_manifest as read_manifest,
-        sign as sign,
     )
+    from muniment.provenance.signatures import Parent as Parent, can_sign as can_sign, sign as sign
     from muniment.provenance.xmp_packets import (
         XmpFacts as XmpFacts,
         read_xmp as read_xmp,
@@ -40,7 +38,8 @@ _MODULES = {
     "certificates": "Credentials create_credentials load_credentials",
     "json": "FORMAT from_json to_json",
     "labels": "aigc visible_label",
-    "manifests": "Action Ingredient Manifest Parent can_sign read_manifest sign",
+    "manifests": "Action Ingredient Manifest read_manifest",
+    "signatures": "Parent can_sign sign",
     "xmp_packets": "XmpFacts read_xmp xmp",
 }
 
