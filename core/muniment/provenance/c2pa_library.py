@@ -20,13 +20,18 @@ NO_NETWORK = {"remote_manifest_fetch": False, "ocsp_fetch": False}
 
 
 def library() -> ModuleType:
-    """Return the library. Raises ProvenanceError if it is not installed."""
+    """Return the library. Raises ProvenanceError if it is not installed or cannot be loaded."""
     try:
         import c2pa
-    except ImportError:
+    except ModuleNotFoundError:
         raise ProvenanceError(
             "C2PA manifests need the library c2pa-python, which is not installed; run "
             "`pip install 'muniment[c2pa]'`"
+        ) from None
+    except (ImportError, OSError, RuntimeError, ValueError) as error:  # its native part
+        raise ProvenanceError(
+            f"C2PA manifests need the library c2pa-python, which cannot be loaded: {error}; "
+            "install the wheel of your platform"
         ) from None
     module: ModuleType = c2pa
     return module

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,18 @@ def test_create_credentials_writes_a_root_and_a_leaf_for_ten_years(tmp_path: Pat
     assert credentials.expires_at == leaf.not_valid_after_utc
     assert abs((credentials.expires_at - datetime.now(UTC)) / DAY - 3652) < 2
     assert load_credentials(folder / CERTIFICATE, folder / KEY) == credentials
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_create_credentials_makes_a_chain_that_openssl_verifies(tmp_path: Path) -> None:
+    create_credentials(tmp_path, name="Acme")
+    command = ["openssl", "verify", "-x509_strict", "-purpose", "smimesign", "-CAfile"]
+    result = subprocess.run(
+        [*command, str(tmp_path / ROOT), str(tmp_path / CERTIFICATE)],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
 
 
 def test_create_credentials_keeps_no_private_key_of_the_root(tmp_path: Path) -> None:

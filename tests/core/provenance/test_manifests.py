@@ -454,3 +454,13 @@ def test_sign_without_the_library_names_the_extra(
     ):
         with pytest.raises(ProvenanceError, match=r"muniment\[c2pa\]"):
             call()
+
+
+def test_sign_with_a_library_that_cannot_be_loaded_gives_the_reason(
+    issued: Issued, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "c2pa.py").write_text("raise RuntimeError('no native part for this platform')")
+    monkeypatch.delitem(sys.modules, "c2pa")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ProvenanceError, match="no native part for this platform"):
+        sign_png(issued)
