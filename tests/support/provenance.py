@@ -97,7 +97,7 @@ def issue(
     *,
     start: datetime | None = None,
     end: datetime | None = None,
-    purpose: str | None = ExtendedKeyUsageOID.EMAIL_PROTECTION.dotted_string,
+    purposes: tuple[str, ...] = (ExtendedKeyUsageOID.EMAIL_PROTECTION.dotted_string,),
     digital_signature: bool = True,
     self_signed: bool = False,
     authority: bool = False,
@@ -133,8 +133,9 @@ def issue(
         )
         .add_extension(_usage(digital_signature=digital_signature, crl_sign=True), critical=True)
     )
-    if purpose is not None:
-        leaf = leaf.add_extension(x509.ExtendedKeyUsage([ObjectIdentifier(purpose)]), False)
+    if purposes:
+        usage = x509.ExtendedKeyUsage([ObjectIdentifier(purpose) for purpose in purposes])
+        leaf = leaf.add_extension(usage, critical=False)
     issuer_key: Any = leaf_key if self_signed else root_key
     algorithm = None if isinstance(issuer_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     signed = leaf.sign(issuer_key, algorithm)

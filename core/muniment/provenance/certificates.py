@@ -45,7 +45,7 @@ PURPOSES = (
     "1.3.6.1.5.5.7.3.36",  # document signing, RFC 9336
     "1.3.6.1.4.1.62558.2.1",  # C2PA claim signing
 )
-"""The extended key usages of which a leaf must have one (C2PA 2.4, section 14.5.1)."""
+"""The extended key usages of which a leaf must have one (C2PA 2.4, section 14.4.1)."""
 
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 _MIN_RSA_BITS = 2048
@@ -173,7 +173,7 @@ def _raise_if_unusable(chain: list[x509.Certificate], path: Path) -> None:
     for each, issuer in itertools.pairwise(chain):
         try:
             each.verify_directly_issued_by(issuer)
-        except (InvalidSignature, TypeError, ValueError):
+        except (InvalidSignature, TypeError, UnsupportedAlgorithm, ValueError):
             raise _unusable(
                 path, "its certificates are no chain, in which each is issued by the next"
             ) from None
@@ -182,11 +182,14 @@ def _raise_if_unusable(chain: list[x509.Certificate], path: Path) -> None:
     usage = _extension(leaf, x509.KeyUsage)
     if usage is None or not usage.digital_signature:
         raise _unusable(path, "its key usage lacks digital signatures")
-    purposes = _extension(leaf, x509.ExtendedKeyUsage) or ()
-    if not any(purpose.dotted_string in PURPOSES for purpose in purposes):
+    extension = _extension(leaf, x509.ExtendedKeyUsage) or ()
+    purposes = {purpose.dotted_string for purpose in extension}
+    if purposes.isdisjoint(PURPOSES):
         raise _unusable(
             path, "its extended key usage lacks e-mail protection, document or claim signing"
         )
+    if ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE.dotted_string in purposes:
+        raise _unusable(path, "its extended key usage allows any purpose, which C2PA forbids")
 
 
 def _unusable(path: Path, reason: str) -> ProvenanceError:

@@ -123,7 +123,7 @@ def _definition(
         "softwareAgent": agent,
         "when": iso(max(provenance.created_at for provenance in provenances)),
     }
-    # C2PA 2.4, 18.15.4: the first action is `c2pa.opened` with a parent, else `c2pa.created`.
+    # C2PA 2.4, section 18.15.2: the first action is `c2pa.opened` of a parent, or `c2pa.created`.
     if parents:
         opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [_ingredient(0)]}}
         others = [_ingredient(number) for number in range(1, parents)]

@@ -22,6 +22,7 @@ from support.pictures import noise, saved
 from support.provenance import DAY, Issued, issue, make_provenance, private_pem
 
 PNG = saved(noise(), "PNG")
+ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE.dotted_string
 
 
 def _signs(issued: Issued) -> str:
@@ -116,7 +117,7 @@ def test_create_credentials_in_a_file_raises(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("purpose", PURPOSES)
 def test_load_credentials_of_each_allowed_purpose_signs(tmp_path: Path, purpose: str) -> None:
-    assert _signs(issue(tmp_path, purpose=purpose)) == "Trusted"
+    assert _signs(issue(tmp_path, purposes=(purpose,))) == "Trusted"
 
 
 @pytest.mark.parametrize(
@@ -169,9 +170,10 @@ NOW = datetime.now(UTC)
         ({"start": NOW - 20 * DAY, "end": NOW - DAY}, "expired"),
         ({"start": NOW + DAY, "end": NOW + 20 * DAY}, "not valid before"),
         ({"self_signed": True}, "self-signed"),
-        ({"purpose": None}, "extended key usage"),
-        ({"purpose": ExtendedKeyUsageOID.SERVER_AUTH.dotted_string}, "extended key usage"),
-        ({"purpose": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE.dotted_string}, "extended key"),
+        ({"purposes": ()}, "lacks"),
+        ({"purposes": (ExtendedKeyUsageOID.SERVER_AUTH.dotted_string,)}, "lacks"),
+        ({"purposes": (ANY,)}, "lacks"),
+        ({"purposes": (PURPOSES[0], ANY)}, "any purpose"),
         ({"digital_signature": False}, "key usage"),
         ({"authority": True}, "leaf"),
     ],

@@ -145,7 +145,7 @@ def test_can_sign_of_the_media_types_of_pictures_and_sound_is_true() -> None:
     [
         {"start": datetime.now(UTC) - timedelta(9), "end": datetime.now(UTC) - timedelta(1)},
         {"start": datetime.now(UTC) + timedelta(1), "end": datetime.now(UTC) + timedelta(9)},
-        {"purpose": "1.3.6.1.5.5.7.3.1"},
+        {"purposes": ("1.3.6.1.5.5.7.3.1",)},
     ],
     ids=["expired", "not yet valid", "of a server"],
 )
