@@ -1,4 +1,4 @@
-"""XMP packets, which say in the terms of the IPTC and of GB 45438-2025 that a file is generated."""
+"""XMP packets that label a file as generated, in the terms of the IPTC and of GB 45438-2025."""
 
 from __future__ import annotations
 
