@@ -302,6 +302,39 @@ FAULTS = (
         "if not verification.entries:",
         ("store/test_backup.py::test_a_backup_that_was_altered_is_refused[sqlite]",),
     ),
+    # ---- provenance in files ------------------------------------------------------------------
+    Fault(
+        "prompt-of-a-parent-stays-in-the-manifest",
+        "core/muniment/provenance/signatures.py",
+        "    ASSERTION,\n)",
+        ")",
+        ("core/provenance/test_manifests.py::test_sign_with_a_parent_redacts_its_prompt",),
+    ),
+    Fault(
+        "manifest-is-fetched-from-a-server",
+        "core/muniment/provenance/c2pa_library.py",
+        '"remote_manifest_fetch": False',
+        '"remote_manifest_fetch": True',
+        (
+            "core/provenance/test_manifests.py::test_read_manifest_of_a_manifest_on_a_server_sends_no_request",
+        ),
+    ),
+    Fault(
+        "xmp-may-declare-entities",
+        "core/muniment/provenance/xmp_packets.py",
+        "        parser.StartDoctypeDeclHandler = self._refuse\n",
+        "",
+        ("core/provenance/test_xmp.py::test_read_xmp_of_a_document_type_raises_before_it_is_used",),
+    ),
+    Fault(
+        "expired-certificate-is-loaded",
+        "core/muniment/provenance/certificates.py",
+        "if now >= each.not_valid_after_utc",
+        "if now >= each.not_valid_after_utc + timedelta(days=365)",
+        (
+            "core/provenance/test_certificates.py::test_load_credentials_of_an_unusable_certificate_raises_with_the_reason",
+        ),
+    ),
     # ---- plugins, isolation, installing, the command line -------------------------------------
     Fault(
         "exit-in-plugin-import-escapes",

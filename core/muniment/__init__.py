@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         PluginWarning as PluginWarning,
         PolicyError as PolicyError,
         PromptError as PromptError,
+        ProvenanceError as ProvenanceError,
         SeedError as SeedError,
         SelectionError as SelectionError,
         StoreError as StoreError,
@@ -79,8 +80,8 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "errors": "AmbiguousNameError ConfigError InputError ModelError ModelTermsWarning "
-    "MunimentError ParameterError PluginError PluginWarning PolicyError PromptError SeedError "
-    "SelectionError StoreError UnknownNameError UsageError",
+    "MunimentError ParameterError PluginError PluginWarning PolicyError PromptError "
+    "ProvenanceError SeedError SelectionError StoreError UnknownNameError UsageError",
     "generation.requests": "GenerationSpec",
     "hookspecs": "Evaluator Filter Generator MediaType Register ModelProvider hookimpl",
     "models.training": "Training model_digest write_training_json",

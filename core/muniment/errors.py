@@ -93,6 +93,10 @@ class PluginWarning(UserWarning):
     """A failure of a plugin that changes no result, such as a preview that cannot be made."""
 
 
+class ProvenanceError(MunimentError):
+    """Provenance that cannot be read from a file, or that cannot be written or signed."""
+
+
 class ModelError(MunimentError):
     """A model that cannot be used.
 

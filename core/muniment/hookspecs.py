@@ -251,9 +251,10 @@ class MediaType:
     `media_types` are the types that it handles, which are other than `text/*`. Two plugins may
     not register one type. `suffixes` are the endings of the files that `export` can write. The
     first one is the default. `lossy_suffixes` are those of formats that change the content, such as
-    `.jpg` the pixels, so that their files do not have the fingerprint. Every method is optional:
-    where one is missing or raises, bytes are compared, nothing is previewed, and only `--bare`
-    writes a file. Recorded outputs contain no provenance, and exported files do.
+    `.jpg` the pixels, so that their files do not have the fingerprint. `altering_options` are the
+    options of `Export` that do so when they differ from their default, such as a scale. Every
+    method is optional: where one is missing or raises, bytes are compared, nothing is previewed,
+    and only `--bare` writes a file. Recorded outputs contain no provenance, and exported files do.
     """
 
     name: ClassVar[str]
@@ -261,11 +262,19 @@ class MediaType:
     media_types: ClassVar[tuple[str, ...]]
     suffixes: ClassVar[tuple[str, ...]] = ()
     lossy_suffixes: ClassVar[tuple[str, ...]] = ()
+    altering_options: ClassVar[tuple[str, ...]] = ()
     Export: ClassVar[type[_NoParameters]] = _NoParameters
     """The options of files, which become options of commands and are not recorded."""
 
     def matches(self, data: bytes) -> bool:
         """Return whether bytes are of one of these types, by their content."""
+        raise NotImplementedError
+
+    def matches_file(self, data: bytes) -> bool:
+        """Return whether bytes are a file of a format that `export` writes, by their content.
+
+        Without this method, they are one if `matches` returns true.
+        """
         raise NotImplementedError
 
     def describe(self, data: bytes) -> str:
@@ -283,9 +292,13 @@ class MediaType:
     def export(self, data: bytes, provenance: Provenance, suffix: str, options: Any) -> bytes:
         """Return a file of the format that `suffix` names, which contains the provenance.
 
-        `suffix` is one of `suffixes`, and `options` is an instance of `Export`. No file is written
-        if the bytes are empty or those of the output. The same applies if `read_stamp` returns
-        another id, or `fingerprint` another content and `suffix` is not in `lossy_suffixes`.
+        `suffix` is one of `suffixes`, and `options` is an instance of `Export`. Write what
+        `muniment.provenance.to_json` returns, which `read_provenance` returns again. Only the id is
+        needed in a format that has no room for the rest. The core signs the file afterwards.
+
+        No file is written if the bytes are empty or those of the output. The same applies if
+        `read_provenance` returns another id, or `fingerprint` another content and neither
+        `suffix` nor an option is declared to change it.
         """
         raise NotImplementedError
 
@@ -302,16 +315,21 @@ class MediaType:
         """
         raise NotImplementedError
 
-    def read_stamp(self, data: bytes) -> str | None:
-        """Return the id of the generation in an exported file, or None if there is none."""
+    def read_provenance(self, data: bytes) -> str | None:
+        """Return the JSON of the provenance in an exported file, or None if there is none.
+
+        It is the text that `muniment.provenance.to_json` returned. The core checks it, since anyone
+        can change a file.
+        """
         raise NotImplementedError
 
     def fingerprint(self, data: bytes) -> bytes:
         """Return what remains of the content when a program saves it again, such as its pixels.
 
-        An exported file has the fingerprint of the recorded output, whatever its options, unless
-        its suffix is in `lossy_suffixes`. It is not empty. Its SHA-256 is recorded. If a later
-        version returns something else, `audit find` does not find earlier outputs by it.
+        An exported file has the fingerprint of the recorded output, unless its suffix is in
+        `lossy_suffixes` or one of `altering_options` is used. It is not empty. Its SHA-256 is
+        recorded. If a later version returns something else, `audit find` does not find earlier
+        outputs by it.
         """
         raise NotImplementedError
 

@@ -14,6 +14,7 @@ import click
 import muniment
 import muniment.command
 import muniment.installation
+import muniment.provenance
 import muniment.testing
 from muniment import hookspecs
 from muniment.testing import fixtures
@@ -157,6 +158,7 @@ def page() -> str:
         section("Hooks", hooks()),
         section("muniment", names(muniment)),
         section("muniment.command", names(muniment.command)),
+        section("muniment.provenance", names(muniment.provenance)),
         section("muniment.testing", names(muniment.testing)),
         section("muniment.testing.fixtures", pytest_fixtures()),
         section("muniment.installation", names(muniment.installation)),

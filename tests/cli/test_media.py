@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from muniment.provenance import from_json
 from support.commands import Here, Processes, Result
-from support.media import DOTS, media_type
+from support.media import DOTS, media_type, with_id
 from support.plugins import PluginFolder
 
 
@@ -47,7 +48,8 @@ def test_generate_o_writes_the_format_of_the_suffix_with_the_id(
     assert result.code == 0
     [recorded] = muniment("audit", "show", "last", "--json").json("generation")
     file = json.loads(target.read_text())
-    assert file == {"dots": [7, 2, 50], "id": recorded["id"], "scale": 3}
+    assert (file["dots"], file["scale"]) == ([7, 2, 50], 3)
+    assert [item.id for item in from_json(file["from"])] == [recorded["id"]]
     assert f"wrote {target} (application/x-dots, " in result.err
     assert (recorded["parameters"], recorded["outputs"][0]["bytes"]) == ({}, 7)
 
@@ -57,10 +59,10 @@ def test_get_stamps_the_file_and_stdout_and_bare_does_not(
     muniment: Here, generated: str, tmp_path: Path, name: str
 ) -> None:
     target = tmp_path / name
-    stamped = b"DOTS\x07\x02\x32|" + generated.encode()
     assert muniment("audit", "get", "last", "-o", target).code == 0
-    assert target.read_bytes() == stamped
-    assert muniment("audit", "get", "last").out.encode() == stamped
+    content, _, text = target.read_bytes().partition(b"|")
+    assert (content, from_json(text.decode())[0].id) == (b"DOTS\x07\x02\x32", generated)
+    assert muniment("audit", "get", "last").out.encode() == target.read_bytes()
     assert muniment("audit", "get", "last", "-o", target, "--overwrite", "--bare").code == 0
     assert target.read_bytes() == b"DOTS\x07\x02\x32"
     assert muniment("audit", "get", "last", "--bare").out == "DOTS\x07\x02\x32"
@@ -68,7 +70,7 @@ def test_get_stamps_the_file_and_stdout_and_bare_does_not(
 
 def test_generate_writes_a_stamped_file_to_stdout(muniment: Here) -> None:
     result = muniment("generate", "dotter", "a", "--seed", "7")
-    assert result.out.startswith("DOTS\x07\x01\x32|01")
+    assert result.out.startswith('DOTS\x07\x01\x32|{"format": ')
     assert muniment("generate", "dotter", "a", "--seed", "7", "--bare").out == "DOTS\x07\x01\x32"
 
 
@@ -146,7 +148,7 @@ def test_several_outputs_get_numbered_files_or_one(muniment: Here, tmp_path: Pat
     names = sorted(path.name for path in tmp_path.glob("a*"))
     assert names == ["a-1-1.json", "a-1-2.json", "a-2-1.json", "a-2-2.json"]
     assert muniment("generate", "dotter", "x", "-n", "3", "-o", target, "--combine").code == 0
-    assert len(set(json.loads(target.read_text())["ids"])) == 3
+    assert len({item.id for item in from_json(json.loads(target.read_text())["from"])}) == 3
     muniment("generate", "dotter", "twice", "--json")
     got = muniment("audit", "get", "last", "-o", tmp_path / "b.json", "--combine", "--scale", "2")
     assert got.code == 0
@@ -204,8 +206,12 @@ def test_an_export_that_fails_writes_no_file_and_loses_nothing(
     [
         ("export", "b''", "empty"),
         ("export", "data", "recorded bytes"),
-        ("export", "data + b'|other'", "read_stamp()"),
-        ("export", "b'DOTSother|' + provenance.id.encode()", ".dots file with another fingerprint"),
+        ("export", "data + b'|other'", "read_provenance()"),
+        (
+            "export",
+            "b'DOTSother|' + to_json([provenance]).encode()",
+            ".dots file with another fingerprint",
+        ),
         ("combine", "b''", "empty"),
         ("combine", "data[0]", "recorded bytes"),
     ],
@@ -237,7 +243,7 @@ def test_a_file_of_a_lossy_format_may_have_another_fingerprint(
     muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
     plugin_folder.all.clear()
-    source = DOTS.replace("dots = list(data[4:])\n        return", "dots = [1]\n        return")
+    source = DOTS.replace('{"dots": list(data[4:]), ', '{"dots": [1], ')
     plugin_folder.add(source)
     target = tmp_path / "a.json"
     assert muniment("generate", "dotter", "x", "-o", target).code == 1
@@ -405,6 +411,8 @@ def test_a_comparison_that_fails_leaves_the_bytes(
     assert "bad-png" in result.err
 
 
+UNKNOWN = "01M8JAX4EZFQ9APBTYN78F8QCV"
+
 READER = """
 import muniment
 
@@ -466,7 +474,7 @@ def test_find_shows_the_generation_of_a_file(muniment: Here, generated: str, fil
 def test_find_recognises_the_content_without_the_id(
     muniment: Here, generated: str, file: Path, content: bytes
 ) -> None:
-    again = b'{"dots": [7, 2, 50], "id": null}'
+    again = b'{"dots": [7, 2, 50], "from": null}'
     file.write_bytes(again if content == b"json" else content)
     found = muniment("audit", "find", file, "--json")
     assert [value["id"] for value in found.json("generation")] == [generated]
@@ -486,7 +494,7 @@ def test_a_long_description_and_a_long_id_are_cut(
     methods = """
 def matches(self, data): return data.startswith(b'\\x89PNG')
 def describe(self, data): return 'd' * 100_000
-def read_stamp(self, data): return 's' * 100_000
+def read_provenance(self, data): return '{"format": "' + 's' * 100_000 + '"}'
 """
     plugin_folder.add(media_type(methods, "('image/png',)", "png"), distribution="long-media")
     file = tmp_path / "a.png"
@@ -494,12 +502,12 @@ def read_stamp(self, data): return 's' * 100_000
     assert len(muniment("audit", "show", "last").out) < 10_000
     found = muniment("audit", "find", file)
     assert found.code == 0
-    assert "contains the id sss" in found.err
+    assert "the provenance has the format 'sss" in found.err
     assert len(found.out + found.err) < 10_000
 
 
 def test_find_tells_an_id_from_the_content(muniment: Here, generated: str, file: Path) -> None:
-    file.write_bytes(b"DOTS\x07\x02\x33|" + generated.encode())
+    file.write_bytes(with_id(b"DOTS\x07\x02\x33", generated))
     found = muniment("audit", "find", file, "--json")
     assert found.json("generation")[0]["id"] == generated
     assert found.json("generation")[0]["file"]["same_content"] is False
@@ -511,7 +519,7 @@ def test_find_tells_an_id_from_the_content(muniment: Here, generated: str, file:
     assert generated in repeated.err
     muniment("generate", "dotter", "another", "--seed", "9", "--json")
     other = muniment("audit", "list").rows[0][0]
-    file.write_bytes(b"DOTS\x07\x02\x32|" + other.encode())
+    file.write_bytes(with_id(b"DOTS\x07\x02\x32", other))
     found = muniment("audit", "find", file, "--json")
     assert found.json("generation")[0]["id"] == generated
     assert f"contains the id {other}" in found.err
@@ -589,8 +597,7 @@ def test_find_of_an_erased_generation_needs_the_id(
     ("content", "code", "words"),
     [
         (b"DOTS\x08\x08", 1, "no output in this store has the fingerprint of"),
-        (b"DOTS\x08|01M8JAX4EZFQ9APBTYN78F8QCV", 1, "contains the id 01M8JAX4EZFQ9APBTYN78F8QCV"),
-        (b"DOTS\x08|last", 1, "contains the id last"),
+        (with_id(b"DOTS\x08", UNKNOWN), 1, f"contains the id {UNKNOWN}"),
         ("最近".encode(), 1, "no output or input in this store has the bytes of"),
         ("最近".encode(), 1, "is text; `muniment audit search` finds"),
         (b"\xff\xfe", 1, "no installed plugin recognises the content of"),

@@ -14,7 +14,9 @@ import pytest
 import muniment
 from muniment import Output
 from muniment.errors import AmbiguousNameError, PluginError
+from muniment.ids import new_id
 from muniment.plugins.media import MediaTypes
+from muniment.provenance import to_json
 from support.media import DOTS, media_type
 from support.plugins import PluginFolder
 from support.workspace import Workspace
@@ -161,7 +163,7 @@ def test_an_export_has_the_provenance_of_the_record(workspace: Workspace) -> Non
     [registered] = media.recognised(output.data)
     for suffix in (".dots", ".json"):
         file = media.export(done, output, suffix, {"scale": 2})
-        assert media.read_stamp(registered, file) == done.id
+        assert [item.id for item in media.read_provenance(registered, file)] == [done.id]
         assert media.fingerprint(registered, file) == output.fingerprint
     with pytest.raises(muniment.ParameterError, match="scale"):
         media.export(done, output, ".dots", {"scale": 10})
@@ -262,6 +264,21 @@ def test_a_file_without_a_fingerprint_of_its_own_cannot_be_compared(
     with pytest.warns(muniment.PluginWarning, match="fingerprint"):
         origin = session.find_file(file)
     assert (origin.id, origin.same_content) == (done.id, None)
-    file.write_text(json.dumps({"dots": [], "id": done.id[-6:]}))
+    unknown = to_json([replace(done.provenance, id=new_id())])
+    file.write_text(json.dumps({"dots": [], "from": unknown}))
     with pytest.raises(muniment.MunimentError, match="contains the id"):
         session.find_file(file)
+
+
+def test_an_invalid_provenance_in_a_file_is_reported_and_ignored(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.plugin_folder.add(DOTS)
+    session, reports = workspace.session, []
+    session.warn = reports.append
+    done = session.generate("a b", generator="dotter", seed=7)
+    file = tmp_path / "file.dots"
+    file.write_bytes(done.outputs[0].data + b'|{"format": "other"}')
+    assert session.find_file(file).stamp is None
+    assert "other" in reports[0]
+    assert len(reports) == 1

@@ -16,6 +16,7 @@ import pytest
 import muniment
 import muniment.command
 import muniment.installation
+import muniment.provenance
 import muniment.testing
 from muniment import hookspecs
 from muniment.testing import fixtures
@@ -109,6 +110,12 @@ def test_every_name_for_commands_is_in_the_contract(name: str) -> None:
     assert re.search(rf"`@?{name}\b", page), name
 
 
+@pytest.mark.parametrize("name", muniment.provenance.__all__)
+def test_every_name_for_provenance_is_on_the_page_of_python(name: str) -> None:
+    page = (REFERENCE / "python.md").read_text(encoding="utf-8")
+    assert re.search(rf"`{name}\b", page), name
+
+
 @pytest.mark.parametrize(
     "contract",
     [
@@ -151,7 +158,13 @@ def used_names() -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "name", [*muniment.__all__, *muniment.command.__all__, *muniment.testing.__all__]
+    "name",
+    [
+        *muniment.__all__,
+        *muniment.command.__all__,
+        *muniment.provenance.__all__,
+        *muniment.testing.__all__,
+    ],
 )
 def test_every_public_name_is_used_in_a_test(name: str) -> None:
     assert name in used_names()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import muniment
+from muniment.provenance import from_json
 from muniment.testing import CommandContract, run_command
 from muniment.testing.commands import CommandResult
 from muniment_image import png
@@ -18,7 +19,7 @@ from muniment_image.commands.classifier import classifier
 from muniment_image.commands.measure import measure
 from muniment_image.conditions import LabelCondition
 from muniment_image.datasets import read_dataset
-from muniment_image.stamp import read_stamp
+from muniment_image.stamp import read_provenance
 from support.images import make_image_model
 
 LABELS = ("Dark/night", "Light")
@@ -225,7 +226,8 @@ def test_kept_pictures_become_a_data_set_that_leads_back_to_the_records(
             assert record.prompt == line["label"]
             assert str(record.seed) == line["seed"]
             assert line["scores"]["novelty"] > 0.01
-            assert read_stamp((out / line["file_name"]).read_bytes()) == record.id
+            text = read_provenance((out / line["file_name"]).read_bytes())
+            assert from_json(text or "") == (record.provenance,)
             assert session.find_file(out / line["file_name"]).id == record.id
 
 

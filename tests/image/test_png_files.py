@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 
 import muniment
 from muniment.plugins.registry import Plugin
-from muniment_image import png
+from muniment_image import png, stamp
 from muniment_image.pictures import read_picture
 from support import pictures
 from support.commands import Here, Processes, Result
@@ -101,7 +102,8 @@ def test_find_says_when_the_stamp_is_of_another_picture(
     painted = Image.open(BytesIO(theirs)).convert("RGB")
     painted.putpixel((0, 0), (1, 2, 3))
     info = pictures.PngImagePlugin.PngInfo()
-    info.add_itxt("muniment", f'{{"id": "{other}"}}')
+    facts = json.loads(stamp.read_provenance(theirs) or "")
+    info.add_itxt("muniment", json.dumps({**facts, "id": other}))
     painted.save(forged, pnginfo=info)
     result = run("audit", "find", forged, "--json")
     assert result.code == 4
@@ -209,7 +211,7 @@ def test_an_isolated_media_type_gives_the_same_results(workspace: IsolatedWorksp
         file = media.export(done, ours, ".png", {})
         assert file == local.export(done, ours, ".png", {})
         [registered] = media.recognised(file)
-        assert media.read_stamp(registered, file) == done.id
+        assert media.read_provenance(registered, file) == (done.provenance,)
         assert media.fingerprint(registered, file) == ours.fingerprint
         pair = [(done, ours), (other, theirs)]
         sheets = [each.combine(pair, ".png", {"sheet_scale": 2}) for each in (media, local)]

@@ -68,7 +68,17 @@ GENERATION = Generation(
 REQUEST = Request("id", "最近\n𠮷", 2**64 - 1, '{"n": 1}', None, MODEL, True, NOW)
 STAMP = Stamp.of(
     Provenance(
-        "id", "echo", "最近", 2**64 - 1, {"n": 10**19}, "m", "d", NOW, {"core": "1"}, {"a": "d"}
+        "id",
+        "echo",
+        "最近",
+        2**64 - 1,
+        {"n": 10**19},
+        "m",
+        "d",
+        NOW,
+        {"core": "1"},
+        {"a": "d"},
+        "91",
     )
 )
 CALLS: dict[str, tuple[object, ...]] = {
@@ -84,12 +94,13 @@ CALLS: dict[str, tuple[object, ...]] = {
     "check": (1, Content("output", "image/png", b"\x00\xff")),
     "evaluate": (1, GENERATION, '{"n": 1}'),
     "matches": (1, b"\x00\xff"),
+    "matches_file": (1, b"\x00\xff"),
     "describe_output": (1, b"\x00\xff"),
     "preview": (1, b"\x00\xff", 80),
     "compare": (1, b"\x00\xff", b""),
     "export": (1, b"\x00\xff", STAMP, ".png", '{"n": 1}'),
     "combine": (1, [b"\x00\xff", b""], [STAMP, STAMP], ".png", "{}"),
-    "read_stamp": (1, b"\x00\xff"),
+    "read_provenance": (1, b"\x00\xff"),
     "fingerprint": (1, b"\x00\xff"),
     "items": (1, b"\x00\xff"),
     "select": (1, b"\x00\xff", [2, 0]),
@@ -135,14 +146,15 @@ RESULTS: list[tuple[str, object]] = [
     ("check", VERDICT),
     ("evaluate", {"words": 2.5}),
     ("matches", True),
+    ("matches_file", True),
     ("describe_output", "PNG"),
     ("preview", None),
     ("preview", "\x1b[0m"),
     ("compare", Comparison(0.5, "pixel", "17")),
     ("export", b"\x00\xff"),
     ("combine", b""),
-    ("read_stamp", None),
-    ("read_stamp", "id"),
+    ("read_provenance", None),
+    ("read_provenance", "id"),
     ("fingerprint", b"\xff"),
     ("items", (Item("a", "最近"), Item("b", ""))),
     ("select", b"[]"),
@@ -157,9 +169,10 @@ OTHER_REPLIES = [
 ]
 # Results of the same shape, which cannot be told apart.
 ALIKE = [
-    {"load", "retest", "generate", "close", "preview", "read_stamp"}
+    {"load", "retest", "generate", "close", "preview", "read_provenance"}
     | {"packaged_models", "find_model"},
-    {"find_model", "add_model", "describe_output", "preview", "read_stamp"},
+    {"find_model", "add_model", "describe_output", "preview", "read_provenance"},
+    {"matches", "matches_file"},
     {"export", "combine", "fingerprint", "select"},
 ]
 

@@ -1,10 +1,16 @@
 """A plugin with a small media type: dots, which are bytes after a mark, and their generator."""
 
+from datetime import UTC, datetime
+
+from muniment import Provenance
+from muniment.provenance import to_json
+
 DOTS = """
 from __future__ import annotations
 import json
 import time
 import muniment
+from muniment.provenance import to_json
 
 
 class DotsType(muniment.MediaType):
@@ -30,18 +36,18 @@ class DotsType(muniment.MediaType):
 
     def export(self, data, provenance, suffix, options):
         if suffix == ".dots":
-            return data + b"|" + provenance.id.encode()
-        dots = list(data[4:])
-        return json.dumps({"dots": dots, "id": provenance.id, "scale": options.scale}).encode()
+            return data + b"|" + to_json([provenance]).encode()
+        content = {"dots": list(data[4:]), "from": to_json([provenance]), "scale": options.scale}
+        return json.dumps(content).encode()
 
     def combine(self, outputs, provenances, suffix, options):
-        ids = [provenance.id for provenance in provenances]
         dots = [list(data[4:]) for data in outputs]
-        return json.dumps({"dots": dots, "ids": ids, "scale": options.scale}).encode()
+        content = {"dots": dots, "from": to_json(provenances), "scale": options.scale}
+        return json.dumps(content).encode()
 
-    def read_stamp(self, data):
+    def read_provenance(self, data):
         if data.startswith(b"{"):
-            return json.loads(data)["id"]
+            return json.loads(data)["from"]
         return data.partition(b"|")[2].decode() or None
 
     def fingerprint(self, data):
@@ -70,6 +76,13 @@ def muniment_media_types(register):
 def muniment_generators(register):
     register(Dotter)
 """
+
+
+def with_id(data: bytes, id: str) -> bytes:
+    """Return an exported file of dots with the provenance of a generation."""
+    moment = datetime(2026, 1, 31, tzinfo=UTC)
+    provenance = Provenance(id, "dotter", "", 7, {}, "", "", moment, {})
+    return data + b"|" + to_json([provenance]).encode()
 
 
 def media_type(body: str, media_types: str = "('application/x-dots',)", name: str = "dots") -> str:

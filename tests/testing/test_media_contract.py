@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
 import re
@@ -12,6 +13,8 @@ import pytest
 
 import muniment
 from muniment import Comparison
+from muniment.ids import new_id
+from muniment.provenance import from_json, to_json
 from muniment.testing import MediaTypeContract
 
 Result = Any
@@ -35,7 +38,7 @@ class Good(muniment.MediaType):
     def export(
         self, data: bytes, provenance: muniment.Provenance, suffix: str, options: Any
     ) -> bytes:
-        return data + b"|" + provenance.id.encode()
+        return data + b"|" + to_json([provenance]).encode()
 
     def combine(
         self,
@@ -44,10 +47,11 @@ class Good(muniment.MediaType):
         suffix: str,
         options: Any,
     ) -> bytes:
-        return b"+".join([*outputs, provenances[0].id.encode()])
+        return b"".join([*outputs, b"|", to_json(provenances).encode()])
 
-    def read_stamp(self, data: bytes) -> str | None:
-        return data.partition(b"|")[2].decode() or None
+    def read_provenance(self, data: bytes) -> str | None:
+        text = data.partition(b"|")[2].decode(errors="replace")
+        return text if text.endswith("}") else None
 
     def fingerprint(self, data: bytes) -> bytes:
         return data.partition(b"|")[0]
@@ -117,9 +121,38 @@ BREAKAGES = [
         "recorded bytes",
     ),
     ("test_an_exported_file_is_not_the_recorded_output", "export", returns(b""), "empty file"),
-    ("test_an_exported_file_contains_the_id", "read_stamp", returns(None), "None"),
-    ("test_an_exported_file_contains_the_id", "export", lambda self, data, *rest: data, "None"),
-    ("test_an_exported_file_contains_the_id", "suffixes", (), "suffixes"),
+    ("test_an_exported_file_contains_the_provenance", "read_provenance", returns(None), "None"),
+    ("test_an_exported_file_contains_the_provenance", "read_provenance", returns("a"), "not valid"),
+    (
+        "test_an_exported_file_contains_the_provenance",
+        "export",
+        lambda self, data, *rest: data,
+        "None",
+    ),
+    (
+        "test_an_exported_file_contains_the_provenance",
+        "export",
+        lambda self, data, provenance, *rest: Good.export(
+            self, data, dataclasses.replace(provenance, id=new_id()), *rest
+        ),
+        "has the id",
+    ),
+    (
+        "test_an_exported_file_contains_the_provenance",
+        "export",
+        lambda self, data, provenance, *rest: Good.export(
+            self, data, dataclasses.replace(provenance, prompt="another"), *rest
+        ),
+        "has the prompt",
+    ),
+    ("test_an_exported_file_contains_the_provenance", "suffixes", (), "suffixes"),
+    (
+        "test_any_bytes_contain_a_provenance_or_none",
+        "read_provenance",
+        lambda self, data: from_json(data.partition(b"|")[2].decode()) and None,
+        "failed",
+    ),
+    ("test_any_bytes_contain_a_provenance_or_none", "read_provenance", returns("a"), "a text"),
     (
         "test_an_exported_file_has_the_fingerprint_of_the_output",
         "fingerprint",
@@ -131,6 +164,15 @@ BREAKAGES = [
         "export",
         lambda self, data, *rest: b"|" + data,
         "does not recognise",
+    ),
+    ("test_an_exported_file_is_recognised", "matches_file", returns(True), "not of its types"),
+    (
+        "test_outputs_can_be_combined",
+        "combine",
+        lambda self, outputs, provenances, *rest: Good.combine(
+            self, outputs, [*provenances, *provenances], *rest
+        ),
+        "has the ids",
     ),
     ("test_outputs_can_be_combined", "combine", returns(None), "NoneType, not bytes"),
     ("test_outputs_can_be_combined", "combine", returns(b""), "empty file"),

@@ -53,7 +53,9 @@ def find_origin(name: str | Path, store: Store, media: Callable[[], MediaTypes])
     stamp: str | None = None
     fingerprints: list[bytes] = []
     for registered in candidates:
-        stamp = stamp or media().read_stamp(registered, data)
+        provenances = media().read_provenance(registered, data)
+        if stamp is None and len(provenances) == 1:
+            stamp = provenances[0].id
         fingerprint = media().fingerprint(registered, data)
         if fingerprint is None:
             continue

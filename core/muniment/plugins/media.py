@@ -17,9 +17,11 @@ from muniment.errors import (
     MunimentError,
     PluginError,
     PluginWarning,
+    ProvenanceError,
     SelectionError,
 )
 from muniment.hookspecs import MediaType, implemented_methods
+from muniment.parameters import Parameters
 from muniment.plugins.invocation import validate_media
 from muniment.plugins.registry import (
     Plugins,
@@ -28,7 +30,7 @@ from muniment.plugins.registry import (
     instantiate,
     quiet_stdout,
 )
-from muniment.types import Comparison, Generation, Item, Output, PluginRef
+from muniment.types import Comparison, Generation, Item, Output, PluginRef, Provenance
 from muniment.validation import escape_unencodable
 
 
@@ -72,8 +74,12 @@ class MediaTypes:
         return self._plugins.objects("media_type")
 
     def recognised(self, data: bytes) -> list[RegisteredObject]:
-        """Return the objects that recognise bytes as one of their types."""
-        return [registered for registered in self.all() if self._try(registered, "matches", data)]
+        """Return the objects that recognise bytes as one of their types, or as their file."""
+        return [
+            registered
+            for registered in self.all()
+            if self._try(registered, "matches", data) or self._try(registered, "matches_file", data)
+        ]
 
     def matches(self, media_type: str, data: bytes) -> bool | None:
         """Return whether bytes are of a media type, or None if no plugin can tell.
@@ -124,10 +130,22 @@ class MediaTypes:
         content = self._try(registered, "fingerprint", data)
         return None if content is None else sha256(content).digest()
 
-    def read_stamp(self, registered: RegisteredObject, data: bytes) -> str | None:
-        """Return the id of a generation that an exported file contains, or None."""
-        stamp: str | None = self._try(registered, "read_stamp", data)
-        return stamp
+    def read_provenance(self, registered: RegisteredObject, data: bytes) -> tuple[Provenance, ...]:
+        """Return what a file contains about its generations, of which a combined file has several.
+
+        It is empty if the file contains nothing of this kind. Anyone can change a file, so it is
+        not evidence.
+        """
+        text: str | None = self._try(registered, "read_provenance", data)
+        if text is None:
+            return ()
+        from muniment.provenance import from_json
+
+        try:
+            return from_json(text)
+        except ProvenanceError as error:
+            self._report(f"the file has no readable provenance: {error}")
+            return ()
 
     # ---- files -------------------------------------------------------------------------------
 
@@ -142,7 +160,7 @@ class MediaTypes:
         registered, values = self._file_options(output.media_type, options)
         provenance = generation.provenance
         file: bytes = self._call(registered, "export", output.data, provenance, suffix, values)
-        if problem := self._file_problem(registered, output, generation.id, suffix, file):
+        if problem := self._file_problem(registered, output, generation.id, suffix, values, file):
             raise _invalid_file(registered, "export", problem)
         return file
 
@@ -162,7 +180,13 @@ class MediaTypes:
         return file
 
     def _file_problem(
-        self, registered: RegisteredObject, output: Output, id: str, suffix: str, file: bytes
+        self,
+        registered: RegisteredObject,
+        output: Output,
+        id: str,
+        suffix: str,
+        values: Parameters,
+        file: bytes,
     ) -> str | None:
         """Return what `export` returned instead of the stamped output, or None for a valid file.
 
@@ -172,9 +196,11 @@ class MediaTypes:
         methods = implemented_methods(declared)
         if file == output.data:
             return "the recorded bytes, without provenance"
-        if "read_stamp" in methods and self._call(registered, "read_stamp", file) != id:
-            return "a file in which read_stamp() does not find the id of the generation"
-        if "fingerprint" in methods and suffix not in declared.lossy_suffixes:
+        if "read_provenance" in methods:
+            text = self._call(registered, "read_provenance", file)
+            if _only_id(text) != id:
+                return "a file in which read_provenance() does not find the id of the generation"
+        if "fingerprint" in methods and not _alters(declared, suffix, values):
             recorded, exported = (
                 self._call(registered, "fingerprint", data) for data in (output.data, file)
             )
@@ -290,6 +316,25 @@ class MediaTypes:
         if key not in self._reported:
             self._reported.add(key)
             self.report(sentence)
+
+
+def _only_id(text: str | None) -> str | None:
+    """Return the id of the one generation in the JSON of a provenance, or None."""
+    from muniment.provenance import from_json
+
+    try:
+        provenances = from_json(text or "")
+    except ProvenanceError:
+        return None
+    return provenances[0].id if len(provenances) == 1 else None
+
+
+def _alters(declared: type[MediaType], suffix: str, values: Parameters) -> bool:
+    """Return whether a file of these options has other content than the recorded output."""
+    defaults = declared.Export()
+    return suffix in declared.lossy_suffixes or any(
+        getattr(values, name) != getattr(defaults, name) for name in declared.altering_options
+    )
 
 
 def _invalid_file(registered: RegisteredObject, method: str, problem: str) -> PluginError:

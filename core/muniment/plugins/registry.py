@@ -480,7 +480,7 @@ def check_class(kind: Kind, cls: type) -> None:
     if not (isinstance(declared, type) and issubclass(declared, Parameters)):
         raise TypeError(f"{where}.{options} must subclass muniment.Parameters")
     _check_parameters(declared, kind)
-    for name in ("media_types", "categories", "suffixes", "lossy_suffixes"):
+    for name in ("media_types", "categories", "suffixes", "lossy_suffixes", "altering_options"):
         if not _is_texts(getattr(cls, name, ())):
             raise TypeError(f"{where}.{name} must be a tuple of texts")
     if kind == "generator":
@@ -495,6 +495,8 @@ def check_class(kind: Kind, cls: type) -> None:
         raise TypeError(f"{where}.suffixes must be endings of files, such as ('.png',)")
     if not set(getattr(cls, "lossy_suffixes", ())) <= set(getattr(cls, "suffixes", ())):
         raise TypeError(f"{where}.lossy_suffixes must be among its suffixes")
+    if not set(getattr(cls, "altering_options", ())) <= set(declared.fields()):
+        raise TypeError(f"{where}.altering_options must be among the fields of its Export")
     if kind == "evaluator":
         measures = getattr(cls, "measures", None)
         if not isinstance(measures, tuple) or not all(map(_is_measure, measures)):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
+from muniment.errors import ProvenanceError
 from muniment.hookspecs import MediaType, implemented_methods
 from muniment.ids import new_id
 from muniment.plugins.invocation import validate_media
 from muniment.plugins.registry import describe
+from muniment.provenance import from_json
 from muniment.testing.contract import Contract, broken, without_traceback
 from muniment.types import Item, Provenance
+from muniment.validation import now
 
 _Check = TypeVar("_Check", bound=Callable[..., None])
 
@@ -112,19 +114,35 @@ class MediaTypeContract(Contract):
                 "provenance into the file"
             )
 
-    @_needs("export", "read_stamp")
-    def test_an_exported_file_contains_the_id(self) -> None:
-        """Check the stamp of every format, with texts that are hard to write into a file."""
+    @_needs("export", "read_provenance")
+    def test_an_exported_file_contains_the_provenance(self) -> None:
+        """Check it in every format, with texts that are hard to write into a file."""
         subject = self.made()
         for sample, suffix, provenance, file in self._files(subject):
-            stamp = self._result(subject, "read_stamp", file)
-            assert stamp == provenance.id, (
-                f"read_stamp() of {_shown(sample)} as {suffix} returned {stamp!r}; return the id "
-                "that export() wrote"
+            where = f"read_provenance() of {_shown(sample)} as {suffix}"
+            [read] = self._provenances(subject, file, where) or [None]
+            assert read is not None, f"{where} returned None; return the JSON that export() wrote"
+            assert read.id == provenance.id, (
+                f"{where} has the id {read.id}; return the JSON that export() wrote"
             )
-            assert self._result(subject, "read_stamp", sample) is None, (
-                f"read_stamp() of {_shown(sample)}, which was not exported, returned a stamp; "
+            assert read.prompt in (provenance.prompt, ""), (
+                f"{where} has the prompt {read.prompt[:60]!r}; write it unchanged, or no prompt"
+            )
+            assert self._result(subject, "read_provenance", sample) is None, (
+                f"read_provenance() of {_shown(sample)}, which was not exported, returned a text; "
                 "recorded outputs contain none, so return None"
+            )
+
+    @_needs("export", "read_provenance")
+    def test_any_bytes_contain_a_provenance_or_none(self) -> None:
+        """Check that truncated and foreign files are read without an error."""
+        subject = self.made()
+        for _, _, _, file in self._files(subject):
+            for data in (file[: len(file) // 2], file[:-1], file[::-1]):
+                self._result(subject, "read_provenance", data)
+        for data in _FOREIGN:
+            assert self._result(subject, "read_provenance", data) is None, (
+                f"read_provenance() of {_shown(data)}, which is not of its types, returned a text"
             )
 
     @_needs("export", "fingerprint")
@@ -142,11 +160,17 @@ class MediaTypeContract(Contract):
 
     @_needs("export", "matches")
     def test_an_exported_file_is_recognised(self) -> None:
-        """Check that `audit find` recognises exported files."""
+        """Check that `audit find` recognises exported files, and nothing else."""
         subject = self.made()
+        own = "matches_file" in implemented_methods(self.subject)
+        method = "matches_file" if own else "matches"
         for sample, suffix, _, file in self._files(subject):
-            assert self._result(subject, "matches", file) is True, (
-                f"matches() does not recognise {_shown(sample)} as {suffix}"
+            assert self._result(subject, method, file) is True, (
+                f"{method}() does not recognise {_shown(sample)} as {suffix}"
+            )
+        for data in _FOREIGN:
+            assert self._result(subject, method, data) is False, (
+                f"{method}() recognises {_shown(data)}, which is not of its types"
             )
 
     @_needs("combine")
@@ -162,6 +186,12 @@ class MediaTypeContract(Contract):
                     f"combine() of {len(outputs)} outputs as {suffix} returned recorded bytes; "
                     "write their provenances into the file"
                 )
+                if "read_provenance" in implemented_methods(self.subject):
+                    where = f"read_provenance() of {len(outputs)} combined outputs as {suffix}"
+                    ids = [item.id for item in self._provenances(subject, file, where)]
+                    assert ids == [item.id for item in provenances], (
+                        f"{where} has the ids {ids}; write all provenances into the file"
+                    )
 
     @_needs("fingerprint")
     def test_different_outputs_have_different_fingerprints(self) -> None:
@@ -227,6 +257,14 @@ class MediaTypeContract(Contract):
                     arguments = sample, provenance, suffix, options
                     yield sample, suffix, provenance, self._result(subject, "export", *arguments)
 
+    def _provenances(self, subject: MediaType, file: bytes, where: str) -> tuple[Provenance, ...]:
+        """Return what `read_provenance` reads, or nothing. Fail the test if it is invalid."""
+        text = self._result(subject, "read_provenance", file)
+        try:
+            return () if text is None else from_json(text)
+        except ProvenanceError as error:
+            broken(f"{where} returned {text[:60]!r}: {error}")
+
     def _result(self, subject: MediaType, method: str, *arguments: object) -> Any:
         """Return the result of a method. Fail the test if it raises or is of another type."""
         try:
@@ -250,7 +288,7 @@ def _provenance(prompt: str) -> Provenance:
         parameters={"number": 0.5, "text": prompt, "nothing": None, "texts": ("a", "最近")},
         model="",
         model_digest="",
-        created_at=datetime.now(UTC),
+        created_at=now(),
         versions={"muniment": "0.1.0"},
         models={"adapter": f"tree1-sha256:{'0' * 64}"},
     )

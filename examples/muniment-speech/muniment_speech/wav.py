@@ -1,13 +1,12 @@
 """The media type audio/wav: description, comparison, preview, and files with their provenance."""
 
 import array
-import dataclasses
 import io
-import json
 import struct
 import wave
 
 import muniment
+from muniment.provenance import to_json
 
 
 class Wav(muniment.MediaType):
@@ -42,15 +41,14 @@ class Wav(muniment.MediaType):
         return b"%d %d " % (channels, rate) + samples.tobytes()
 
     def export(self, data, provenance, suffix, options):
-        facts = json.dumps(dataclasses.asdict(provenance), default=str)
-        texts = {b"ICMT": "AI-generated", b"ISRC": provenance.id, b"ISBJ": facts}
+        texts = {b"ICMT": "AI-generated", b"ISBJ": to_json([provenance])}
         info = b"".join(chunk(name, text.encode() + b"\0") for name, text in texts.items())
         body = data[12:] + chunk(b"LIST", b"INFO" + info)
         return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body
 
-    def read_stamp(self, data):
+    def read_provenance(self, data):
         info = dict(chunks(data, 12)).get(b"LIST", b"")
-        return dict(chunks(info, 4)).get(b"ISRC", b"").decode().strip("\0") or None
+        return dict(chunks(info, 4)).get(b"ISBJ", b"").decode().strip("\0") or None
 
 
 def read(data):

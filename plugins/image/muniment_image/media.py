@@ -82,7 +82,7 @@ class Png(muniment.MediaType):
         self, data: bytes, provenance: muniment.Provenance, suffix: str, options: Any
     ) -> bytes:
         """Return the file with its provenance in one chunk."""
-        return stamp.stamped(data, provenance)
+        return stamp.stamped(data, [provenance])
 
     def combine(
         self,
@@ -101,11 +101,11 @@ class Png(muniment.MediaType):
             columns=options.sheet_columns,
             scale=options.sheet_scale,
         )
-        return stamp.stamped_sheet(compressed(sheet), provenances)
+        return stamp.stamped(compressed(sheet), provenances)
 
-    def read_stamp(self, data: bytes) -> str | None:
-        """Return the id in the chunk of `export`, or None."""
-        return stamp.read_stamp(data)
+    def read_provenance(self, data: bytes) -> str | None:
+        """Return the JSON in the chunk of `export`, or None."""
+        return stamp.read_provenance(data)
 
 
 def _file_size(count: int) -> str:

@@ -276,6 +276,10 @@ class IsolatedMediaType(_Proxy, MediaType):
         """Return whether bytes are of one of these types."""
         return self._limited(PluginService.matches, data)
 
+    def matches_file(self, data: bytes) -> bool:
+        """Return whether bytes are a file that `export` can write."""
+        return self._limited(PluginService.matches_file, data)
+
     def describe(self, data: bytes) -> str:
         """Return a short description."""
         return self._limited(PluginService.describe_output, data)
@@ -304,9 +308,9 @@ class IsolatedMediaType(_Proxy, MediaType):
         stamps, values = list(map(Stamp.of, provenances)), protocol.values_json(options)
         return self._limited(PluginService.combine, list(outputs), stamps, suffix, values)
 
-    def read_stamp(self, data: bytes) -> str | None:
-        """Return the id of the generation in a file."""
-        return self._limited(PluginService.read_stamp, data)
+    def read_provenance(self, data: bytes) -> str | None:
+        """Return the JSON of the provenance in a file."""
+        return self._limited(PluginService.read_provenance, data)
 
     def fingerprint(self, data: bytes) -> bytes:
         """Return what remains of the content when a program saves it again."""

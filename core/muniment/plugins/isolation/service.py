@@ -55,7 +55,7 @@ _OF_CLASSES: dict[Kind, tuple[str, ...]] = {
     "generator": ("determinism", "uses_model", "prompt"),
     "filter": ("version", "media_types", "categories"),
     "evaluator": ("version", "media_types", "measures", "default"),
-    "media_type": ("version", "media_types", "suffixes", "lossy_suffixes"),
+    "media_type": ("version", "media_types", "suffixes", "lossy_suffixes", "altering_options"),
 }
 _OF_OBJECTS: dict[Kind, tuple[str, ...]] = {
     "generator": ("determinism", "uses_model"),
@@ -82,6 +82,7 @@ class Attributes(_Strict, frozen=True):
     default: bool | None = None
     suffixes: tuple[str, ...] | None = None
     lossy_suffixes: tuple[str, ...] | None = None
+    altering_options: tuple[str, ...] | None = None
     implemented: frozenset[str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -284,6 +285,10 @@ class PluginService:
         """Return whether a media type recognises bytes."""
         return bool(self._media(number, "matches", data))
 
+    def matches_file(self, number: int, data: bytes) -> bool:
+        """Return whether a media type recognises a file."""
+        return bool(self._media(number, "matches_file", data))
+
     def describe_output(self, number: int, data: bytes) -> str:
         """Return a media type's description of an output."""
         return str(self._media(number, "describe", data))
@@ -311,10 +316,10 @@ class PluginService:
         arguments = provenances, suffix, self._options(number, options)
         return bytes(self._media(number, "combine", outputs, *arguments))
 
-    def read_stamp(self, number: int, data: bytes) -> str | None:
-        """Return the id of a generation in a file."""
-        stamp: str | None = self._media(number, "read_stamp", data)
-        return stamp
+    def read_provenance(self, number: int, data: bytes) -> str | None:
+        """Return the JSON of the provenance in a file."""
+        text: str | None = self._media(number, "read_provenance", data)
+        return text
 
     def fingerprint(self, number: int, data: bytes) -> bytes:
         """Return a media type's fingerprint of an output."""
