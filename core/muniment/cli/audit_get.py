@@ -146,7 +146,7 @@ def get(
     options = take_values(own, FILE)
     shows = output is None and on_terminal()
     if shows and not outputs[0].media_type.startswith("text/"):
-        refuse_without_file(private=private, visible_label=visible_label, **options)
+        refuse_without_file(options, private=private, visible_label=visible_label)
         if outputs[0].text is None:
             show_media(context.media, outputs[0])
         to_stdout(outputs[0], short_id(generation.id))

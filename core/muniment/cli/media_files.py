@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from shutil import get_terminal_size
@@ -52,9 +52,9 @@ class FileFormat:
     ) -> None:
         """Take the media type, the target (None is stdout) and the options of the file.
 
-        Raises UsageError if the target's suffix names no format that can be written, or if the
-        media type cannot write files or has no such option. Raises ProvenanceError if the file
-        should be signed, but cannot be.
+        Raises UsageError if the target's suffix names no format that can be written. The same
+        applies if the media type cannot write files or has no such option. Raises ProvenanceError
+        if the file should be signed, but cannot be.
         """
         self._media, self._options = media, dict(options or {})
         self.combine = combine
@@ -177,11 +177,10 @@ class FileFormat:
             )
 
 
-def refuse_without_file(**options: object) -> None:
-    """Raise UsageError for an option of files that is used where none is written."""
-    for name, value in options.items():
-        if value not in (None, False):
-            raise click.UsageError(f"--{name.replace('_', '-')} needs a file; add -o FILE.")
+def refuse_without_file(options: Iterable[str] = (), **flags: object) -> None:
+    """Raise UsageError if there are options of files, or set flags, where no file is written."""
+    for name in (*filter(flags.get, flags), *sorted(options)):
+        raise click.UsageError(f"--{name.replace('_', '-')} needs a file; add -o FILE.")
 
 
 def write(

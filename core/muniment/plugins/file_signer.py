@@ -47,7 +47,7 @@ class FileSigner:
         """Take the settings, without which files have no code and are not signed."""
         self._config = config
 
-    def provenance(self, generation: Generation, *, private: bool) -> Provenance:
+    def provenance(self, generation: Generation, *, private: bool = False) -> Provenance:
         """Return the facts that a file of a generation contains.
 
         With `private`, they have no prompt and no parameters.

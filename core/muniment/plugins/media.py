@@ -205,7 +205,16 @@ class MediaTypes:
         file: bytes = self._call(registered, "combine", data, provenances, suffix, values)
         if file in data:
             raise _invalid_file(registered, "combine", _UNSTAMPED)
-        return self.signer.sign(file, suffix, provenances, [] if private else generations)
+        file = self.signer.sign(file, suffix, provenances, [] if private else generations)
+        if "read_provenance" in implemented_methods(registered.load_class()):
+            ids = {item.id for item in provenances}
+            read = {item.id for item in self.read_provenance(registered, file)}
+            if not read or read - ids:
+                problem = "a file in which read_provenance() does not find the ids"
+                raise _invalid_file(registered, "combine", problem)
+            if missing := len(ids - read):
+                self._report(f"{suffix} files have no room for {missing:,} of the {len(ids):,} ids")
+        return file
 
     def _file_problem(
         self,
