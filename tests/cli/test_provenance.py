@@ -401,7 +401,7 @@ def test_the_request_of_a_file_from_elsewhere_is_repeated_without_a_parent(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"generator": "--help"}, "--help"),
+        ({"generator": "--help"}, "no generator named '--help'"),
         ({"generator": "unknown\x1b[2J"}, "unknown"),
         ({"prompt": ""}, "contains no prompt"),
         ({"parameters": {"length": 10**6}}, "length"),
