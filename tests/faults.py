@@ -335,6 +335,36 @@ FAULTS = (
             "core/provenance/test_certificates.py::test_load_credentials_of_an_unusable_certificate_raises_with_the_reason",
         ),
     ),
+    Fault(
+        "private-file-has-the-prompt",
+        "core/muniment/plugins/file_signer.py",
+        'prompt="", parameters={}) if private',
+        "parameters={}) if private",
+        ("cli/test_provenance.py::test_a_private_file_has_neither_prompt_nor_parameters",),
+    ),
+    Fault(
+        "file-is-not-signed",
+        "core/muniment/plugins/file_signer.py",
+        "return sign(file, SIGNED_TYPES[suffix], provenances, self._credentials, parents)",
+        "return file",
+        ("cli/test_provenance.py::test_a_file_is_signed_with_the_certificate_of_the_settings",),
+    ),
+    Fault(
+        "generator-of-a-file-is-read-as-an-option",
+        "core/muniment/cli/generate.py",
+        'context.session.plugins.find("generator", source.generator).name',
+        "source.generator",
+        (
+            "cli/test_provenance.py::test_a_file_from_elsewhere_that_cannot_be_repeated_is_one_sentence",
+        ),
+    ),
+    Fault(
+        "model-path-in-a-file-is-used",
+        "core/muniment/generation/repetition.py",
+        "if name not in fields or not fields[name].model:",
+        "if True:",
+        ("core/test_repetition.py::test_a_path_in_a_file_from_elsewhere_is_not_used",),
+    ),
     # ---- plugins, isolation, installing, the command line -------------------------------------
     Fault(
         "exit-in-plugin-import-escapes",

@@ -13,6 +13,8 @@ from muniment.errors import ConfigError, PromptError, UsageError
 HOME_VARIABLE = "MUNIMENT_HOME"
 # A password before the host, or the value of an option such as `password` or `sslpassword`.
 _PASSWORD = re.compile(r"(?<=://)([^:@/?#]*:)[^?#]*@|([?&][^=&]*password[^=&]*=)[^&#]*", re.I)
+# GB 45438-2025, annex E, note j.
+_PRODUCER = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")
 STORE_VARIABLE = "MUNIMENT_STORE"
 ACTOR_VARIABLE = "MUNIMENT_ACTOR"
 
@@ -22,6 +24,10 @@ SETTINGS: Mapping[str, str] = {
     "policy": "default policy (a file, or the name of an installed policy)",
     "evaluators": "default evaluators, separated by commas",
     "actor": "name of the actor that is recorded",
+    "producer": "code of the producer in exported files, as GB 45438-2025 defines it",
+    "certificate": "certificate in PEM that signs exported files, with those of its issuers",
+    "certificate_key": "private key in PEM of the certificate",
+    "trusted_root": "root certificates in PEM whose signatures are trusted in files",
     "plugin.NAME.enabled": "false disables the plugin, as `plugins disable` does",
     "plugin.NAME.isolate": "true runs the plugin in a worker process, as --isolate does for all",
     "plugin.NAME.timeout": "maximum seconds for an answer of the plugin; implies isolate",
@@ -202,7 +208,13 @@ def _normalised_key(path: Path, key: str, *, in_file: bool = False) -> str:
 
 
 def _check_value(path: Path, key: str, value: str) -> None:
-    """Raise ConfigError if a value is invalid for the actor or a setting of a plugin."""
+    """Raise ConfigError if a value is invalid for the actor, the producer or a plugin."""
+    if key == "producer" and not _PRODUCER.fullmatch(value):
+        raise ConfigError(
+            path,
+            "producer must be a code of at most 128 characters without spaces, quotes and "
+            f"backslashes, not {value!r:.80}",
+        )
     if key == "actor":
         from muniment.validation import check_name
 

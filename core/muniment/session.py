@@ -56,6 +56,7 @@ from muniment.types import (
     Output,
     PackagedModel,
     PluginRef,
+    Provenance,
     Replay,
     Request,
 )
@@ -197,8 +198,11 @@ class Session(AbstractContextManager["Session"]):
         batches = iter(lambda: list(itertools.islice(sampled, batch_size)), [])
         return self._run_batches(batches, pipeline, run_id or new_id(), moderator, stream)
 
-    def like(self, reference: str, **changes: Any) -> GenerationSpec:
+    def like(self, reference: str | Provenance, **changes: Any) -> GenerationSpec:
         """Return a recorded request as a spec for `run`, with the recorded one as its parent.
+
+        `reference` names a generation. It can also be what `read_file` returned of a file that was
+        generated elsewhere, and the spec then has no parent.
 
         `changes` are fields of GenerationSpec. Parameters, inputs, tags and parents are added to
         those of the request. The seed is the recorded one unless it is changed, and None draws
@@ -206,8 +210,12 @@ class Session(AbstractContextManager["Session"]):
         that `resolve` sets its values again. Raises UsageError if the request was erased, or if its
         model's name belongs to another one now, and VerificationError if it was altered.
         """
-        from muniment.generation.repetition import spec_like
+        from muniment.generation.repetition import spec_like, spec_of_file
 
+        if isinstance(reference, Provenance):
+            name = changes.pop("generator", reference.generator)
+            registered = self.plugins.generator(name, self.config.generators())
+            return spec_of_file(reference, registered, self.models, changes)
         generation = self.generation(reference)
         name = changes.get("generator", generation.generator)
         if name != generation.generator:
@@ -252,6 +260,17 @@ class Session(AbstractContextManager["Session"]):
     def generation(self, reference: str) -> Generation:
         """Return a recorded generation by its id, a unique prefix or suffix of it, or `last`."""
         return self.store.generation(self.store.find(reference))
+
+    def read_file(self, file: str | Path) -> tuple[Provenance, ...]:
+        """Return what an exported file contains about its generations.
+
+        It is empty if the file contains nothing of this kind. A combined file has several. Anyone
+        can change a file, so this is not evidence. Raises UsageError for a file that cannot be
+        read.
+        """
+        from muniment.generation.origin import read_file
+
+        return read_file(file, lambda: self.media)
 
     def find_file(self, file: str | Path) -> Origin:
         """Return the generation that a file came from, or that used it as an input.
@@ -535,7 +554,7 @@ class Session(AbstractContextManager["Session"]):
         """The media types of the installed plugins, for outputs other than text."""
         from muniment.plugins.media import MediaTypes  # a text generation needs none of it
 
-        return MediaTypes(self.plugins, self.warn)
+        return MediaTypes(self.plugins, self.warn, self.config)
 
     @cached_property
     def _lists(self) -> Lists:

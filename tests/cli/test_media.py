@@ -214,6 +214,7 @@ def test_an_export_that_fails_writes_no_file_and_loses_nothing(
         ),
         ("combine", "b''", "empty"),
         ("combine", "data[0]", "recorded bytes"),
+        ("combine", "b'DOTS|' + to_json([]).encode()", "read_provenance()"),
     ],
 )
 def test_a_file_without_the_stamp_or_with_other_content_is_not_written(

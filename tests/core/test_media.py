@@ -15,9 +15,10 @@ import muniment
 from muniment import Output
 from muniment.errors import AmbiguousNameError, PluginError
 from muniment.ids import new_id
+from muniment.plugins.file_signer import SIGNED_TYPES
 from muniment.plugins.media import MediaTypes
-from muniment.provenance import to_json
-from support.media import DOTS, media_type
+from muniment.provenance import can_sign, to_json
+from support.media import DOTS, WAVES, media_type
 from support.plugins import PluginFolder
 from support.workspace import Workspace
 
@@ -225,6 +226,9 @@ def test_a_generation_of_text_imports_nothing_of_media_types_and_inputs(
         "with muniment.open(sys.argv[1]) as session:\n"
         "    session.generate('x', generator='echo', policy='none')\n"
         "assert 'muniment.plugins.media' not in sys.modules\n"
+        "assert 'c2pa' not in sys.modules\n"
+        "assert 'muniment.provenance.certificates' not in sys.modules\n"
+        "assert 'muniment.provenance.manifests' not in sys.modules\n"
         "assert 'muniment.generation.inputs' not in sys.modules\n"
         f"assert {plugin.module!r} in sys.modules"
     )
@@ -268,6 +272,23 @@ def test_a_file_without_a_fingerprint_of_its_own_cannot_be_compared(
     file.write_text(json.dumps({"dots": [], "from": unknown}))
     with pytest.raises(muniment.MunimentError, match="contains the id"):
         session.find_file(file)
+
+
+def test_a_certificate_without_a_key_is_an_error(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.plugin_folder.add(WAVES)
+    session = workspace.session
+    done = session.generate("a", generator="beeper")
+    session.config.set("certificate", str(tmp_path / "certificate.pem"))
+    with pytest.raises(muniment.ProvenanceError, match="certificate_key"):
+        session.media.export(done, done.outputs[0], ".wav", {})
+    session.config.set("certificate", None)
+    assert session.media.export(done, done.outputs[0], ".wav", {})
+    assert session.media.signer.lacks_certificate(".wav")
+    assert not session.media.signer.lacks_certificate(".dots")
+
+
+def test_the_formats_that_are_signed_are_those_of_the_library() -> None:
+    assert all(map(can_sign, SIGNED_TYPES.values()))
 
 
 def test_an_invalid_provenance_in_a_file_is_reported_and_ignored(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from muniment import Generation, GenerationSpec, Query, UsageError
@@ -151,20 +153,21 @@ def test_a_blocked_or_failed_request_is_judged_and_checked_again(
         run(workspace, workspace.session.like(failed.id))
 
 
+NAMED = "for r in requests: yield r.reply(Text(r.model.name))"
+OF_MODELS = """
+uses_model = True
+def load(self, model): pass
+def packaged_models(self): return []
+def find_model(self, source): raise muniment.ModelError(source, "no")
+def add_model(self, source, into, progress):
+    (into / "weights").write_text(source)
+    return {}
+"""
+ADAPTED = "adapter: str | None = param(None, model=True)"
+
+
 def test_a_model_is_found_by_its_digest(workspace: Workspace) -> None:
-    workspace.plugin_folder.generator(
-        "named",
-        "for r in requests: yield r.reply(Text(r.model.name))",
-        attributes="""
-        uses_model = True
-        def load(self, model): pass
-        def packaged_models(self): return []
-        def find_model(self, source): raise muniment.ModelError(source, "no")
-        def add_model(self, source, into, progress):
-            (into / "weights").write_text(source)
-            return {}
-        """,
-    )
+    workspace.plugin_folder.generator("named", NAMED, attributes=OF_MODELS)
     session = workspace.session
     generator = session.plugins.find("generator", "named").load_class()()
     session.models.add("first", "named", generator, name="one")
@@ -177,3 +180,51 @@ def test_a_model_is_found_by_its_digest(workspace: Workspace) -> None:
     with pytest.raises(UsageError, match="model one is not the recorded one"):
         session.like(source.id)
     assert session.like(source.id, model="one").model == "one"
+
+
+# ---- files from another store --------------------------------------------------------------------
+
+
+def test_the_model_of_a_file_from_elsewhere_is_found_by_its_digest(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("named", NAMED, attributes=OF_MODELS, parameters=ADAPTED)
+    session = workspace.session
+    generator = session.plugins.find("generator", "named").load_class()()
+    session.models.add("first", "named", generator, name="one")
+    session.models.add("style", "named", generator, name="style")
+    source = session.generate("x", model="one", parameters={"adapter": "style"})
+    facts = source.provenance
+    session.models.add("first", "named", generator, name="two")
+    session.models.remove("one")
+    spec = session.like(facts, seed=8)
+    assert (spec.model, spec.parameters, spec.parents) == ("two", {"adapter": "style"}, ())
+    assert (spec.prompt, spec.seed, spec.generator) == ("x", 8, "named")
+    assert run(workspace, spec).text == "two"
+    session.models.remove("two")
+    with pytest.raises(UsageError, match=facts.model_digest):
+        session.like(facts)
+    assert session.like(facts, model="style").model == "style"
+    session.models.remove("style")
+    with pytest.raises(UsageError, match=facts.models["adapter"]):
+        session.like(facts, model="style")
+
+
+def test_a_path_in_a_file_from_elsewhere_is_not_used(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("adapted", ECHO, parameters=ADAPTED)
+    facts = workspace.session.generate("x", generator="adapted").provenance
+    hostile = dataclasses.replace(facts, parameters={"adapter": "/etc"}, model="/etc")
+    spec = workspace.session.like(hostile)
+    assert (spec.model, spec.parameters) == (None, {})
+
+
+def test_another_generator_gets_only_the_prompt_and_the_seed_of_a_file(
+    workspace: Workspace,
+) -> None:
+    workspace.plugin_folder.generator("echo", ECHO, parameters=PARAMETERS)
+    workspace.plugin_folder.generator("other", ECHO)
+    source = workspace.session.generate(
+        "x", generator="echo", seed=7, parameters={"words": ["b", "c"]}
+    )
+    assert workspace.session.like(source.provenance).parameters["words"] == ("b", "c")
+    spec = workspace.session.like(source.provenance, generator="other")
+    assert (spec.prompt, spec.seed, spec.parameters) == ("x", 7, {})
+    assert run(workspace, spec).parents == ()

@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 
 import muniment
+from muniment.provenance import create_credentials, read_manifest
 from muniment.testing import CommandContract, run_command
 from muniment.testing.commands import CommandResult
 from muniment_image import png
@@ -17,6 +18,7 @@ from muniment_image.commands.sheet import MAX_CELLS, Axis, sheet
 from muniment_image.drawings import Drawing
 from muniment_image.pictures import read_picture
 from muniment_image.sampler import Sampler
+from muniment_image.stamp import read_provenance
 from support.images import CAPTIONS, ImageModels
 
 
@@ -44,8 +46,8 @@ def recorded() -> list[muniment.Generation]:
 
 def provenances(file: Path) -> list[dict[str, str]]:
     """Return the provenances in a sheet."""
-    (chunk,) = (item for item in png.chunks(file.read_bytes()) if item.kind == b"iTXt")
-    listed: list[dict[str, str]] = json.loads(chunk.data.partition(b"\0\0\0\0\0")[2])["generations"]
+    value = json.loads(read_provenance(file.read_bytes()) or "")
+    listed: list[dict[str, str]] = value.get("generations", [value])
     return listed
 
 
@@ -225,6 +227,27 @@ def test_a_sheet_with_too_many_pixels_names_its_generations(
     result = run("trouser", "-m", maker().path, "-o", file, "--x", "seed=1,2")
     assert (result.code, file.exists()) == (1, False)
     assert f"muniment audit list --run {recorded()[0].run_id}" in result.stderr
+
+
+def test_a_sheet_is_signed_with_the_certificate_of_the_settings(
+    folder: Path, maker: ImageModels, tmp_path: Path
+) -> None:
+    create_credentials(tmp_path / "keys", name="Test")
+    with muniment.open() as session:
+        for setting, name in (("certificate", "certificate.pem"), ("certificate_key", "none.key")):
+            session.config.set(setting, str(tmp_path / "keys" / name))
+    file = tmp_path / "sheet.png"
+    arguments = ("red heart", "-m", maker(condition=CAPTIONS).path, "-o", file, "-p", "steps=1")
+    refused = run(*arguments, "--x", "seed=1,2")
+    assert (refused.code, file.exists()) == (1, False)
+    with muniment.open() as session:
+        session.config.set("certificate_key", str(tmp_path / "keys" / "certificate.key"))
+    result = run(*arguments, "--x", "seed=1,2")
+    assert result.code == 0, result.stderr
+    manifest = read_manifest(file.read_bytes(), "image/png")
+    assert manifest is not None
+    assert (manifest.state, manifest.issuer) == ("Valid", "Test")
+    assert [item["id"] for item in provenances(file)] == [cell.id for cell in recorded()]
 
 
 def test_titles_that_the_font_lacks_have_a_number() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import muniment
 from muniment.errors import PluginError
 from muniment.plugins.media import MediaTypes
+from muniment.provenance import create_credentials, read_manifest
 from support.lists import TITLES, add_lists
-from support.media import DOTS, media_type
+from support.media import DOTS, WAVES, media_type
 from support.plugins import PluginFolder
 from support.workers import IsolatedWorkspace
 
@@ -37,6 +40,33 @@ def test_an_isolated_media_type_gives_the_same_results(
         pair = [(done, ONE), (done, OTHER)]
         assert each.combine(pair, ".json", {}) == local.combine(pair, ".json", {})
     assert done.outputs[0].fingerprint == local.with_fingerprint(done.outputs[0]).fingerprint
+    workspace.check()
+
+
+def test_files_of_an_isolated_media_type_are_signed_outside_the_worker(
+    workspace: IsolatedWorkspace, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    create_credentials(tmp_path / "keys", name="Test")
+    source = WAVES.replace('samples = b"".join(', 'self.check()\n        samples = b"".join(')
+    names = "[name for name in sys.modules if name.startswith(('c2pa', 'cryptography'))]"
+    check = f"    def check(self):\n        import sys\n        assert not {names}\n\n"
+    plugin_folder.add(source.replace("    def combine(", f"{check}    def combine("))
+    config = workspace.session.config
+    config.set("producer", "001A")
+    config.set("certificate", str(tmp_path / "keys" / "certificate.pem"))
+    config.set("certificate_key", str(tmp_path / "keys" / "certificate.key"))
+    media, done = workspace.session.media, workspace.session.generate("a b", generator="beeper")
+    file = media.export(done, done.outputs[0], ".wav", {})
+    manifest = read_manifest(file, "audio/wav")
+    assert manifest is not None
+    assert (manifest.state, manifest.issuer) == ("Valid", "Test")
+    [registered] = media.recognised(file)
+    [provenance] = media.read_provenance(registered, file)
+    assert (provenance.prompt, provenance.producer) == ("a b", "001A")
+    private = media.export(done, done.outputs[0], ".wav", {}, private=True)
+    assert [item.prompt for item in media.read_provenance(registered, private)] == [""]
+    sheet = media.combine([(done, done.outputs[0])] * 2, ".wav", {})
+    assert read_manifest(sheet, "audio/wav") is not None
     workspace.check()
 
 

@@ -77,6 +77,77 @@ def muniment_generators(register):
     register(Dotter)
 """
 
+# Sound, in a format that can be signed. A wave that is an input is repeated.
+WAVES = """
+from __future__ import annotations
+import struct
+import muniment
+from muniment.provenance import to_json
+
+
+def chunk(name, content):
+    return struct.pack("<4sI", name, len(content)) + content + bytes(len(content) % 2)
+
+
+def riff(body):
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WAVE" + body
+
+
+def chunks(data):
+    place = 12
+    while place + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, place)
+        yield name, data[place + 8 : place + 8 + size]
+        place += 8 + size + size % 2
+
+
+class Wave(muniment.MediaType):
+    name, media_types, suffixes = "wave", ("audio/wav",), (".wav",)
+
+    def matches(self, data):
+        return data[:4] == b"RIFF"
+
+    def export(self, data, provenance, suffix, options):
+        return self.combine([data], [provenance], suffix, options)
+
+    def combine(self, outputs, provenances, suffix, options):
+        samples = b"".join(map(self.fingerprint, outputs))
+        form = next(content for name, content in chunks(outputs[0]) if name == b"fmt ")
+        text = chunk(b"muni", to_json(provenances).encode())
+        return riff(chunk(b"fmt ", form) + chunk(b"data", samples) + text)
+
+    def read_provenance(self, data):
+        return next((text.decode() for name, text in chunks(data) if name == b"muni"), None)
+
+    def fingerprint(self, data):
+        return next(content for name, content in chunks(data) if name == b"data")
+
+
+class Beeper(muniment.Generator):
+    name, media_type, determinism = "beeper", "audio/wav", "exact"
+    inputs = (muniment.InputSpec("wave", ("audio/wav",)),)
+
+    class Parameters(muniment.Parameters):
+        length: int = muniment.param(8, ge=1, le=1000)
+
+    def generate(self, requests):
+        for request in requests:
+            form = struct.pack("<HHIIHH", 1, 1, 8000, 16000, 2, 16)
+            samples = bytes([request.seed % 100, len(request.inputs)]) * request.parameters.length
+            data = riff(chunk(b"fmt ", form) + chunk(b"data", samples))
+            yield request.reply(muniment.Output("audio/wav", data))
+
+
+@muniment.hookimpl
+def muniment_media_types(register):
+    register(Wave)
+
+
+@muniment.hookimpl
+def muniment_generators(register):
+    register(Beeper)
+"""
+
 
 def with_id(data: bytes, id: str) -> bytes:
     """Return an exported file of dots with the provenance of a generation."""

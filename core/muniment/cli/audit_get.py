@@ -9,13 +9,21 @@ import click
 
 from muniment.cli.context import CliContext, context_of
 from muniment.cli.items import selection_of
-from muniment.cli.media_files import FileFormat, show_media, write, write_combined
+from muniment.cli.media_files import (
+    FileFormat,
+    refuse_without_file,
+    show_media,
+    write,
+    write_combined,
+)
 from muniment.cli.options import (
     bare_option,
     combine_option,
     isolate_option,
     output_option,
     overwrite_option,
+    private_option,
+    visible_label_option,
 )
 from muniment.cli.output import on_terminal, short_id, write_note
 from muniment.cli.output_file import OutputFile, to_stdout
@@ -25,6 +33,7 @@ from muniment.types import Generation, Output
 
 if TYPE_CHECKING:
     from muniment.plugins.media import MediaTypes
+    from muniment.provenance.labels import Language
     from muniment.store import Store
 
 _NOTES = {
@@ -77,6 +86,8 @@ def _file_options(media: MediaTypes) -> list[click.Option]:
 @overwrite_option
 @bare_option
 @combine_option
+@private_option
+@visible_label_option
 @isolate_option
 @click.pass_obj
 def get(
@@ -89,15 +100,20 @@ def get(
     overwrite: bool,
     bare: bool,
     combine: bool,
+    private: bool,
+    visible_label: Language | None,
     **own: Any,
 ) -> None:
     """Get the output of a generation, with its provenance.
 
     The suffix of FILE decides the format. The media type of the output writes the provenance into
     the file: the id, the prompt, the seed, the model and more. Text and JSON are written as
-    recorded. --bare writes exactly the recorded bytes of any output. Of a list, the selection is
-    written that its caller got. --input writes the recorded bytes of an input. Without -o, the
-    output goes to standard output.
+    recorded. Of a list, the selection is written that its caller got. Without -o, the output goes
+    to standard output.
+
+    The option --private leaves the prompt and the parameters out of the file. The option
+    --visible-label adds a label for readers to a picture or a text. The option --bare writes
+    exactly the recorded bytes of any output. The option --input writes those of an input.
 
     -o numbers the files of several outputs, and --combine writes them to one file. A message on
     standard error marks a blocked or incomplete output.
@@ -106,6 +122,7 @@ def get(
     generation = store.generation(store.find(reference))
     if name is not None:
         flags = {"bare": bare, "combine": combine, "candidates": candidates}
+        flags |= {"private": private, "visible_label": visible_label is not None}
         for option in (*filter(flags.get, flags), *take_values(own, FILE)):
             raise click.UsageError(f"--{option.replace('_', '-')} has no effect on an input.")
         _write_input(store, generation, name, output, overwrite)
@@ -126,7 +143,10 @@ def get(
         raise click.UsageError(
             f"the generation has {len(outputs)} outputs; use -o FILE to write each to a file."
         )
-    if output is None and on_terminal():
+    options = take_values(own, FILE)
+    shows = output is None and on_terminal()
+    if shows and not outputs[0].media_type.startswith("text/"):
+        refuse_without_file(options, private=private, visible_label=visible_label)
         if outputs[0].text is None:
             show_media(context.media, outputs[0])
         to_stdout(outputs[0], short_id(generation.id))
@@ -140,9 +160,13 @@ def get(
             destination,
             bare=bare,
             combine=combine,
-            options=take_values(own, FILE),
+            private=private,
+            visible_label=visible_label,
+            options=options,
         )
-        if combine:
+        if shows:
+            to_stdout(file.with_label(outputs[0]), short_id(generation.id))
+        elif combine:
             write_combined(destination, file, [selection])
         else:
             write(destination, file, selection)

@@ -29,6 +29,8 @@ _HOME_NAMES = (
     *("muniment.db", "muniment.db-wal", "muniment.db-shm"),
     *("config.toml", "file-hashes.json", "cache", "keys", "models", "plugins"),
 )
+# Settings that name files.
+_PATH_SETTINGS = ("policy", "certificate", "certificate_key", "trusted_root")
 
 
 class Interrupted(Exception):
@@ -89,7 +91,7 @@ class CliContext:
             settings = [
                 Path(value)
                 for key, value in items
-                if (key == "policy" or key.startswith("model.")) and os.path.isabs(value)
+                if (key in _PATH_SETTINGS or key.startswith("model.")) and os.path.isabs(value)
             ]
         return [*store, *plugins, *(self.home / name for name in _HOME_NAMES), *settings]
 

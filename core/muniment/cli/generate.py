@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,7 +19,13 @@ from muniment.cli.context import CliContext, context_of
 from muniment.cli.interruption import full_disk_as_error, new_run
 from muniment.cli.items import write_notes
 from muniment.cli.lazy import no_such, with_checked_parser
-from muniment.cli.media_files import FileFormat, show_media, write, write_combined
+from muniment.cli.media_files import (
+    FileFormat,
+    refuse_without_file,
+    show_media,
+    write,
+    write_combined,
+)
 from muniment.cli.options import (
     bare_option,
     combine_option,
@@ -34,7 +40,9 @@ from muniment.cli.options import (
     pairs_option,
     parameters_given,
     policy_option,
+    private_option,
     tag_option,
+    visible_label_option,
 )
 from muniment.cli.output import (
     on_terminal,
@@ -66,7 +74,10 @@ from muniment.cli.progress import waiting
 from muniment.errors import MunimentError, PluginError, PromptError, UnknownNameError, UsageError
 from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions
-from muniment.types import Chunk, Generation, InputSpec
+from muniment.types import Chunk, Generation, InputSpec, Provenance
+
+if TYPE_CHECKING:
+    from muniment.provenance.labels import Language
 
 
 class _Generators(click.Group):
@@ -86,9 +97,15 @@ class _Generators(click.Group):
             if not reference:
                 raise click.BadOptionUsage("like", "Option '--like' requires an argument.", ctx)
             context = context_of(ctx)
-            id = context.store.find(_recorded_id(context, reference))
+            source = _like_source(context, reference)
+            if isinstance(source, Provenance):
+                # The name is a stranger's text, and must not be read as an option.
+                generator = context.session.plugins.find("generator", source.generator).name
+            else:
+                reference = context.store.find(source)
+                generator = context.store.generation(reference).generator
             rest = args[1:] if equals else args[2:]
-            args = [context.store.generation(id).generator, option, id, *rest]
+            args = [generator, option, reference, *rest]
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -229,6 +246,8 @@ def _shared_parameters(optional_prompt: bool) -> list[click.Parameter]:
     @overwrite_option
     @bare_option
     @combine_option
+    @private_option
+    @visible_label_option
     @json_option
     def shared() -> None:
         """Declare the shared options."""
@@ -255,6 +274,8 @@ def _run(
     overwrite: bool,
     bare: bool,
     combine: bool,
+    private: bool,
+    visible_label: Language | None,
     as_json: bool,
     **own: Any,
 ) -> int:
@@ -275,7 +296,13 @@ def _run(
     else:
         changes = {key: value for key, value in given.items() if value is not None}
         context = context_of(click.get_current_context())
-        spec = session.like(_recorded_id(context, like), generator=name, **changes)
+        source = _like_source(context, like)
+        spec = session.like(source, generator=name, **changes)
+        if isinstance(source, Provenance):
+            write_note(
+                f"{one_line(like)} was generated elsewhere, so the new generation has no parent; "
+                "its request is what the file contains, which anyone can change"
+            )
     destination = file = None
     if output is not None:
         models = [spec.parameters.get(name) for name, field in fields.items() if field.model]
@@ -289,18 +316,24 @@ def _run(
             count=count,
             inputs=map(os.path.expanduser, filter(None, files)),
         )
-    elif combine or (file_values and (as_json or on_terminal())):
-        option = "combine" if combine else min(file_values).replace("_", "-")
-        raise click.UsageError(f"--{option} needs a file; add -o FILE.")
-    if destination is not None or not (as_json or on_terminal()):
+    # A terminal gets texts as a file would, and only a description of other outputs.
+    is_text = registered.media_type.startswith("text/")
+    writes = destination is not None or not (as_json or (on_terminal() and not is_text))
+    if destination is None:
+        refuse_without_file(combine=combine)
+    if writes:
         file = FileFormat(
             lambda: session.media,
             registered.media_type,
             destination,
             bare=bare,
             combine=combine,
+            private=private,
+            visible_label=visible_label,
             options=file_values,
         )
+    else:
+        refuse_without_file(file_values, private=private, visible_label=visible_label)
     # Chunks of several texts would mix, and JSON and files need complete texts.
     complete = (
         samples > 1 or as_json or destination is not None or (file is not None and file.exports)
@@ -318,14 +351,24 @@ def _run(
         return _present(answers, samples, destination, file, as_json)
 
 
-def _recorded_id(context: CliContext, reference: str) -> str:
-    """Return the id of the generation that a file came from. Return an id unchanged."""
+def _like_source(context: CliContext, reference: str) -> str | Provenance:
+    """Return the id of the generation that a file came from. Return an id unchanged.
+
+    Of a file from another store, return what it contains. Raises UsageError for a combined file.
+    """
     if not Path(reference).is_file():
         return reference
     from muniment.cli.audit_find import write_remarks
-    from muniment.generation.origin import find_origin
+    from muniment.generation.origin import UnknownFileError, find_origin, read_file
+    from muniment.store import NoStoreError
 
-    origin = find_origin(reference, context.store, lambda: context.media)
+    try:
+        origin = find_origin(reference, context.store, lambda: context.media)
+    except (NoStoreError, UnknownFileError):
+        provenances = read_file(reference, lambda: context.media)
+        if len(provenances) != 1:
+            raise
+        return provenances[0]
     if origin.input is not None:
         raise UsageError(
             f"{reference} is recorded as the input {origin.input} of generation {origin.id}, not "
@@ -415,6 +458,8 @@ def _to_stdout(item: Generation, file: FileFormat | None, streamed: str, heading
     """Print the outputs of a generation, without the beginning that was streamed."""
     if streamed:
         write_data(without_end(item.text.removeprefix(streamed)))
+        if file is not None and file.label:
+            write_data(file.label)
         return
     if heading:
         write_data(heading)
@@ -422,8 +467,8 @@ def _to_stdout(item: Generation, file: FileFormat | None, streamed: str, heading
         if file is not None and file.exports:
             write_bytes(file.content(item, output))
             continue
-        to_stdout(output, short_id(item.id))
-        if file is None and output.text is None:
+        to_stdout(output if file is None else file.with_label(output), short_id(item.id))
+        if on_terminal() and output.text is None:
             show_media(context_of(click.get_current_context()).media, output)
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
+
+import click
 
 from muniment.cli.output import (
     excerpt,
     on_terminal,
     printable_colours,
     write_data,
+    write_note,
     write_styled,
 )
 from muniment.cli.output_file import OutputFile
@@ -20,8 +24,10 @@ from muniment.types import Generation, Output, is_text_type
 
 if TYPE_CHECKING:
     from muniment.plugins.media import MediaTypes
+    from muniment.provenance.labels import Language
 
 _PICTURES_AND_SOUND = ("image", "audio", "video", "font")
+_LABELLED_TEXTS = ("text/plain", "text/markdown")  # a line more leaves other texts malformed
 
 
 class FileFormat:
@@ -29,7 +35,7 @@ class FileFormat:
 
     Outputs of a registered media type are written by the `export` of that type, with the
     provenance of their generation. Other text and JSON is written as recorded, and so is
-    everything with `bare`.
+    everything with `bare`. The visible label of a text is a line after it.
     """
 
     def __init__(
@@ -40,22 +46,29 @@ class FileFormat:
         *,
         bare: bool = False,
         combine: bool = False,
+        private: bool = False,
+        visible_label: Language | None = None,
         options: Mapping[str, object] | None = None,
     ) -> None:
         """Take the media type, the target (None is stdout) and the options of the file.
 
-        Raises UsageError if the target's suffix names no format that can be written, or if the
-        media type cannot write files.
+        Raises UsageError if the target's suffix names no format that can be written. The same
+        applies if the media type cannot write files or has no such option. Raises ProvenanceError
+        if the file should be signed, but cannot be.
         """
-        self._media, self._options = media, options or {}
+        self._media, self._options = media, dict(options or {})
         self.combine = combine
+        self.label = ""  # the line after a text
+        self._private = private
+        self._labelled = visible_label
+        self._warned = False
         self._suffix: str | None = None  # of the exported file, or None for the recorded bytes
         named = destination is not None and not (destination.stdout or destination.special)
         target = destination.target if named and destination else None
         if not bare:
             self._choose_suffix(media_type, target)
         if self._suffix is None:
-            self._check_recorded(media_type, target)
+            self._check_recorded(media_type, target, bare)
 
     @property
     def exports(self) -> bool:
@@ -65,18 +78,40 @@ class FileFormat:
     def content(self, generation: Generation, output: Output) -> bytes:
         """Return the bytes of the file of an output. Raises PluginError if it cannot be made."""
         if self._suffix is None:
-            return output.data
+            return self.with_label(output).data
         try:
-            return self._media().export(generation, output, self._suffix, self._options)
+            file = self._media().export(
+                generation, output, self._suffix, self._options, private=self._private
+            )
         except PluginError as error:
             raise _without_file(error, generation) from error
+        self._warn_unsigned()
+        return file
 
     def combined(self, outputs: Sequence[tuple[Generation, Output]]) -> bytes:
         """Return the bytes of one file of several outputs. Raises PluginError."""
         try:
-            return self._media().combine(outputs, self._suffix or "", self._options)
+            file = self._media().combine(
+                outputs, self._suffix or "", self._options, private=self._private
+            )
         except PluginError as error:
             raise _without_file(error, outputs[0][0]) from error
+        self._warn_unsigned()
+        return file
+
+    def with_label(self, output: Output) -> Output:
+        """Return a text with its visible label on a line of its own, or an output unchanged."""
+        text = output.text
+        if not self.label or text is None:
+            return output
+        line_end = "" if text.endswith("\n") or not text else "\n"
+        return replace(output, data=f"{text}{line_end}{self.label}\n".encode())
+
+    def _warn_unsigned(self) -> None:
+        """Print once that files have no signature, because no certificate is set."""
+        if not self._warned and self._media().signer.lacks_certificate(self._suffix or ""):
+            self._warned = True
+            write_note("files are not signed, because the setting certificate has no value")
 
     def _choose_suffix(self, media_type: str, target: PurePath | None) -> None:
         """Choose the format of an exported file. Text and JSON may have none."""
@@ -102,6 +137,13 @@ class FileFormat:
                 f"media type {registered.name} of {registered.plugin.distribution} has no "
                 f"{method}(); {remedy}"
             )
+        if self._labelled is not None:
+            if "visible_label" not in declared.Export.fields():
+                raise UsageError(
+                    f"media type {registered.name} of {registered.plugin.distribution} writes no "
+                    "visible label; remove --visible-label"
+                )
+            self._options["visible_label"] = self._labelled
         declared.Export(**self._options)  # raises ParameterError
         for name in () if self.combine else self._options:
             if declared.Export.fields()[name].combined:
@@ -110,9 +152,20 @@ class FileFormat:
                     "--combine, or remove it"
                 )
         self._suffix = _suffix_of(target, media_type, declared.suffixes)
+        self._media().signer.check(self._suffix)
 
-    def _check_recorded(self, media_type: str, target: PurePath | None) -> None:
+    def _check_recorded(self, media_type: str, target: PurePath | None, bare: bool) -> None:
         """Raise UsageError for an option of recorded bytes, or a suffix of another format."""
+        kind = media_type.partition(";")[0].strip()
+        if self._private:
+            raise UsageError("--private has no effect on recorded bytes; remove it")
+        if self._labelled is not None:
+            if bare or kind not in _LABELLED_TEXTS:
+                content = "the recorded bytes" if bare else kind
+                raise UsageError(f"a line would make {content} invalid; remove --visible-label")
+            from muniment.provenance import visible_label
+
+            self.label = visible_label(self._labelled)
         if self.combine:
             raise UsageError(
                 f"recorded outputs of {media_type} cannot be combined; remove --combine"
@@ -121,7 +174,6 @@ class FileFormat:
             option = next(iter(self._options)).replace("_", "-")
             raise UsageError(f"--{option} has no effect on recorded bytes; remove it")
         named = None if target is None else _named_type(target)
-        kind = media_type.partition(";")[0].strip()
         if named is None or _plain(named) == _plain(kind):
             return
         if not is_text_type(kind) or named.partition("/")[0] in _PICTURES_AND_SOUND:
@@ -129,6 +181,12 @@ class FileFormat:
                 f"cannot write {target}: its suffix names {named}, and the recorded bytes are "
                 f"{kind}; use another suffix"
             )
+
+
+def refuse_without_file(options: Iterable[str] = (), **flags: object) -> None:
+    """Raise UsageError if there are options of files, or set flags, where no file is written."""
+    for name in (*filter(flags.get, flags), *sorted(options)):
+        raise click.UsageError(f"--{name.replace('_', '-')} needs a file; add -o FILE.")
 
 
 def write(

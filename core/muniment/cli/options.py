@@ -53,6 +53,14 @@ combine_option = click.option(
     is_flag=True,
     help="Write several outputs to one file, if their media type can.",
 )
+private_option = click.option(
+    "--private", is_flag=True, help="Write files without prompt and parameters."
+)
+visible_label_option = click.option(
+    "--visible-label",
+    type=click.Choice(["zh", "en"]),
+    help="Language of a label in the output that says it is AI-generated.",
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from muniment.errors import MunimentError, UnknownNameError, UsageError
 from muniment.store import Store
-from muniment.validation import check_id, is_text
+from muniment.types import Provenance
+from muniment.validation import is_text
 
 if TYPE_CHECKING:
     from muniment.plugins.media import MediaTypes
+    from muniment.plugins.registry import RegisteredObject
 
 Match: TypeAlias = Literal["bytes", "fingerprint", "selection", "id"]
 
@@ -42,20 +44,38 @@ class Origin:
     match: Match = "bytes"
 
 
+class UnknownFileError(MunimentError):
+    """A file that belongs to no generation of the store.
+
+    `provenances` is what the file contains about its generations, which anyone can change.
+    """
+
+    def __init__(self, message: str, provenances: Sequence[Provenance] = ()) -> None:
+        super().__init__(message)
+        self.provenances = tuple(provenances)
+
+
+def read_file(name: str | Path, media: Callable[[], MediaTypes]) -> tuple[Provenance, ...]:
+    """Return what an exported file contains about its generations, or nothing.
+
+    Raises UsageError if the file cannot be read, and MunimentError if it is too large.
+    """
+    data = _content(name)
+    return _provenances(data, media().recognised(data), media())
+
+
 def find_origin(name: str | Path, store: Store, media: Callable[[], MediaTypes]) -> Origin:
     """Return the generation that a file came from, or else the newest that used it as an input.
 
     Content counts more than a stamp, which anyone can change. Raises UsageError if the file cannot
-    be read, and MunimentError if it belongs to no generation of the store.
+    be read, and UnknownFileError if it belongs to no generation of the store.
     """
     data = _content(name)
     candidates = media().recognised(data)
-    stamp: str | None = None
+    provenances = _provenances(data, candidates, media())
+    stamp = provenances[0].id if len(provenances) == 1 else None
     fingerprints: list[bytes] = []
     for registered in candidates:
-        provenances = media().read_provenance(registered, data)
-        if stamp is None and len(provenances) == 1:
-            stamp = provenances[0].id
         fingerprint = media().fingerprint(registered, data)
         if fingerprint is None:
             continue
@@ -74,20 +94,24 @@ def find_origin(name: str | Path, store: Store, media: Callable[[], MediaTypes])
         used_as = next(item.name for item in inputs if item.data == data)
         return Origin(ids[0], True, tuple(ids[1:]), stamp, used_as)
     if not candidates:
-        raise MunimentError(_unrecognised(name, data))
+        raise UnknownFileError(_unrecognised(name, data))
+    if len(provenances) > 1:
+        raise UnknownFileError(
+            f"{name} shows several generations: {_ids(provenances)}; use the id of one", provenances
+        )
     if stamp is None:
-        raise MunimentError(
+        raise UnknownFileError(
             f"no output in this store has the fingerprint of {name}, and no output or input has "
             "its bytes; outputs have a fingerprint only if they were recorded while a plugin "
             "handled their media type"
         )
     try:
-        check_id(stamp)
         recorded = store.generation(stamp)
-    except (UnknownNameError, UsageError):
-        raise MunimentError(
-            f"{name} contains the id {stamp:.80}, and no generation in this store has that id or "
-            "the content of the file"
+    except UnknownNameError:
+        raise UnknownFileError(
+            f"{name} contains the id {stamp}, and no generation in this store has that id or the "
+            "content of the file",
+            provenances,
         ) from None
     comparable = fingerprints and any(output.fingerprint for output in recorded.outputs)
     return Origin(stamp, False if comparable else None, (), stamp, match="id")
@@ -98,6 +122,19 @@ def _same_content(ids: Sequence[str], stamp: str | None, match: Match) -> Origin
     id = stamp if stamp is not None and stamp in ids else ids[0]
     others = tuple(other for other in ids if other != id)
     return Origin(id, True, others, stamp, match=match)
+
+
+def _provenances(
+    data: bytes, candidates: Sequence[RegisteredObject], media: MediaTypes
+) -> tuple[Provenance, ...]:
+    """Return what a file contains, as the first media type reads it that finds something."""
+    return next(filter(None, (media.read_provenance(each, data) for each in candidates)), ())
+
+
+def _ids(provenances: Sequence[Provenance]) -> str:
+    """Return the ids of a combined file, the first twenty of many."""
+    more = f" and {len(provenances) - 20:,} more" if len(provenances) > 20 else ""
+    return ", ".join(provenance.id for provenance in provenances[:20]) + more
 
 
 def _content(name: object) -> bytes:

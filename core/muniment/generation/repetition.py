@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from muniment.errors import UsageError, VerificationError
 from muniment.generation.requests import GenerationSpec
 from muniment.models.registry import Models
-from muniment.types import Generation, Model
+from muniment.plugins.registry import RegisteredObject
+from muniment.types import Generation, Model, Provenance
 
 
 def spec_like(generation: Generation, models: Models, changes: Mapping[str, Any]) -> GenerationSpec:
@@ -21,9 +22,7 @@ def spec_like(generation: Generation, models: Models, changes: Mapping[str, Any]
     parameters, model and inputs. Raises UsageError if a text that it needs was erased, or if the
     name of a model now belongs to another one. Raises VerificationError if a text was altered.
     """
-    unknown = changes.keys() - {field.name for field in fields(GenerationSpec)}
-    if unknown:
-        raise UsageError(f"a request has no {', '.join(sorted(unknown))} to change")
+    _check_changes(changes)
     is_same = changes.get("generator", generation.generator) == generation.generator
     inputs = {
         item.name: item.data
@@ -60,6 +59,65 @@ def spec_like(generation: Generation, models: Models, changes: Mapping[str, Any]
         "parents": (generation.id, *changes.get("parents", ())),
     }
     return GenerationSpec(**{**recorded_fields, **changes, **added})
+
+
+def spec_of_file(
+    provenance: Provenance,
+    registered: RegisteredObject,
+    models: Models,
+    changes: Mapping[str, Any],
+) -> GenerationSpec:
+    """Return the spec of a request that a file of another store contains, with changes.
+
+    It has no parent, because the recorded request is not in this store. A file contains no system
+    prompt and no inputs. `registered` is the generator to use. For another one than that of the
+    file, parameters and model are left out. Anyone can change a file, so no path in it is used.
+    Raises UsageError if the file contains no prompt and the generator needs one, or if a model of
+    that digest is not here.
+    """
+    _check_changes(changes)
+    if not provenance.prompt and "prompt" not in changes and registered.prompt == "required":
+        raise UsageError(
+            f"the file of generation {provenance.id} contains no prompt; give a prompt"
+        )
+    parameters: dict[str, object] = {}
+    model = None
+    if registered.name == provenance.generator:
+        given = changes.get("parameters", {})
+        fields = registered.parameters.fields()
+        for name, value in provenance.parameters.items():
+            if name not in fields or not fields[name].model:
+                parameters[name] = value
+        for name, digest in provenance.models.items():
+            if name not in given:
+                parameters[name] = _with_digest(digest, f"{name} of the file", models)
+        if provenance.model_digest and "model" not in changes:
+            model = _with_digest(provenance.model_digest, provenance.model, models)
+    facts = {
+        "prompt": provenance.prompt or None,
+        "generator": registered.name,
+        "model": model,
+        "seed": provenance.seed,
+    }
+    parameters |= changes.get("parameters", {})
+    return GenerationSpec(**{**facts, **changes, "parameters": parameters})
+
+
+def _check_changes(changes: Mapping[str, Any]) -> None:
+    unknown = changes.keys() - {field.name for field in dataclasses.fields(GenerationSpec)}
+    if unknown:
+        raise UsageError(f"a request has no {', '.join(sorted(unknown))} to change")
+
+
+def _with_digest(digest: str, name: str, models: Models) -> str:
+    """Return the name of the added model with a digest. Raise UsageError if there is none."""
+    for model in models.added(on_error=lambda error: None):
+        if model.digest == digest:
+            return model.name
+    raise UsageError(
+        f"the file was made with model {name:.80}, whose digest is {digest:.100}, and no added "
+        "model has this digest; add it with `muniment models add`, or choose a model"
+    )
 
 
 def _check_texts(generation: Generation, needed: set[str]) -> None:

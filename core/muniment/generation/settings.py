@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from muniment.errors import UsageError
 from muniment.generation.assessment import PolicyRunner
 from muniment.generation.evaluation import Evaluators
@@ -27,6 +30,11 @@ def resolved_setting(key: str, value: str, plugins: Plugins, models: Models) -> 
     elif kind == "policy":
         PolicyRunner(resolve_policy(value), plugins)
         return policy_reference(value)
+    elif kind in ("certificate", "certificate_key", "trusted_root"):
+        path = Path(os.path.expanduser(value)).absolute()
+        if not path.is_file():
+            raise UsageError(f"there is no file {path}; write the path of a file in PEM")
+        return str(path)
     elif kind == "evaluators":
         Evaluators(plugins, models, [value])
     return value

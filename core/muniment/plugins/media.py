@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from muniment.errors import (
     AmbiguousNameError,
@@ -22,6 +22,7 @@ from muniment.errors import (
 )
 from muniment.hookspecs import MediaType, implemented_methods
 from muniment.parameters import Parameters
+from muniment.plugins.file_signer import FileSigner
 from muniment.plugins.invocation import validate_media
 from muniment.plugins.registry import (
     Plugins,
@@ -33,15 +34,28 @@ from muniment.plugins.registry import (
 from muniment.types import Comparison, Generation, Item, Output, PluginRef, Provenance
 from muniment.validation import escape_unencodable
 
+if TYPE_CHECKING:
+    from muniment.config import Config
+
+
+_UNSTAMPED = "the recorded bytes, without provenance"
+
 
 class MediaTypes:
     """The media types of the installed plugins. Each object is created once.
 
-    `report` receives a sentence about each method that failed, once for each method.
+    `report` receives a sentence about each method that failed, once for each method. `config` has
+    the settings of exported files.
     """
 
-    def __init__(self, plugins: Plugins, report: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        plugins: Plugins,
+        report: Callable[[str], None] | None = None,
+        config: Config | None = None,
+    ) -> None:
         self._plugins = plugins
+        self.signer = FileSigner(config)
         self.report = report or (lambda text: warnings.warn(text, PluginWarning, stacklevel=2))
         self._objects: dict[str, MediaType] = {}
         self._reported: set[str] = set()
@@ -150,17 +164,28 @@ class MediaTypes:
     # ---- files -------------------------------------------------------------------------------
 
     def export(
-        self, generation: Generation, output: Output, suffix: str, options: Mapping[str, object]
+        self,
+        generation: Generation,
+        output: Output,
+        suffix: str,
+        options: Mapping[str, object],
+        *,
+        private: bool = False,
     ) -> bytes:
         """Return the file of an output, of the format that `suffix` names, with its provenance.
 
-        Raises PluginError if the media type fails, or if the file has no stamp or other content.
-        Raises ParameterError for an invalid option.
+        The file is signed if a certificate is set. With `private`, it contains neither the prompt
+        nor the parameters, nor the manifests of inputs. Raises PluginError if the media type fails,
+        or if the file has no provenance or other content. Raises ParameterError for an invalid
+        option, and ProvenanceError if the file cannot be signed.
         """
         registered, values = self._file_options(output.media_type, options)
-        provenance = generation.provenance
+        provenance = self.signer.provenance(generation, private=private)
         file: bytes = self._call(registered, "export", output.data, provenance, suffix, values)
-        if problem := self._file_problem(registered, output, generation.id, suffix, values, file):
+        if file == output.data:
+            raise _invalid_file(registered, "export", _UNSTAMPED)
+        file = self.signer.sign(file, suffix, [provenance], [] if private else [generation])
+        if problem := self._file_problem(registered, output, provenance, suffix, values, file):
             raise _invalid_file(registered, "export", problem)
         return file
 
@@ -169,37 +194,52 @@ class MediaTypes:
         outputs: Sequence[tuple[Generation, Output]],
         suffix: str,
         options: Mapping[str, object],
+        *,
+        private: bool = False,
     ) -> bytes:
         """Return one file that shows outputs of one media type. Raises as `export` does."""
         registered, values = self._file_options(outputs[0][1].media_type, options)
         data = [output.data for _, output in outputs]
-        provenances = [generation.provenance for generation, _ in outputs]
+        generations = [generation for generation, _ in outputs]
+        provenances = [self.signer.provenance(item, private=private) for item in generations]
         file: bytes = self._call(registered, "combine", data, provenances, suffix, values)
         if file in data:
-            raise _invalid_file(registered, "combine", "the recorded bytes, without provenance")
+            raise _invalid_file(registered, "combine", _UNSTAMPED)
+        file = self.signer.sign(file, suffix, provenances, [] if private else generations)
+        if "read_provenance" in implemented_methods(registered.load_class()):
+            ids = {item.id for item in provenances}
+            read = {item.id for item in self.read_provenance(registered, file)}
+            if not read or read - ids:
+                problem = "a file in which read_provenance() does not find the ids"
+                raise _invalid_file(registered, "combine", problem)
+            if missing := len(ids - read):
+                self._report(f"{suffix} files have no room for {missing:,} of the {len(ids):,} ids")
         return file
 
     def _file_problem(
         self,
         registered: RegisteredObject,
         output: Output,
-        id: str,
+        provenance: Provenance,
         suffix: str,
         values: Parameters,
         file: bytes,
     ) -> str | None:
-        """Return what `export` returned instead of the stamped output, or None for a valid file.
+        """Return what a file is instead of the output with its provenance, or None if it is valid.
 
         Raises PluginError if a method that reads the file fails.
         """
         declared = registered.load_class()
         methods = implemented_methods(declared)
-        if file == output.data:
-            return "the recorded bytes, without provenance"
         if "read_provenance" in methods:
-            text = self._call(registered, "read_provenance", file)
-            if _only_id(text) != id:
+            facts = _only(self._call(registered, "read_provenance", file))
+            if facts is None or facts.id != provenance.id:
                 return "a file in which read_provenance() does not find the id of the generation"
+            if facts.prompt != provenance.prompt or facts.parameters != dict(provenance.parameters):
+                self._report(
+                    f"the prompt or the parameters are too long for {suffix} files, so that the "
+                    f"file has only the id {facts.id}"
+                )
         if "fingerprint" in methods and not _alters(declared, suffix, values):
             recorded, exported = (
                 self._call(registered, "fingerprint", data) for data in (output.data, file)
@@ -318,15 +358,15 @@ class MediaTypes:
             self.report(sentence)
 
 
-def _only_id(text: str | None) -> str | None:
-    """Return the id of the one generation in the JSON of a provenance, or None."""
+def _only(text: str | None) -> Provenance | None:
+    """Return the provenance in the JSON of one generation, or None."""
     from muniment.provenance import from_json
 
     try:
         provenances = from_json(text or "")
     except ProvenanceError:
         return None
-    return provenances[0].id if len(provenances) == 1 else None
+    return provenances[0] if len(provenances) == 1 else None
 
 
 def _alters(declared: type[MediaType], suffix: str, values: Parameters) -> bool:

@@ -6,11 +6,11 @@ import struct
 import wave
 
 import muniment
-from muniment.provenance import to_json
+from muniment.provenance import aigc, to_json
 
 
 class Wav(muniment.MediaType):
-    """WAV files with 16-bit samples. Their INFO chunk contains the provenance and an AI label."""
+    """WAV files with 16-bit samples. Exported ones contain the provenance and an AI label."""
 
     name, media_types, suffixes = "wav", ("audio/wav",), (".wav",)
 
@@ -43,7 +43,9 @@ class Wav(muniment.MediaType):
     def export(self, data, provenance, suffix, options):
         texts = {b"ICMT": "AI-generated", b"ISBJ": to_json([provenance])}
         info = b"".join(chunk(name, text.encode() + b"\0") for name, text in texts.items())
-        body = data[12:] + chunk(b"LIST", b"INFO" + info)
+        # The chunk AIGC is the implicit label of GB 45438-2025 (TC260-PG-202510A).
+        label = chunk(b"AIGC", aigc([provenance]).encode())
+        body = data[12:] + chunk(b"LIST", b"INFO" + info) + label
         return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body
 
     def read_provenance(self, data):

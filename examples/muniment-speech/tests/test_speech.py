@@ -49,7 +49,7 @@ def test_an_exported_file_is_a_wav_file_with_the_provenance(
     done = muniment_session.generate(SENTENCE, generator="speech", seed=7)
     output, media = done.outputs[0], muniment_session.media
     file = media.export(done, output, ".wav", {})
-    for text in (b"AI-generated", done.id.encode(), SENTENCE.encode()):
+    for text in (b"AI-generated", b"AIGC", done.id.encode(), SENTENCE.encode()):
         assert text in file
         assert text not in output.data
     with wave.open(io.BytesIO(file)) as exported, wave.open(io.BytesIO(output.data)) as recorded:

@@ -159,6 +159,7 @@ def sheet(
         raise muniment.UsageError(f"cannot write {output}: a sheet is written to a .png file")
     files = [path for path in (model, policy, *inputs.values()) if path]
     target = OutputFile(output, overwrite=overwrite, inputs=files)
+    session.media.signer.check(".png")
     common = {
         "prompt": prompt,
         "model": model,
@@ -177,7 +178,7 @@ def sheet(
         for cell, title in zip(cells, _titles(x, y), strict=True):
             _report(cell, title, as_json)
         if any(cell.status == "completed" for cell in cells):
-            target.write(_file(cells, x, y), (), "image/png")
+            target.write(_file(session, cells, x, y), (), "image/png")
         else:
             write_note("no sheet was written, because no cell has an image")
     return max((_EXIT_CODES.get(cell.status, 1) for cell in cells), key=(0, 3, 1).index)
@@ -243,14 +244,16 @@ def _report(cell: muniment.Generation, title: str, as_json: bool) -> None:
         )
 
 
-def _file(cells: Sequence[muniment.Generation], x: Axis, y: Axis) -> bytes:
-    """Return the PNG file of a sheet, with the provenance of each image.
+def _file(
+    session: muniment.Session, cells: Sequence[muniment.Generation], x: Axis, y: Axis
+) -> bytes:
+    """Return the PNG file of a sheet, with the provenance of each image, and signed.
 
     Raises MunimentError if it would have too many pixels.
     """
     from muniment_image.pictures import read_picture
     from muniment_image.sheet import compressed, contact_sheet
-    from muniment_image.stamp import stamped_sheet
+    from muniment_image.stamp import stamped
 
     drawn = [cell for cell in cells if cell.status == "completed"]
     pictures = {cell.id: read_picture(cell.outputs[0].data) for cell in drawn}
@@ -268,7 +271,10 @@ def _file(cells: Sequence[muniment.Generation], x: Axis, y: Axis) -> bytes:
         raise muniment.MunimentError(
             f"{error}; run `muniment audit list --run {cells[0].run_id}` for the images"
         ) from None
-    return stamped_sheet(compressed(pixels), [cell.provenance for cell in drawn])
+    signer = session.media.signer
+    provenances = [signer.provenance(cell) for cell in drawn]
+    file = stamped(compressed(pixels), provenances)
+    return signer.sign(file, ".png", provenances, drawn)
 
 
 def _caption(cell: muniment.Generation, x: Axis, y: Axis) -> list[str]:

@@ -1,0 +1,114 @@
+"""The parts of exported files that only the core adds: the producer's code and the signature."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from muniment.errors import ProvenanceError
+from muniment.types import Generation, Provenance
+
+if TYPE_CHECKING:
+    from muniment.config import Config
+    from muniment.provenance import Credentials
+
+# The formats in which the library c2pa-python can write a manifest, by their suffixes.
+SIGNED_TYPES = {
+    ".avif": "image/avif",
+    ".gif": "image/gif",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".m4a": "audio/mp4",
+    ".mp3": "audio/mpeg",
+    ".mp4": "video/mp4",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".wav": "audio/wav",
+    ".webp": "image/webp",
+}
+
+
+class FileSigner:
+    """The producer's code, the certificate and the private key of a home.
+
+    They are read when the first file is exported. The private key stays in this process. No plugin
+    and no worker process receives it.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        """Take the settings, without which files have no code and are not signed."""
+        self._config = config
+
+    def provenance(self, generation: Generation, *, private: bool = False) -> Provenance:
+        """Return the facts that a file of a generation contains.
+
+        With `private`, they have no prompt and no parameters.
+        """
+        provenance = replace(generation.provenance, producer=self._setting("producer") or "")
+        return replace(provenance, prompt="", parameters={}) if private else provenance
+
+    def lacks_certificate(self, suffix: str) -> bool:
+        """Return whether files of a format are not signed only because no certificate is set."""
+        return suffix in SIGNED_TYPES and self._credentials is None
+
+    def check(self, suffix: str) -> None:
+        """Raise ProvenanceError if files of a format should be signed, but cannot be."""
+        if suffix in SIGNED_TYPES and self._credentials is not None:
+            from muniment.provenance import can_sign
+
+            if not can_sign(SIGNED_TYPES[suffix]):
+                raise ProvenanceError(
+                    f"the installed version of c2pa-python cannot sign {suffix} files; run "
+                    "`pip install --upgrade 'muniment[c2pa]'`"
+                )
+
+    def sign(
+        self,
+        file: bytes,
+        suffix: str,
+        provenances: Sequence[Provenance],
+        generations: Sequence[Generation],
+    ) -> bytes:
+        """Return a file with a signed manifest, or unchanged without a certificate.
+
+        The inputs of the generations that have a manifest become ingredients of it. Raises
+        ProvenanceError if the certificate cannot be used.
+        """
+        if suffix not in SIGNED_TYPES or self._credentials is None:
+            return file
+        from muniment.provenance import Parent, can_sign, sign
+
+        inputs = {item.data: item for generation in generations for item in generation.inputs}
+        parents = [
+            Parent(item.data, item.media_type)
+            for item in inputs.values()
+            if item.data and can_sign(item.media_type)
+        ]
+        return sign(file, SIGNED_TYPES[suffix], provenances, self._credentials, parents)
+
+    @cached_property
+    def _credentials(self) -> Credentials | None:
+        """The certificate and its key, or None if the settings name none."""
+        certificate, key = map(self._setting, ("certificate", "certificate_key"))
+        if certificate is None and key is None:
+            return None
+        if certificate is None or key is None:
+            missing = "certificate_key" if key is None else "certificate"
+            raise ProvenanceError(
+                f"files cannot be signed, because the setting {missing} has no value; run "
+                f"`muniment config set {missing} FILE`"
+            )
+        from muniment.provenance import load_credentials
+
+        return load_credentials(*(Path(os.path.expanduser(path)) for path in (certificate, key)))
+
+    def _setting(self, key: str) -> str | None:
+        return None if self._config is None else self._config.get(key)
