@@ -165,7 +165,7 @@ def test_a_combined_file_is_a_sheet(run: Callable[..., Result], tmp_path: Path) 
     assert run("generate", "noise", "x", "-n", "4", "--seed", "1", *options, "-o", sheet).code == 0
     assert read_picture(sheet.read_bytes()).shape[1] > 4 * 28
     assert run("audit", "find", sheet).code == 1
-    refused = run("generate", "noise", "x", "-n", "2", "-o", tmp_path / "a.jpg")
+    refused = run("generate", "noise", "x", "-n", "2", "-o", tmp_path / "a.gif")
     assert (refused.code, ".png" in refused.err) == (2, True)
     assert len(run("audit", "list").rows) == 4
 

@@ -38,7 +38,7 @@ class Chunk(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A text with its key, or None for a text that is damaged or larger than `MAX_TEXT`."""
+    """A text with its key, or None for a text that is damaged or too large."""
 
     key: str
     text: str | None
@@ -102,8 +102,11 @@ def international_chunk(key: str, text: str) -> bytes:
     return chunk(b"iTXt", key.encode("latin-1") + _UNCOMPRESSED + text.encode())
 
 
-def text_of(part: Chunk) -> Text | None:
-    """Return the text of a chunk of unknown origin, or None if the chunk is no text."""
+def text_of(part: Chunk, limit: int = MAX_TEXT) -> Text | None:
+    """Return the text of a chunk of unknown origin, or None if the chunk is no text.
+
+    A text of more than `limit` bytes is not read.
+    """
     if part.kind not in (b"tEXt", b"zTXt", b"iTXt"):
         return None
     key, _, content = part.data.partition(b"\0")
@@ -116,8 +119,8 @@ def text_of(part: Chunk) -> Text | None:
         compressed, encoding = content[:1] == b"\1", "utf-8"
         _, _, content = content[2:].partition(b"\0")  # the language
         _, _, content = content.partition(b"\0")  # the key in the language
-    data = _inflated(content) if compressed else content
-    if data is None or len(data) > MAX_TEXT:
+    data = _inflated(content, limit) if compressed else content
+    if data is None or len(data) > limit:
         return Text(name, None)
     return Text(name, data.decode(encoding, "replace"))
 
@@ -131,11 +134,11 @@ def size(file: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _inflated(data: bytes) -> bytes | None:
-    """Return the inflated bytes, or None if they are damaged or more than `MAX_TEXT`."""
+def _inflated(data: bytes, limit: int) -> bytes | None:
+    """Return the inflated bytes, or None if they are damaged or more than `limit`."""
     inflation = zlib.decompressobj()
     try:
-        content = inflation.decompress(data, MAX_TEXT + 1)
+        content = inflation.decompress(data, limit + 1)
     except zlib.error:
         return None
     return content if inflation.eof else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
@@ -95,13 +94,6 @@ def contact_sheet(
             text = _shortened(line, grid.cell_width - _MARGIN)
             _write(draw, (x, y + picture_height + index * _LINE), text)
     return np.array(sheet)
-
-
-def compressed(pixels: NDArray[np.uint8]) -> bytes:
-    """Return a compressed PNG file, whose bytes can differ between machines."""
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
 
 
 def printable(text: str) -> str:

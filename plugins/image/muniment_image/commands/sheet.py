@@ -242,9 +242,9 @@ def _file(
     session: muniment.Session, cells: Sequence[muniment.Generation], x: Axis, y: Axis
 ) -> bytes:
     """Return the PNG file of a sheet, with the provenance of each image, and signed."""
+    from muniment_image import formats
     from muniment_image.pictures import read_picture
-    from muniment_image.sheet import compressed, contact_sheet
-    from muniment_image.stamp import stamped
+    from muniment_image.sheet import contact_sheet
 
     drawn = [cell for cell in cells if cell.status == "completed"]
     pictures = {cell.id: read_picture(cell.outputs[0].data) for cell in drawn}
@@ -259,7 +259,7 @@ def _file(
     )
     signer = session.media.signer
     provenances = [signer.provenance(cell) for cell in drawn]
-    file = stamped(compressed(pixels), provenances)
+    file = formats.encode(pixels, ".png", provenances)
     return signer.sign(file, ".png", provenances, drawn)
 
 

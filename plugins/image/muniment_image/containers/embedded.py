@@ -11,6 +11,8 @@ from . import avif, jpeg, webp
 
 MAX_PARTS = 100_000
 """The number of chunks or segments of a file that are searched."""
+MAX_TEXTS = 4 * png.MAX_TEXT
+"""The maximum size in bytes of all texts of a file, after they were inflated."""
 XMP_KEY = "XML:com.adobe.xmp"
 """The key of the PNG text that contains XMP."""
 
@@ -20,7 +22,7 @@ class Embedded(NamedTuple):
 
     `format` is PNG, JPEG, WebP or AVIF. `texts` are keys and texts in the order of the file, which
     only PNG and comments of JPEG have. `exif` is a TIFF block. A missing block is empty. `skipped`
-    are keys of texts that are damaged, or larger than `png.MAX_TEXT` when inflated.
+    are keys of texts that are damaged or above the limits.
     """
 
     format: str
@@ -65,12 +67,17 @@ def _png(file: bytes) -> Embedded:
     texts: list[tuple[str, str]] = []
     skipped: list[str] = []
     exif, xmp = b"", b""
+    remaining = MAX_TEXTS
     for chunk in islice(png.chunks(file), MAX_PARTS):
         if chunk.kind == b"eXIf":
             exif = exif or chunk.data
-        elif (entry := png.text_of(chunk)) is None:
             continue
-        elif entry.text is None:
+        limit = min(png.MAX_TEXT, remaining)
+        if (entry := png.text_of(chunk, limit)) is None:
+            continue
+        # One that is too large has cost as much as the largest.
+        remaining -= limit if entry.text is None else len(entry.text)
+        if entry.text is None:
             skipped.append(entry.key)
         elif entry.key == XMP_KEY:
             xmp = xmp or entry.text.encode()

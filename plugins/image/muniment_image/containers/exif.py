@@ -171,10 +171,10 @@ def _utf16(data: bytes, order: Order) -> tuple[str, ...]:
     if data.startswith(_MARKS):
         return (data.decode("utf-16", "replace"),)
     big, little = (data.decode(name, "replace") for name in ("utf-16-be", "utf-16-le"))
-    # A byte of an ASCII character is 0, and half of the code points are no characters.
-    evidence = (
-        data[::2].count(0) - data[1::2].count(0) + 4 * (_unassigned(little) - _unassigned(big))
-    )
+    # A byte of an ASCII character is 0, and many code points are no characters.
+    evidence = data[::2].count(0) - data[1::2].count(0)
+    if abs(evidence) < len(data) // 4:
+        evidence += 4 * (_unassigned(little) - _unassigned(big))
     if not evidence:
         evidence = 1 if order == "big" else -1
     return (big, little) if evidence > 0 else (little, big)
