@@ -27,6 +27,7 @@ _ASCII, _LONG, _UNDEFINED = 2, 4, 7  # types of the standard
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _UNICODE, _ASCII_CODE = b"UNICODE\0", b"ASCII\0\0\0"
 _MARKS = (b"\xff\xfe", b"\xfe\xff")
+_SAMPLE = 10_000  # characters that show the order of UTF-16
 _JIS = b"JIS\0\0\0\0\0"
 
 
@@ -174,7 +175,7 @@ def _utf16(data: bytes, order: Order) -> tuple[str, ...]:
     # A byte of an ASCII character is 0, and many code points are no characters.
     evidence = data[::2].count(0) - data[1::2].count(0)
     if abs(evidence) < len(data) // 4:
-        evidence += 4 * (_unassigned(little) - _unassigned(big))
+        evidence += 4 * (_unassigned(little[:_SAMPLE]) - _unassigned(big[:_SAMPLE]))
     if not evidence:
         evidence = 1 if order == "big" else -1
     return (big, little) if evidence > 0 else (little, big)
