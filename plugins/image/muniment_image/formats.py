@@ -50,7 +50,7 @@ def encode(
     """Return the file of pixels [H, W, 3] in the format of a suffix, with the provenances.
 
     `size` is the width and the height of the recorded picture, if the pixels were enlarged. Raises
-    ValueError for a quality of PNG.
+    ParameterError for a quality of PNG.
     """
     from PIL import Image
 
@@ -61,7 +61,9 @@ def encode(
     image, file = Image.fromarray(pixels), BytesIO()
     if suffix == ".png":
         if quality is not None:
-            raise ValueError("a PNG file has no quality; remove --quality or use .jpg or .webp")
+            raise muniment.ParameterError(
+                "quality", "a PNG file has no quality; remove --quality or use .jpg or .webp"
+            )
         image.save(file, "PNG")
         return stamp.stamped(file.getvalue(), provenances, size)
     kind = _FORMATS[suffix]

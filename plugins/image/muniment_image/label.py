@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+import muniment
+
 from .fonts import font, width
 from .pictures import MAX_PIXELS
 
@@ -23,8 +25,8 @@ def labelled(pixels: NDArray[np.uint8], text: str, scale: int = 1) -> NDArray[np
     """Return a picture [H, W, 3] that is enlarged by a whole factor, above a band with a text.
 
     The factor is `scale`, or more if the picture is narrower than the text. Letters are at least
-    5 % of the shorter side high, as GB 45438-2025 asks of pictures. Raises ValueError as `scaled`
-    does.
+    5 % of the shorter side high, as GB 45438-2025 asks of pictures. Raises ParameterError as
+    `scaled` does.
     """
     scale = max(scale, _readable_scale(pixels, text))
     picture = scaled(pixels, scale)
@@ -43,13 +45,14 @@ def labelled(pixels: NDArray[np.uint8], text: str, scale: int = 1) -> NDArray[np
 def scaled(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     """Return a picture enlarged by a whole factor, so that each pixel becomes a square.
 
-    Raises ValueError for a result of more than `MAX_PIXELS`.
+    Raises ParameterError for a result of more than `MAX_PIXELS`.
     """
     height, wide = pixels.shape[:2]
     if height * wide * scale * scale > MAX_PIXELS:
-        raise ValueError(
+        raise muniment.ParameterError(
+            "scale",
             f"a picture of {wide} x {height} pixels enlarged by {scale} has more than "
-            f"{MAX_PIXELS:,} pixels; use a smaller --scale"
+            f"{MAX_PIXELS:,} pixels; use a smaller scale",
         )
     return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
 
