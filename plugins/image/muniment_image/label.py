@@ -54,7 +54,7 @@ def scaled(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
             f"a picture of {wide} x {height} pixels enlarged by {scale} has more than "
             f"{MAX_PIXELS:,} pixels; use a smaller scale",
         )
-    return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+    return pixels if scale == 1 else pixels.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _readable_scale(pixels: NDArray[np.uint8], text: str) -> int:
