@@ -294,7 +294,8 @@ class MediaType:
 
         `suffix` is one of `suffixes`, and `options` is an instance of `Export`. Write what
         `muniment.provenance.to_json` returns, which `read_provenance` returns again. Only the id is
-        needed in a format that has no room for the rest. The core signs the file afterwards.
+        needed in a format that has no room for the rest. The core signs the file afterwards. Raise
+        ParameterError for an option that the format does not have.
 
         No file is written if the bytes are empty or those of the output. The same applies if
         `read_provenance` returns another id, or `fingerprint` another content and neither

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import time
 import zlib
 from datetime import UTC, datetime
 from io import BytesIO
@@ -17,7 +18,8 @@ from PIL import Image
 import muniment
 import muniment.testing
 from muniment.provenance import FORMAT, from_json, to_json
-from muniment_image import png, stamp
+from muniment_image import png
+from muniment_image.containers.embedded import MAX_PARTS
 from muniment_image.media import Png
 from muniment_image.pictures import read_picture
 from muniment_image.preview import MAX_LINES, half_blocks
@@ -149,28 +151,41 @@ def test_a_changed_or_turned_picture_has_another_fingerprint() -> None:
 # ---- stamps ------------------------------------------------------------------------------------
 
 
-def test_an_exported_file_has_the_provenance_in_one_chunk_before_the_pixels() -> None:
+def test_an_exported_file_has_the_provenance_in_texts_before_the_pixels() -> None:
     file = exported(prompt="红心\x1b[2J\x9b1m\u202e")
     with Image.open(BytesIO(file)) as image:
         image.load()
         facts = json.loads(image.info["muniment"])  # type: ignore[attr-defined]
-    assert [chunk.kind for chunk in png.chunks(file)] == [b"IHDR", b"iTXt", b"IDAT", b"IEND"]
+    assert [chunk.kind for chunk in png.chunks(file)] == [
+        *(b"IHDR", b"iTXt", b"iTXt", b"iTXt"),  # muniment, parameters, XMP
+        *(b"IDAT", b"IEND"),
+    ]
     assert facts["format"] == FORMAT
     assert from_json(json.dumps(facts)) == (provenance("红心\x1b[2J\x9b1m\u202e"),)
     for chunk in png.chunks(file):
         raw = file[chunk.start : chunk.end]
         assert raw == png.chunk(chunk.kind, chunk.data)
-    text = next(chunk.data for chunk in png.chunks(file) if chunk.kind == b"iTXt")
-    assert text.replace(b"\0", b"").decode("ascii").isprintable()
+    texts = [png.text_of(chunk) for chunk in png.chunks(file) if chunk.kind == b"iTXt"]
+    assert [text and text.key for text in texts] == ["muniment", "parameters", "XML:com.adobe.xmp"]
+    for text in texts:
+        printed = ((text and text.text) or "").replace("\n", " ").replace("\ufeff", "")
+        assert printed.isprintable()
     assert np.array_equal(read_picture(file), noise())
 
 
-def test_an_earlier_stamp_is_replaced_and_other_chunks_are_kept() -> None:
-    profile, title = png.chunk(b"gAMA", bytes(4)), png.chunk(b"tEXt", b"Title\0x")
+def test_colours_are_kept_and_earlier_texts_and_times_are_left_out() -> None:
+    kept = [png.chunk(b"gAMA", bytes(4)), png.chunk(b"iCCP", b"name\0\0" + bytes(9))]
     old = [text_chunk({"id": OTHER_ID}), png.chunk(b"tEXt", b"muniment\0x")]
-    file = exported(with_chunks(profile, *old, title))
+    private = [
+        png.chunk(b"tEXt", b"Author\0canary"),
+        png.chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"canary")),
+        png.chunk(b"tIME", bytes(7)),
+        png.chunk(b"caNa", b"canary"),
+    ]
+    file = exported(with_chunks(*kept, *old, *private) + b"canary after the end")
     kinds = [chunk.kind for chunk in png.chunks(file)]
-    assert kinds == [b"IHDR", b"iTXt", b"gAMA", b"tEXt", b"IDAT", b"IEND"]
+    assert kinds == [b"IHDR", b"iTXt", b"iTXt", b"iTXt", b"gAMA", b"iCCP", b"IDAT", b"IEND"]
+    assert b"canary" not in file
     assert read_id(file) == ID
     assert exported(exported()) == exported()
 
@@ -202,9 +217,9 @@ def test_bytes_that_are_no_png_are_not_exported() -> None:
         text_chunk({"generations": [{"id": ID}]}),
         text_chunk(FACTS, key=b"parameters"),
         text_chunk(FACTS, key=b"muniment2"),
-        text_chunk(zlib.compress(FACTS), flags=b"\1\0\0\0"),
-        text_chunk(b" " * stamp.MAX_BYTES + FACTS),
-        png.chunk(b"tEXt", b"muniment\0" + FACTS),
+        text_chunk(b" " * png.MAX_TEXT + FACTS),
+        png.chunk(b"tEXt", b"muniment"),
+        png.chunk(b"zTXt", b"muniment\0\0" + zlib.compress(FACTS)[:-5]),
         png.chunk(b"muNi", b"muniment\0\0\0\0\0" + FACTS),
         pictures.inflating_chunk(b"iTXt"),
     ],
@@ -221,7 +236,28 @@ def test_a_stamp_after_the_pixels_is_read() -> None:
 
 def test_a_file_of_very_many_chunks_is_read_in_part() -> None:
     empty = png.chunk(b"teSt", b"")
-    assert read_id(with_chunks(empty * stamp.MAX_CHUNKS, facts_chunk())) is None
+    assert read_id(with_chunks(empty * MAX_PARTS, facts_chunk())) is None
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        text_chunk(zlib.compress(FACTS), flags=b"\1\0\0\0"),
+        png.chunk(b"tEXt", b"muniment\0" + FACTS),
+        png.chunk(b"zTXt", b"muniment\0\0" + zlib.compress(FACTS)),
+        png.chunk(b"iTXt", b"muniment\0\0\0en\0key\0" + FACTS),
+    ],
+)
+def test_a_stamp_is_read_as_other_programs_store_it(chunk: bytes) -> None:
+    assert read_id(with_chunks(chunk)) == ID
+
+
+def test_many_texts_that_inflate_are_read_in_part() -> None:
+    bombs = pictures.inflating_chunk(b"zTXt") * 50
+    start = time.monotonic()
+    assert read_id(with_chunks(bombs, facts_chunk())) is None
+    assert read_id(with_chunks(facts_chunk(), bombs)) == OTHER_ID
+    assert time.monotonic() - start < 10
 
 
 @given(st.binary(max_size=200))
@@ -322,11 +358,21 @@ def test_a_wide_seed_is_whole_and_a_long_prompt_is_shortened() -> None:
 
 
 def test_a_line_that_the_font_cannot_draw_is_left_out() -> None:
-    assert [printable(text) for text in ("红心", "a ☃", "\x1b[2J", "\u202e", "")] == [""] * 5
+    assert [printable(text) for text in ("قلب", "a ☃", "\x1b[2J", "\u202e", "")] == [""] * 5
     assert printable("  T-shirt/top\n 7 ") == "T-shirt/top 7"
     picture = np.zeros((2, 2), np.uint8)
-    chinese = contact_sheet([picture], [("红心", "seed 7")])
-    assert np.array_equal(chinese, contact_sheet([picture], [("seed 7",)]))
+    arabic = contact_sheet([picture], [("قلب", "seed 7")])
+    assert np.array_equal(arabic, contact_sheet([picture], [("seed 7",)]))
+
+
+def test_a_caption_in_chinese_or_kana_is_drawn() -> None:
+    picture = np.zeros((2, 2), np.uint8)
+    sheets = [
+        contact_sheet([picture], [(caption, "seed 7")]).tobytes()
+        for caption in ("红心", "心红", "ハート", "x")
+    ]
+    assert len(set(sheets)) == 4
+    assert printable("红心，最近的「a」") == "红心，最近的「a」"
 
 
 def test_titles_of_columns_and_rows_make_room() -> None:

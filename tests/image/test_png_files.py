@@ -13,6 +13,7 @@ from PIL import Image
 
 import muniment
 from muniment.plugins.registry import Plugin
+from muniment.provenance import from_json
 from muniment_image import png, stamp
 from muniment_image.pictures import read_picture
 from support import pictures
@@ -175,9 +176,36 @@ def test_a_combined_file_is_a_sheet(run: Callable[..., Result], tmp_path: Path) 
     assert run("generate", "noise", "x", "-n", "4", "--seed", "1", *options, "-o", sheet).code == 0
     assert read_picture(sheet.read_bytes()).shape[1] > 4 * 28
     assert run("audit", "find", sheet).code == 1
-    refused = run("generate", "noise", "x", "-n", "2", "-o", tmp_path / "a.jpg")
+    refused = run("generate", "noise", "x", "-n", "2", "-o", tmp_path / "a.gif")
     assert (refused.code, ".png" in refused.err) == (2, True)
     assert len(run("audit", "list").rows) == 4
+
+
+def test_files_of_other_formats_lead_back_to_the_record(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    id = generated(run, "红心", "--seed", "7")
+    for kind in ("jpeg", "webp", "avif"):
+        file = tmp_path / f"a.{kind.upper()}"
+        written = run("audit", "get", id, "-o", file, "--quality", "50", "--scale", "2")
+        assert written.code == 0, written.err
+        assert f"image/{kind}" in written.err
+        result = run("audit", "find", file, "--json")
+        assert result.code == 4
+        assert [value["id"] for value in result.json("generation")] == [id]
+    refused = run("audit", "get", id, "-o", tmp_path / "a.png", "--quality", "50")
+    assert (refused.code, "quality" in refused.err, "Traceback" in refused.err) == (2, True, False)
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_a_prompt_without_room_in_a_file_is_reported(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    id = generated(run, "红" * 20_000)
+    written = run("audit", "get", id, "-o", tmp_path / "a.jpg")
+    assert (written.code, id in written.err, ".jpg" in written.err) == (0, True, True)
+    [item] = from_json(stamp.read_provenance((tmp_path / "a.jpg").read_bytes()) or "")
+    assert (item.id, item.prompt) == (id, "")
 
 
 def test_recorded_pictures_replay_exactly(run: Callable[..., Result]) -> None:

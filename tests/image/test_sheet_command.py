@@ -251,4 +251,5 @@ def test_a_sheet_is_signed_with_the_certificate_of_the_settings(
 
 
 def test_titles_that_the_font_lacks_have_a_number() -> None:
-    assert Axis.parse("prompt=red heart, 红心").titles == ["prompt red heart", "prompt #2"]
+    assert Axis.parse("prompt=red heart, 红心").titles == ["prompt red heart", "prompt 红心"]
+    assert Axis.parse("prompt=red heart, قلب").titles == ["prompt red heart", "prompt #2"]

@@ -19,7 +19,7 @@ from muniment.cli.output import (
     write_styled,
 )
 from muniment.cli.output_file import OutputFile
-from muniment.errors import PluginError, UsageError
+from muniment.errors import MunimentError, ParameterError, PluginError, UsageError
 from muniment.types import Generation, Output, is_text_type
 
 if TYPE_CHECKING:
@@ -76,28 +76,38 @@ class FileFormat:
         return self._suffix is not None
 
     def content(self, generation: Generation, output: Output) -> bytes:
-        """Return the bytes of the file of an output. Raises PluginError if it cannot be made."""
+        """Return the bytes of the file of an output.
+
+        Raises PluginError if it cannot be made, and ParameterError for an option that the format
+        does not have.
+        """
         if self._suffix is None:
             return self.with_label(output).data
         try:
             file = self._media().export(
                 generation, output, self._suffix, self._options, private=self._private
             )
-        except PluginError as error:
+        except (PluginError, ParameterError) as error:
             raise _without_file(error, generation) from error
         self._warn_unsigned()
         return file
 
     def combined(self, outputs: Sequence[tuple[Generation, Output]]) -> bytes:
-        """Return the bytes of one file of several outputs. Raises PluginError."""
+        """Return the bytes of one file of several outputs. Raises as `content` does."""
         try:
             file = self._media().combine(
                 outputs, self._suffix or "", self._options, private=self._private
             )
-        except PluginError as error:
+        except (PluginError, ParameterError) as error:
             raise _without_file(error, outputs[0][0]) from error
         self._warn_unsigned()
         return file
+
+    def written_type(self, output: Output) -> str:
+        """Return the media type of the bytes of `content` and `combined`."""
+        from muniment.plugins.file_signer import SIGNED_TYPES
+
+        return SIGNED_TYPES.get(self._suffix or "", output.media_type)
 
     def with_label(self, output: Output) -> Output:
         """Return a text with its visible label on a line of its own, or an output unchanged."""
@@ -199,7 +209,8 @@ def write(
     outputs = generation.outputs
     for index, output in enumerate(outputs, 1):
         numbers = (*number, index) if len(outputs) > 1 else number
-        destination.write(file.content(generation, output), numbers, output.media_type)
+        content = file.content(generation, output)
+        destination.write(content, numbers, file.written_type(output))
 
 
 def write_combined(
@@ -208,7 +219,7 @@ def write_combined(
     """Write the outputs of generations to one file. Nothing is written without outputs."""
     outputs = [(item, output) for item in generations for output in item.outputs]
     if outputs:
-        destination.write(file.combined(outputs), (), outputs[0][1].media_type)
+        destination.write(file.combined(outputs), (), file.written_type(outputs[0][1]))
 
 
 def show_media(media: MediaTypes, output: Output) -> None:
@@ -219,12 +230,15 @@ def show_media(media: MediaTypes, output: Output) -> None:
         write_styled(printable_colours(preview))
 
 
-def _without_file(error: PluginError, generation: Generation) -> PluginError:
-    return PluginError(
-        error.distribution,
+def _without_file(error: PluginError | ParameterError, generation: Generation) -> MunimentError:
+    """Return an error that names the command which writes the recorded bytes of a generation."""
+    text = (
         f"{error}; no file was written, and `muniment audit get {generation.id} --bare -o FILE` "
-        "writes the recorded bytes",
+        "writes the recorded bytes"
     )
+    if isinstance(error, ParameterError):
+        return ParameterError(error.name, text)
+    return PluginError(error.distribution, text)
 
 
 def _suffix_of(target: PurePath | None, media_type: str, suffixes: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from muniment.errors import (
     AmbiguousNameError,
     MunimentError,
+    ParameterError,
     PluginError,
     PluginWarning,
     ProvenanceError,
@@ -322,12 +323,15 @@ class MediaTypes:
             if method not in implemented_methods(registered.load_class()):
                 return None
             return self._call(registered, method, *arguments)
-        except PluginError as error:
+        except (PluginError, ParameterError) as error:
             self._report(str(error))
             return None
 
     def _call(self, registered: RegisteredObject, method: str, *arguments: object) -> Any:
-        """Call a method and check its result. Raise PluginError if it is missing or fails."""
+        """Call a method and check its result. Raise PluginError if it is missing or fails.
+
+        A ParameterError is passed on, since it is about an option that the user chose.
+        """
         name = registered.plugin.distribution
         if method not in implemented_methods(registered.load_class()):
             raise PluginError(
@@ -339,7 +343,7 @@ class MediaTypes:
         try:
             with quiet_stdout():
                 return validate_media(method, getattr(subject, method)(*arguments))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ParameterError):
             raise
         except BaseException as error:
             raise PluginError(

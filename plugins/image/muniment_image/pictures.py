@@ -1,4 +1,4 @@
-"""Pixels of picture files from anywhere: PNG, JPEG, WebP, BMP, and still GIF and TIFF.
+"""Pixels of picture files from anywhere: PNG, JPEG, WebP, AVIF, BMP, and still GIF and TIFF.
 
 A file is judged by its content, and its size by its header before it is decoded. Metadata is not
 read, except for the orientation.
@@ -19,7 +19,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from . import png
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")
 MAX_BYTES = 256_000_000
 MAX_PIXELS = 64_000_000
 """The maximum of width times height. A camera with 50 megapixels is below it."""
@@ -66,8 +66,8 @@ def read_picture(data: bytes, *, grey: bool = False) -> NDArray[np.uint8]:
             raise _too_large() from None
         except UnidentifiedImageError:
             raise PictureError(
-                "the file is not a PNG, JPEG, WebP, BMP, GIF or TIFF picture, or its beginning is "
-                "damaged; use a picture of one of these formats"
+                "the file is not a PNG, JPEG, WebP, AVIF, BMP, GIF or TIFF picture, or its "
+                "beginning is damaged; use a picture of one of these formats"
             ) from None
         except Exception:  # decoders raise almost anything for damaged files
             raise PictureError(
@@ -123,7 +123,9 @@ def _check(image: Image.Image) -> None:
     if max(width * height, tile) > MAX_PIXELS:
         raise _too_large()
     # The further pictures of a JPEG file are depth maps and previews of a camera.
-    if image.format in ("GIF", "PNG", "WEBP", "TIFF") and getattr(image, "is_animated", False):
+    if image.format in ("GIF", "PNG", "WEBP", "AVIF", "TIFF") and getattr(
+        image, "is_animated", False
+    ):
         raise PictureError("the file has more than one picture or page; use a still picture")
     if image.mode in ("I", "F", "LAB"):
         raise PictureError(

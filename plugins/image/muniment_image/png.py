@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_TEXT = 16_000_000
+"""The maximum size in bytes of a text that is read, after it was inflated."""
 
 _GREY, _RGB = 0, 2  # colour types
+_MAX_KEY = 79
+_UNCOMPRESSED = b"\0\0\0\0\0"  # end of the key, two flags, no language, no translated key
 _MAX_BLOCK = 0xFFFF
 _MAX_CHUNK = 2**31 - 1
 _ZLIB_HEADER = b"\x78\x01"  # deflate with a window of 32 kB, the lowest level
@@ -31,6 +35,13 @@ class Chunk(NamedTuple):
     data: bytes
     start: int
     end: int
+
+
+class Text(NamedTuple):
+    """A text with its key, or None for a text that is damaged or too large."""
+
+    key: str
+    text: str | None
 
 
 def encode(pixels: NDArray[np.uint8]) -> bytes:
@@ -73,6 +84,47 @@ def chunks(file: bytes) -> Iterator[Chunk]:
         place = end
 
 
+def text_chunk(key: str, text: str) -> bytes:
+    """Return a chunk with a text: `tEXt` if it is Latin-1, as most programs expect, else `iTXt`.
+
+    The key has 1 to 79 characters of Latin-1. Raises ValueError for a text with a character of 0.
+    """
+    if "\0" in text:
+        raise ValueError("a text of a PNG file cannot contain a character of 0")
+    try:
+        return chunk(b"tEXt", key.encode("latin-1") + b"\0" + text.encode("latin-1"))
+    except UnicodeEncodeError:
+        return international_chunk(key, text)
+
+
+def international_chunk(key: str, text: str) -> bytes:
+    """Return a chunk `iTXt` with a text in UTF-8, not compressed and without a language."""
+    return chunk(b"iTXt", key.encode("latin-1") + _UNCOMPRESSED + text.encode())
+
+
+def text_of(part: Chunk, limit: int = MAX_TEXT) -> Text | None:
+    """Return the text of a chunk of unknown origin, or None if the chunk is no text.
+
+    A text of more than `limit` bytes is not read.
+    """
+    if part.kind not in (b"tEXt", b"zTXt", b"iTXt"):
+        return None
+    key, _, content = part.data.partition(b"\0")
+    name = key[:_MAX_KEY].decode("latin-1")
+    if part.kind == b"tEXt":
+        compressed, encoding = False, "latin-1"
+    elif part.kind == b"zTXt":
+        compressed, encoding, content = True, "latin-1", content[1:]
+    else:
+        compressed, encoding = content[:1] == b"\1", "utf-8"
+        _, _, content = content[2:].partition(b"\0")  # the language
+        _, _, content = content.partition(b"\0")  # the key in the language
+    data = _inflated(content, limit) if compressed else content
+    if data is None or len(data) > limit:
+        return Text(name, None)
+    return Text(name, data.decode(encoding, "replace"))
+
+
 def size(file: bytes) -> tuple[int, int]:
     """Return the width and the height in pixels. Raise ValueError if the header is damaged."""
     header = next(chunks(file), None)
@@ -80,6 +132,16 @@ def size(file: bytes) -> tuple[int, int]:
         raise ValueError("it is not a PNG file, or its header is damaged")
     width, height = struct.unpack_from(">II", header.data)
     return width, height
+
+
+def _inflated(data: bytes, limit: int) -> bytes | None:
+    """Return the inflated bytes, or None if they are damaged or more than `limit`."""
+    inflation = zlib.decompressobj()
+    try:
+        content = inflation.decompress(data, limit + 1)
+    except zlib.error:
+        return None
+    return content if inflation.eof else None
 
 
 def _stored(data: bytes) -> bytes:

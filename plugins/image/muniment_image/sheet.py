@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
-from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from .fonts import font, has_glyph, width
 from .pictures import MAX_PIXELS
 
 MIN_SIDE = 96
@@ -22,6 +21,7 @@ MAX_SIDE = 512
 _MARGIN = 8
 _FONT_SIZE = 12
 _LINE = 16
+_BASELINE = 12  # from the top of a line
 _INK = (0, 0, 0)
 
 
@@ -84,32 +84,22 @@ def contact_sheet(
     sheet = Image.new("RGB", grid.size, "white")
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(column_titles):
-        draw.text((grid.place(column, 0)[0], _MARGIN), printable(title), _INK, _font())
+        _write(draw, (grid.place(column, 0)[0], _MARGIN), printable(title))
     for row, title in enumerate(row_titles):
-        draw.text((_MARGIN, grid.place(0, row)[1]), printable(title), _INK, _font())
+        _write(draw, (_MARGIN, grid.place(0, row)[1]), printable(title))
     for number, (picture, size, caption) in enumerate(zip(pictures, sizes, lines, strict=True)):
         x, y = grid.place(number % columns, number // columns)
         sheet.paste(_resized(picture, size), (x, y))
         for index, line in enumerate(caption):
             text = _shortened(line, grid.cell_width - _MARGIN)
-            draw.text((x, y + picture_height + index * _LINE), text, _INK, _font())
+            _write(draw, (x, y + picture_height + index * _LINE), text)
     return np.array(sheet)
 
 
-def compressed(pixels: NDArray[np.uint8]) -> bytes:
-    """Return a compressed PNG file, whose bytes can differ between machines."""
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
 def printable(text: str) -> str:
-    """Return a text as one line, or an empty text if the font lacks a character of it.
-
-    Pillow's own font, the only one on every machine, has little more than ASCII.
-    """
+    """Return a text as one line, or an empty text if the font lacks a character of it."""
     line = " ".join(text.split())
-    return line if all(_has_glyph(character) for character in line) else ""
+    return line if all(has_glyph(character) for character in line) else ""
 
 
 def _shortened(line: str, width: int) -> str:
@@ -138,17 +128,11 @@ def _resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> Image.Image:
     return image.resize(size, Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX)
 
 
-@cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(_FONT_SIZE)
+def _write(draw: ImageDraw.ImageDraw, place: tuple[int, int], line: str) -> None:
+    """Draw a line of text below and to the right of a place."""
+    x, y = place
+    draw.text((x, y + _BASELINE), line, _INK, font(_FONT_SIZE), anchor="ls")
 
 
 def _width(line: str) -> int:
-    return math.ceil(_font().getlength(line))
-
-
-@cache
-def _has_glyph(character: str) -> bool:
-    missing = _font().getmask("\U0010ffff")
-    mask = _font().getmask(character)
-    return character == " " or (mask.size, bytes(mask)) != (missing.size, bytes(missing))
+    return width(line, _FONT_SIZE)

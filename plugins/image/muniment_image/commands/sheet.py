@@ -251,9 +251,9 @@ def _file(
 
     Raises MunimentError if it would have too many pixels.
     """
+    from muniment_image import formats
     from muniment_image.pictures import read_picture
-    from muniment_image.sheet import compressed, contact_sheet
-    from muniment_image.stamp import stamped
+    from muniment_image.sheet import contact_sheet
 
     drawn = [cell for cell in cells if cell.status == "completed"]
     pictures = {cell.id: read_picture(cell.outputs[0].data) for cell in drawn}
@@ -273,7 +273,7 @@ def _file(
         ) from None
     signer = session.media.signer
     provenances = [signer.provenance(cell) for cell in drawn]
-    file = stamped(compressed(pixels), provenances)
+    file = formats.encode(pixels, ".png", provenances)
     return signer.sign(file, ".png", provenances, drawn)
 
 

@@ -1,0 +1,99 @@
+"""Texts, EXIF and XMP of a picture file, in one shape for all formats."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import NamedTuple
+
+from muniment_image import png
+
+from . import avif, jpeg, webp
+
+MAX_PARTS = 100_000
+"""The number of chunks or segments of a file that are searched."""
+MAX_TEXTS = 4 * png.MAX_TEXT
+"""The maximum size in bytes of all texts of a file, after they were inflated."""
+XMP_KEY = "XML:com.adobe.xmp"
+"""The key of the PNG text that contains XMP."""
+
+
+class Embedded(NamedTuple):
+    """The metadata of a picture file.
+
+    `format` is PNG, JPEG, WebP or AVIF. `texts` are keys and texts in the order of the file, which
+    only PNG and comments of JPEG have. `exif` is a TIFF block. A missing block is empty. `skipped`
+    are keys of texts that are damaged or above the limits.
+    """
+
+    format: str
+    texts: tuple[tuple[str, str], ...] = ()
+    exif: bytes = b""
+    xmp: bytes = b""
+    skipped: tuple[str, ...] = ()
+
+
+def format_of(file: bytes) -> str | None:
+    """Return PNG, JPEG, WebP or AVIF by the beginning of a file, or None for another one."""
+    if file.startswith(png.SIGNATURE):
+        return "PNG"
+    if file.startswith(jpeg.SIGNATURE):
+        return "JPEG"
+    if webp.is_webp(file):
+        return "WebP"
+    return "AVIF" if avif.is_avif(file) else None
+
+
+def read(file: bytes) -> Embedded | None:
+    """Return the metadata of a file of unknown origin, or None for another format."""
+    match format_of(file):
+        case "PNG":
+            return _png(file)
+        case "JPEG":
+            return _jpeg(file)
+        case "WebP":
+            parts = list(islice(webp.chunks(file), MAX_PARTS))
+            exif, xmp = (
+                next((part.data for part in parts if part.kind == kind), b"")
+                for kind in (webp.EXIF, webp.XMP)
+            )
+            return Embedded("WebP", exif=exif, xmp=xmp)
+        case "AVIF":
+            blocks = avif.blocks(file)
+            return Embedded("AVIF", exif=blocks.exif, xmp=blocks.xmp)
+    return None
+
+
+def _png(file: bytes) -> Embedded:
+    texts: list[tuple[str, str]] = []
+    skipped: list[str] = []
+    exif, xmp = b"", b""
+    remaining = MAX_TEXTS
+    for chunk in islice(png.chunks(file), MAX_PARTS):
+        if chunk.kind == b"eXIf":
+            exif = exif or chunk.data
+            continue
+        limit = min(png.MAX_TEXT, remaining)
+        if (entry := png.text_of(chunk, limit)) is None:
+            continue
+        # One that is too large has cost as much as the largest.
+        remaining -= limit if entry.text is None else len(entry.text)
+        if entry.text is None:
+            skipped.append(entry.key)
+        elif entry.key == XMP_KEY:
+            xmp = xmp or entry.text.encode()
+        else:
+            texts.append((entry.key, entry.text))
+    return Embedded("PNG", tuple(texts), exif, xmp, tuple(skipped))
+
+
+def _jpeg(file: bytes) -> Embedded:
+    texts: list[tuple[str, str]] = []
+    exif, xmp = b"", b""
+    for segment in islice(jpeg.segments(file), MAX_PARTS):
+        if segment.marker == jpeg.COMMENT:
+            texts.append(("Comment", segment.data.decode("utf-8", "replace")))
+        elif segment.marker == jpeg.APP1 and segment.data.startswith(jpeg.EXIF):
+            exif = exif or segment.data.removeprefix(jpeg.EXIF)
+        elif segment.marker == jpeg.APP1 and segment.data.startswith(jpeg.XMP):
+            xmp = xmp or segment.data.removeprefix(jpeg.XMP)
+    return Embedded("JPEG", tuple(texts), exif, xmp)
