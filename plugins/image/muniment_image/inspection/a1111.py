@@ -36,9 +36,9 @@ def parse(text: str) -> Iterator[Fact]:
 
 
 def recognises(text: str) -> bool:
-    """Return whether a text has a last line of settings, one of which is the number of steps."""
+    """Return whether a text has a last line of settings, with the seed or the number of steps."""
     settings = _settings(text.strip().rpartition("\n")[2])
-    return len(settings) >= _MIN_SETTINGS and "Steps" in (name for name, _ in settings)
+    return len(settings) >= _MIN_SETTINGS and not {"Steps", "Seed"}.isdisjoint(dict(settings))
 
 
 def _settings(line: str) -> list[tuple[str, str]]:

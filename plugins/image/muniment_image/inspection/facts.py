@@ -41,10 +41,6 @@ class Fact(NamedTuple):
     name: str
     value: str
 
-    def to_json(self) -> dict[str, str]:
-        """Return the fact as an object of JSON."""
-        return self._asdict()
-
 
 class Text(NamedTuple):
     """A text with a key, from a place such as `PNG text` or `EXIF`."""
@@ -52,10 +48,6 @@ class Text(NamedTuple):
     place: str
     key: str
     text: str
-
-    def to_json(self) -> dict[str, str]:
-        """Return the text as an object of JSON."""
-        return self._asdict()
 
 
 def bounded(facts: Iterable[Fact]) -> list[Fact]:
