@@ -31,9 +31,9 @@ _DEFAULT_NAME = "Muniment installation"
 def certificate(session: muniment.Session, name: str, years: int, as_json: bool) -> None:
     """Create a certificate that signs all files which are exported from now on.
 
-    A root and a certificate that it issued are saved in the home folder with the private key, and
-    the settings `certificate`, `certificate_key` and `trusted_root` name them. Give `root.pem` to
-    those who verify your files. To sign with a certificate of an authority, set `certificate` and
+    A root and a certificate that it issued are saved in the home folder with the private key. The
+    settings `certificate`, `certificate_key` and `trusted_root` name them. Give `root.pem` to those
+    who verify your files. To sign with a certificate of an authority, set `certificate` and
     `certificate_key` to its files instead.
     """
     from muniment import provenance

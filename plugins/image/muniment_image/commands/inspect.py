@@ -25,12 +25,12 @@ _MAX_SHOWN = 1_000  # characters of a value outside of JSON
 def inspect(session: muniment.Session, file: Path, as_json: bool) -> None:
     """Print all that a picture file states about itself, and its record.
 
-    Rows of the source `record` are from the store, for a file with the same pixels, and those of
-    `named record` for another file that contains an id. All further rows are from the file, where
-    anyone can write them. `muniment image verify` checks the signature and the pixels.
+    Rows of the source `record` are from the store. They are called `named record` if the file only
+    contains the id, and its pixels are others. All further rows are from the file, where anyone can
+    write them. `muniment image verify` checks the signature and the pixels.
 
-    Metadata of PNG, JPEG, WebP and AVIF files are read: those of Muniment, C2PA, XMP and EXIF, and
-    the parameters of A1111, ComfyUI, Fooocus, InvokeAI and NovelAI.
+    Metadata of PNG, JPEG, WebP and AVIF files are read: those of Muniment, C2PA, XMP and EXIF. So
+    are the parameters of A1111, ComfyUI, Fooocus, InvokeAI and NovelAI.
     """
     from muniment_image.trust import read_trust
     from muniment_image.verification import SAME, verify

@@ -24,9 +24,9 @@ MEDIA_TYPES = {
 """The media types of the formats whose metadata are read."""
 
 _APP2, _PROFILE = 0xE2, b"ICC_PROFILE\0"
-# Assertions that are facts of their own, or only protect the file.
-_KNOWN_ASSERTIONS = ("c2pa.actions", "c2pa.hash")
 _OWN_ASSERTION = "org.muniment.provenance"
+# Assertions that are facts of their own, or only protect the file.
+_KNOWN_ASSERTIONS = ("c2pa.actions", "c2pa.hash", _OWN_ASSERTION)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def read_report(data: bytes, roots: Sequence[bytes] = ()) -> Report | None:
     facts = [
         *_file_facts(data, metadata.format, size, problem),
         *(fact for item in generations for fact in _own_facts(item)),
-        *(_manifest_facts(manifest) if manifest else ()),
+        *(_manifest_facts(manifest, own) if manifest else ()),
         *([Fact("C2PA", "not read", unread)] if unread else ()),
         *_xmp_facts(metadata.xmp),
         *reading.facts,
@@ -172,7 +172,7 @@ def _manifest(
         return None, str(error) if b"jumb" in data else ""
 
 
-def _manifest_facts(manifest: provenance.Manifest) -> Iterator[Fact]:
+def _manifest_facts(manifest: provenance.Manifest, own: str | None) -> Iterator[Fact]:
     yield Fact("C2PA", "state", manifest.state)
     yield Fact("C2PA", "failures", ", ".join(manifest.codes))
     yield Fact("C2PA", "signer", ", ".join(filter(None, (manifest.issuer, manifest.common_name))))
@@ -185,9 +185,11 @@ def _manifest_facts(manifest: provenance.Manifest) -> Iterator[Fact]:
     for item in manifest.ingredients:
         facts = (item.relationship, item.title, item.media_type, item.issuer, *item.codes)
         yield Fact("C2PA", "ingredient", ", ".join(filter(None, facts)))
+    if manifest.provenance != own:
+        yield Fact("C2PA", _OWN_ASSERTION, manifest.provenance)
     for label, content in manifest.assertions:
         if not label.startswith(_KNOWN_ASSERTIONS):
-            yield Fact("C2PA", label, manifest.provenance if label == _OWN_ASSERTION else content)
+            yield Fact("C2PA", label, content)
 
 
 def _xmp_facts(packet: bytes) -> Iterator[Fact]:
