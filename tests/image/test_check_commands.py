@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
@@ -33,7 +34,7 @@ from muniment_image.inspection.report import read_report
 from muniment_image.pictures import read_picture
 from muniment_image.trust import read_trust
 from support import pictures
-from support.commands import Here
+from support.commands import Here, Processes
 from support.provenance import Issued, chunk_of, issue, make_provenance, png_chunks, png_of
 
 MANIFEST = b"caBX"
@@ -267,6 +268,35 @@ def test_hostile_metadata_reach_no_terminal_from_xmp(folder: Path, tmp_path: Pat
         result = run_command(inspect, str(file))
         assert result.code == 0
         assert all(c.isprintable() for c in set(result.stdout) - {"\n", "\t"})
+
+
+def test_hostile_metadata_are_escaped_on_a_terminal(
+    folder: Path, tmp_path: Path, stranger: Issued
+) -> None:
+    file, text = tmp_path / "file.png", pictures.HOSTILE["escapes"]
+    data = sign(
+        pictures.with_text(text),
+        "image/png",
+        [make_provenance(prompt=text)],
+        stranger.credentials,
+    )
+    file.write_bytes(data)
+    shown = Processes(tmp_path, folder).on_terminal("image", "inspect", file, width=90)
+    assert shown.code == 0
+    assert "\\x1b]0;title\\x07" in shown.out.replace("\n", "")
+    assert not any(code in shown.err for code in ("\x1b]0", "\x1b[2J", "\x07"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(["PNG", "JPEG", "WEBP"]), st.data())
+def test_any_damage_of_a_file_is_read_without_an_error(kind: str, data: st.DataObject) -> None:
+    exif_block = exif.block("muniment", to_json([make_provenance()]))
+    file = bytearray(pictures.saved(pictures.noise(), kind, exif=exif_block))
+    for _ in range(data.draw(st.integers(1, 5))):
+        position = data.draw(st.integers(0, len(file)))
+        file[position : position + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
+    report = read_report(bytes(file))
+    assert report is None or report.facts
 
 
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt"])
