@@ -636,6 +636,29 @@ def test_a_scaled_file_has_no_exact_match(
     assert (value["record"], value["named"]) == (None, [generation.id])
 
 
+def test_false_statements_of_a_file_with_the_same_pixels_are_noted(
+    generate: Callable[..., muniment.Generation], tmp_path: Path
+) -> None:
+    file = tmp_path / "a.png"
+    facts = generate(file).provenance
+    assert run_command(verify, str(file)).stderr == ""
+    forged = {
+        "another prompt": dataclasses.replace(facts, prompt="a dog"),
+        "another seed": dataclasses.replace(facts, seed=9),
+        "another parameters": dataclasses.replace(facts, parameters={"steps": 9}),
+        "other pixels": make_provenance(),
+    }
+    for words, statement in forged.items():
+        info = pictures.PngImagePlugin.PngInfo()
+        info.add_itxt("muniment", to_json([statement]))
+        Image.open(file).save(tmp_path / "forged.png", pnginfo=info)
+        result = run_command(verify, str(tmp_path / "forged.png"))
+        assert (result.code, words in result.stderr) == (0, True)
+    other = generate(tmp_path / "b.png")
+    assert other.id != facts.id
+    assert "further generations with the same pixels: 1" in run_command(verify, str(file)).stderr
+
+
 def test_an_altered_picture_with_an_unknown_id_is_unknown(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "a.png"
     info = pictures.PngImagePlugin.PngInfo()

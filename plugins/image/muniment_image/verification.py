@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ NO_MATCH = "no exact match"
 _DONE, _UNKNOWN, _UNVERIFIED = 0, 1, 4
 # The failures of a certificate, with which the file can still be the signed one.
 _CERTIFICATE = "signingCredential."
+_COMPARED = ("prompt", "seed", "parameters", "generator", "model_digest")
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,13 @@ def verify(session: muniment.Session, file: Path, report: Report, own_serial: st
     manifest, signer = _manifest(report, own_serial)
     codes = report.manifest.codes if report.manifest else ()
     if report.problem:
-        pixels, id, note = NO_MATCH, None, report.problem
+        pixels, id, notes = NO_MATCH, None, [report.problem]
     else:
-        pixels, id, note = _pixels(session, file, report)
-    notes = tuple(filter(None, (note, report.unread)))
-    return Verification(manifest, signer, codes, pixels, id, report.ids, notes)
+        pixels, id, notes = _pixels(session, file, report)
+    if report.unread:
+        notes.append(report.unread)
+    named = tuple(item.id for item in report.generations)
+    return Verification(manifest, signer, codes, pixels, id, named, tuple(notes))
 
 
 def _manifest(report: Report, own_serial: str) -> tuple[str, str]:
@@ -100,19 +104,23 @@ def _manifest(report: Report, own_serial: str) -> tuple[str, str]:
     return (UNKNOWN if manifest.codes and is_intact else ALTERED), signer
 
 
-def _pixels(session: muniment.Session, file: Path, report: Report) -> tuple[str, str | None, str]:
-    """Return the result for the pixels, the id of the record, and a note or an empty text."""
+def _pixels(
+    session: muniment.Session, file: Path, report: Report
+) -> tuple[str, str | None, list[str]]:
+    """Return the result for the pixels, the id of the record, and notes."""
     try:
         origin = session.find_file(file)
     except muniment.UnknownFileError:
-        return NO_MATCH, None, ""
+        return NO_MATCH, None, []
     if origin.input is not None:
         note = f"the file is the input {origin.input} of generation {origin.id}, and no output"
-        return NO_MATCH, None, note
+        return NO_MATCH, None, [note]
     if origin.same_content:
-        is_named = origin.stamp in (None, origin.id)
-        note = f"the file names generation {origin.stamp}, which has other pixels"
-        return SAME, origin.id, "" if is_named else note
+        recorded = session.generation(origin.id).provenance
+        notes = list(_false_statements(recorded, report.generations))
+        if origin.others:
+            notes.append(f"further generations with the same pixels: {len(origin.others):,}")
+        return SAME, origin.id, notes
     # The pixels of another format, and those of a scaled or labelled file, are never the recorded
     # ones. With the same size in the recorded format, somebody altered them.
     is_altered = (
@@ -120,7 +128,21 @@ def _pixels(session: muniment.Session, file: Path, report: Report) -> tuple[str,
         and report.format == "PNG"
         and report.size == _recorded_size(session, origin.id)
     )
-    return (OTHER if is_altered else NO_MATCH), origin.id, ""
+    return (OTHER if is_altered else NO_MATCH), origin.id, []
+
+
+def _false_statements(
+    recorded: muniment.Provenance, stated: Sequence[muniment.Provenance]
+) -> Iterator[str]:
+    """Yield a sentence on each statement of a file that differs from the record."""
+    for item in stated:
+        if item.id != recorded.id:
+            yield f"the file names generation {item.id}, which has other pixels"
+            continue
+        for name in _COMPARED:
+            # A private file has neither a prompt nor parameters.
+            if (value := getattr(item, name)) and value != getattr(recorded, name):
+                yield f"the file states another {name.replace('_', ' ')} than the record"
 
 
 def _recorded_size(session: muniment.Session, id: str) -> tuple[int, int] | None:

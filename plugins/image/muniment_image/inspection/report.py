@@ -39,7 +39,7 @@ class Report:
         problem: The reason why the pixels cannot be used, or an empty text.
         facts: The facts in the order in which they are printed.
         texts: The texts that facts are from, unchanged.
-        ids: The ids of the generations that the file names.
+        generations: What the file states about generations of Muniment.
         manifest: The C2PA manifest, or None.
         unread: The reason why a manifest could not be read, or an empty text.
     """
@@ -49,7 +49,7 @@ class Report:
     problem: str
     facts: tuple[Fact, ...]
     texts: tuple[Text, ...]
-    ids: tuple[str, ...]
+    generations: tuple[muniment.Provenance, ...]
     manifest: provenance.Manifest | None
     unread: str
 
@@ -81,14 +81,13 @@ def read_report(data: bytes, roots: Sequence[bytes] = ()) -> Report | None:
         *(Fact(*text) for text in reading.others),
         *(Fact(place, key, "damaged or too large, not read") for key in metadata.skipped),
     ]
-    ids = tuple(item.id for item in generations)
     return Report(
         metadata.format,
         size,
         problem,
         tuple(bounded(facts)),
         tuple(texts),
-        ids,
+        generations,
         manifest,
         unread,
     )
