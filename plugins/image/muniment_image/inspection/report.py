@@ -39,7 +39,7 @@ class Report:
         problem: The reason why the pixels cannot be used, or an empty text.
         facts: The facts in the order in which they are printed.
         texts: The texts that facts are from, unchanged.
-        generations: What the file states about generations of Muniment.
+        generations: The provenances of Muniment in the file.
         manifest: The C2PA manifest, or None.
         unread: The reason why a manifest could not be read, or an empty text.
     """
