@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SeedError as SeedError,
         SelectionError as SelectionError,
         StoreError as StoreError,
+        UnknownFileError as UnknownFileError,
         UnknownNameError as UnknownNameError,
         UsageError as UsageError,
     )
@@ -81,7 +82,8 @@ if TYPE_CHECKING:
 _MODULES = {
     "errors": "AmbiguousNameError ConfigError InputError ModelError ModelTermsWarning "
     "MunimentError ParameterError PluginError PluginWarning PolicyError PromptError "
-    "ProvenanceError SeedError SelectionError StoreError UnknownNameError UsageError",
+    "ProvenanceError SeedError SelectionError StoreError UnknownFileError UnknownNameError "
+    "UsageError",
     "generation.requests": "GenerationSpec",
     "hookspecs": "Evaluator Filter Generator MediaType Register ModelProvider hookimpl",
     "models.training": "Training model_digest write_training_json",

@@ -67,6 +67,17 @@ class UnknownNameError(UsageError):
         self.kind, self.name, self.known = kind, name, tuple(known)
 
 
+class UnknownFileError(MunimentError):
+    """A file that is neither an output nor an input of a generation in the store.
+
+    `provenances` is what the file contains about its generations, which anyone can change.
+    """
+
+    def __init__(self, message: str, provenances: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.provenances = tuple(provenances)
+
+
 class AmbiguousNameError(UsageError):
     """A name or an abbreviated id matches more than one object."""
 

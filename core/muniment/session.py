@@ -25,6 +25,7 @@ from muniment.errors import (
     ModelError,
     MunimentError,
     PluginError,
+    UnknownFileError,
     UnknownNameError,
     UsageError,
 )
@@ -48,7 +49,7 @@ from muniment.models.registry import AdditionNotices, ModelRecord, Models
 from muniment.plugins.isolation import PluginWorkers
 from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
 from muniment.signing import KeyStore, open_store
-from muniment.store import Query, Store
+from muniment.store import NoStoreError, Query, Store
 from muniment.types import (
     Chunk,
     Comparison,
@@ -276,11 +277,15 @@ class Session(AbstractContextManager["Session"]):
         """Return the generation that a file came from, or that used it as an input.
 
         A file is found by its content and by the id in it. Raises UsageError for a file that cannot
-        be read, and MunimentError if it belongs to no generation in the store.
+        be read, and UnknownFileError if it belongs to no generation, or nothing is recorded yet.
         """
         from muniment.generation.origin import find_origin
 
-        return find_origin(file, self.store, lambda: self.media)
+        try:
+            store = self.store
+        except NoStoreError as error:
+            raise UnknownFileError(str(error)) from None
+        return find_origin(file, store, lambda: self.media)
 
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
         """Yield recorded generations, newest first unless the query orders them."""

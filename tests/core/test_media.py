@@ -251,6 +251,11 @@ def test_a_file_is_found_in_python(workspace: Workspace, tmp_path: Path) -> None
     assert (origin.id, origin.same_content, origin.stamp) == (done.id, True, done.id)
     with pytest.raises(muniment.UsageError, match="gone"):
         session.find_file(tmp_path / "gone")
+    file.write_text("another")
+    with muniment.open(tmp_path / "empty") as empty:
+        for each in (session, empty):
+            with pytest.raises(muniment.UnknownFileError):
+                each.find_file(file)
 
 
 def test_a_file_without_a_fingerprint_of_its_own_cannot_be_compared(

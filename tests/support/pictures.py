@@ -124,8 +124,13 @@ def pixel_bomb(side: int = 20_000) -> bytes:
 
 def inflating_chunk(kind: bytes = b"zTXt", megabytes: int = 64) -> bytes:
     """Return a chunk with a text or a profile that inflates to many megabytes."""
-    pack = zlib.compressobj(9)
-    data = b"".join(pack.compress(b"a" * 2**20) for _ in range(megabytes)) + pack.flush()
+    letters = b"a" * 2**20
+    pack = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    block = pack.compress(letters) + pack.flush(zlib.Z_FULL_FLUSH)  # which can be repeated
+    checksum = 1
+    for _ in range(megabytes):
+        checksum = zlib.adler32(letters, checksum)
+    data = b"\x78\xda" + megabytes * block + pack.flush() + struct.pack(">I", checksum)
     key = b"parameters\0" + (b"\1\0\0\0" if kind == b"iTXt" else b"\0")
     return chunk(kind, key + data)
 

@@ -71,7 +71,14 @@ from muniment.cli.parameter_options import (
 )
 from muniment.cli.plugins_list import gone_plugins
 from muniment.cli.progress import waiting
-from muniment.errors import MunimentError, PluginError, PromptError, UnknownNameError, UsageError
+from muniment.errors import (
+    MunimentError,
+    PluginError,
+    PromptError,
+    UnknownFileError,
+    UnknownNameError,
+    UsageError,
+)
 from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions
 from muniment.types import Chunk, Generation, InputSpec, Provenance
@@ -359,7 +366,7 @@ def _like_source(context: CliContext, reference: str) -> str | Provenance:
     if not Path(reference).is_file():
         return reference
     from muniment.cli.audit_find import write_remarks
-    from muniment.generation.origin import UnknownFileError, find_origin, read_file
+    from muniment.generation.origin import find_origin, read_file
     from muniment.store import NoStoreError
 
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from muniment.errors import MunimentError, UnknownNameError, UsageError
+from muniment.errors import UnknownFileError, UnknownNameError, UsageError
 from muniment.store import Store
 from muniment.types import Provenance
 from muniment.validation import is_text
@@ -44,21 +44,10 @@ class Origin:
     match: Match = "bytes"
 
 
-class UnknownFileError(MunimentError):
-    """A file that belongs to no generation of the store.
-
-    `provenances` is what the file contains about its generations, which anyone can change.
-    """
-
-    def __init__(self, message: str, provenances: Sequence[Provenance] = ()) -> None:
-        super().__init__(message)
-        self.provenances = tuple(provenances)
-
-
 def read_file(name: str | Path, media: Callable[[], MediaTypes]) -> tuple[Provenance, ...]:
     """Return what an exported file contains about its generations, or nothing.
 
-    Raises UsageError if the file cannot be read, and MunimentError if it is too large.
+    Raises UsageError if the file cannot be read, and UnknownFileError if it is too large.
     """
     data = _content(name)
     return _provenances(data, media().recognised(data), media())
@@ -145,7 +134,7 @@ def _content(name: object) -> bytes:
         raise UsageError(f"cannot read {file}: it is not a file")
     try:
         if (size := file.stat().st_size) > MAX_BYTES:
-            raise MunimentError(
+            raise UnknownFileError(
                 f"no output or input in this store has the bytes of {file}, because it has "
                 f"{size:,} bytes; a recorded content has at most {MAX_BYTES:,}"
             )

@@ -1,0 +1,1 @@
+"""Reading of the metadata in picture files, whichever program wrote them."""

@@ -1,0 +1,203 @@
+"""All that a picture file states about itself, as one list of facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import muniment
+from muniment import provenance
+from muniment_image import infotext, png, stamp
+from muniment_image.containers import embedded, jpeg, webp
+
+from . import exif_facts
+from .facts import Fact, Text, bounded, value_text
+from .tools import read_texts
+
+MEDIA_TYPES = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "WebP": "image/webp",
+    "AVIF": "image/avif",
+}
+"""The media types of the formats whose metadata are read."""
+
+_APP2, _PROFILE = 0xE2, b"ICC_PROFILE\0"
+_OWN_ASSERTION = "org.muniment.provenance"
+# Assertions that are facts of their own, or only protect the file.
+_KNOWN_ASSERTIONS = ("c2pa.actions", "c2pa.hash", _OWN_ASSERTION)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The metadata of a file. All of it is from the file, so none of it is trusted.
+
+    Attributes:
+        format: PNG, JPEG, WebP or AVIF.
+        size: The width and the height, or None if the pixels cannot be used.
+        problem: The reason why the pixels cannot be used, or an empty text.
+        facts: The facts in the order in which they are printed.
+        texts: The texts that facts are from, unchanged.
+        generations: The provenances of Muniment in the file.
+        manifest: The C2PA manifest, or None.
+        unread: The reason why a manifest could not be read, or an empty text.
+    """
+
+    format: str
+    size: tuple[int, int] | None
+    problem: str
+    facts: tuple[Fact, ...]
+    texts: tuple[Text, ...]
+    generations: tuple[muniment.Provenance, ...]
+    manifest: provenance.Manifest | None
+    unread: str
+
+
+def read_report(data: bytes, roots: Sequence[bytes] = ()) -> Report | None:
+    """Return the metadata of a picture file, or None for a file of another format.
+
+    A manifest is trusted if it is signed with a certificate that one of `roots` issued.
+    """
+    metadata = embedded.read(data)
+    if metadata is None:
+        return None
+    own = stamp.read_provenance(data)
+    place = f"{metadata.format} text"
+    texts = [Text(place, key, text) for key, text in metadata.texts if text != own]
+    texts += exif_facts.texts_of(metadata.exif[: exif_facts.MAX_BLOCK])
+    reading = read_texts(list(_without_own(texts, own)))
+    manifest, unread = _manifest(data, MEDIA_TYPES[metadata.format], roots)
+    generations = () if own is None else provenance.from_json(own)
+    size, problem = _size(data)
+    facts = [
+        *_file_facts(data, metadata.format, size, problem),
+        *(fact for item in generations for fact in _own_facts(item)),
+        *(_manifest_facts(manifest, own) if manifest else ()),
+        *([Fact("C2PA", "not read", unread)] if unread else ()),
+        *_xmp_facts(metadata.xmp),
+        *reading.facts,
+        *exif_facts.facts_of(metadata.exif[: exif_facts.MAX_BLOCK]),
+        *(Fact(*text) for text in reading.others),
+        *(Fact(place, key, "damaged or too large, not read") for key in metadata.skipped),
+    ]
+    return Report(
+        metadata.format,
+        size,
+        problem,
+        tuple(bounded(facts)),
+        tuple(texts),
+        generations,
+        manifest,
+        unread,
+    )
+
+
+def _without_own(texts: Sequence[Text], own: str | None) -> Iterator[Text]:
+    """Yield texts without the JSON of Muniment, which is one of them or stands at its end."""
+    for text in texts:
+        if own is not None and infotext.facts_of(text.text) == own:
+            before = text.text.rpartition(f', {infotext.JSON_NAME}: "')[0]
+            yield text._replace(text=before)
+        elif text.text != own:
+            yield text
+
+
+def _size(data: bytes) -> tuple[tuple[int, int] | None, str]:
+    """Return the width and the height, or None with the reason why the pixels cannot be used."""
+    from muniment_image.pictures import PictureError, read_picture
+
+    try:
+        height, width = read_picture(data).shape[:2]
+    except PictureError as error:
+        return None, str(error)
+    return (width, height), ""
+
+
+def _file_facts(
+    data: bytes, format: str, size: tuple[int, int] | None, problem: str
+) -> Iterator[Fact]:
+    shape = f"{size[0]} x {size[1]}, " if size else ""
+    yield Fact("file", "format", f"{format}, {shape}{len(data):,} bytes")
+    yield Fact("file", "pixels", problem)
+    if profile := _profile_size(data, format):
+        yield Fact("file", "colour profile", f"{profile:,} bytes")
+
+
+def _profile_size(data: bytes, format: str) -> int:
+    """Return the size of the colour profile as it is stored, or 0 without one."""
+    match format:
+        case "PNG":
+            parts = (chunk.data for chunk in png.chunks(data) if chunk.kind == b"iCCP")
+        case "WebP":
+            parts = (chunk.data for chunk in webp.chunks(data) if chunk.kind == b"ICCP")
+        case "JPEG":
+            parts = (
+                segment.data
+                for segment in jpeg.segments(data)
+                if segment.marker == _APP2 and segment.data.startswith(_PROFILE)
+            )
+        case _:
+            return 0
+    return sum(len(part) for part in islice(parts, embedded.MAX_PARTS))
+
+
+def _own_facts(item: muniment.Provenance) -> Iterator[Fact]:
+    """Yield the facts of a generation of Muniment."""
+    yield Fact("muniment", "id", item.id)
+    yield Fact("muniment", "created", item.created_at.isoformat())
+    yield Fact("muniment", "generator", item.generator)
+    yield Fact("muniment", "prompt", item.prompt)
+    yield Fact("muniment", "seed", str(item.seed))
+    yield Fact("muniment", "model", item.model)
+    yield Fact("muniment", "model digest", item.model_digest)
+    for name, value in item.parameters.items():
+        yield Fact("muniment", name, value_text(value))
+    for name, digest in item.models.items():
+        yield Fact("muniment", f"{name} digest", digest)
+    for name, version in item.versions.items():
+        yield Fact("muniment", f"version of {name}", version)
+    yield Fact("muniment", "producer", item.producer)
+
+
+def _manifest(
+    data: bytes, media_type: str, roots: Sequence[bytes]
+) -> tuple[provenance.Manifest | None, str]:
+    """Return the manifest, and the reason why it cannot be read."""
+    try:
+        return provenance.read_manifest(data, media_type, roots), ""
+    except muniment.ProvenanceError as error:
+        # Without a box of this type, there is no manifest that could be read.
+        return None, str(error) if b"jumb" in data else ""
+
+
+def _manifest_facts(manifest: provenance.Manifest, own: str | None) -> Iterator[Fact]:
+    yield Fact("C2PA", "state", manifest.state)
+    yield Fact("C2PA", "failures", ", ".join(manifest.codes))
+    yield Fact("C2PA", "signer", ", ".join(filter(None, (manifest.issuer, manifest.common_name))))
+    yield Fact("C2PA", "signed at", manifest.signed_at)
+    yield Fact("C2PA", "program", manifest.generator)
+    yield Fact("C2PA", "title", manifest.title)
+    for action in manifest.actions:
+        parts = (action.name, action.digital_source_type, action.software, action.when)
+        yield Fact("C2PA", "action", ", ".join(filter(None, parts)))
+    for item in manifest.ingredients:
+        facts = (item.relationship, item.title, item.media_type, item.issuer, *item.codes)
+        yield Fact("C2PA", "ingredient", ", ".join(filter(None, facts)))
+    if manifest.provenance != own:
+        yield Fact("C2PA", _OWN_ASSERTION, manifest.provenance)
+    for label, content in manifest.assertions:
+        if not label.startswith(_KNOWN_ASSERTIONS):
+            yield Fact("C2PA", label, content)
+
+
+def _xmp_facts(packet: bytes) -> Iterator[Fact]:
+    if not packet:
+        return
+    try:
+        properties = provenance.read_xmp(packet).properties
+    except muniment.ProvenanceError as error:
+        yield Fact("XMP", "not read", str(error))
+        return
+    for name, value in properties:
+        yield Fact("XMP", name, value)
