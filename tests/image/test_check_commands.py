@@ -325,7 +325,7 @@ def test_many_texts_that_inflate_are_read_up_to_a_limit(folder: Path, tmp_path: 
     end = next(png.chunks(data)).end
     file = tmp_path / "a.png"
     file.write_bytes(data[:end] + 400 * pictures.inflating_chunk(b"zTXt", 15) + data[end:])
-    assert facts(file, "PNG text")["parameters"].count("not read") > 300
+    assert run_command(inspect, str(file)).stdout.count("too large, not read") > 300
 
 
 def test_a_large_profile_and_cmyk_are_described(folder: Path, tmp_path: Path) -> None:
