@@ -114,9 +114,15 @@ def random_text(source: random.Random) -> str:
     return "".join(characters)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif"])
 @pytest.mark.parametrize(
-    "count", [200, pytest.param(10_000, marks=pytest.mark.integration)], ids=str
+    ("suffix", "count"),
+    [
+        *((suffix, 200) for suffix in (".png", ".jpg", ".webp", ".avif")),
+        *(
+            pytest.param(suffix, count, marks=pytest.mark.integration)
+            for suffix, count in ((".png", 10_000), (".jpg", 10_000), (".webp", 10_000))
+        ),
+    ],
 )
 def test_random_texts_are_read_back(suffix: str, count: int) -> None:
     source, data = random.Random(f"{suffix} {count}"), png.encode(noise(2, 2))
