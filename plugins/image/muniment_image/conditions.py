@@ -138,8 +138,10 @@ class CaptionCondition:
     kind: ClassVar[ConditionKind] = "caption"
 
     def __post_init__(self) -> None:
-        if not self._ids or self.length < 1:
-            raise ValueError("a caption condition needs words and a positive length")
+        if not self._ids or not 1 <= self.length <= _MOST_WORDS:
+            raise ValueError(
+                f"a caption condition needs words, and 1 to {_MOST_WORDS} of a caption"
+            )
 
     @property
     def size(self) -> int:
@@ -282,12 +284,18 @@ def condition_from_json(value: Mapping[str, Any]) -> Condition:
         if kind == CaptionCondition.kind:
             return CaptionCondition(
                 words=tuple(_strings(words) for words in value["words"]),
-                length=int(value["length"]),
+                length=_integer(value["length"]),
                 function_words=frozenset(_strings(value["function_words"])),
             )
     except (KeyError, TypeError) as error:
         raise ValueError(f"the condition {kind!r} lacks a field or has an invalid one") from error
     raise ValueError(f"the condition is {kind!r}, not none, label or caption")
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError("a whole number is expected")
+    return value
 
 
 def _strings(value: object) -> tuple[str, ...]:
