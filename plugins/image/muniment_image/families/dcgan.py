@@ -8,7 +8,7 @@ Koyama, 2018). Spectral normalisation keeps its gradients bounded (Miyato et al.
 from __future__ import annotations
 
 import itertools
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from muniment_image.model_config import ModelConfig
 
-from .base import Family, Noise
+from .base import Family, Noise, SampleOptions
 from .layers import ConditionEncoder, channels_of_sides, doublings, unfolding
 
 
@@ -54,7 +54,7 @@ class Dcgan(Family):
         fake = self.discriminator(fakes, ids).float()  # [B]
         return {"loss": F.relu(1 - real).mean() + F.relu(1 + fake).mean()}
 
-    def _sample(self, ids: Tensor, noise: Noise, **options: Any) -> Tensor:
+    def _sample(self, ids: Tensor, noise: Noise, options: SampleOptions) -> Tensor:
         images: Tensor = self.generator(noise.normal(self.network_sizes["latent"]), ids)
         return images
 

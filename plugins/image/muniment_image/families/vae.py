@@ -7,7 +7,7 @@ vectors z. The decoder maps z to a picture. Sampling draws z from the standard n
 from __future__ import annotations
 
 import itertools
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from muniment_image.model_config import ModelConfig
 
-from .base import Family, Noise
+from .base import Family, Noise, SampleOptions
 from .layers import ConditionEncoder, channels_of_sides, doublings, group_norm, unfolding
 
 VARIANCE = 0.05
@@ -54,7 +54,7 @@ class Vae(Family):
             "divergence": divergence,
         }
 
-    def _sample(self, ids: Tensor, noise: Noise, **options: Any) -> Tensor:
+    def _sample(self, ids: Tensor, noise: Noise, options: SampleOptions) -> Tensor:
         images: Tensor = self.network.decode(noise.normal(self.network_sizes["latent"]), ids)
         return images
 
