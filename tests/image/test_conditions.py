@@ -174,6 +174,8 @@ def test_condition_is_read_as_written(condition: Condition) -> None:
         {"kind": "label", "labels": [1]},
         {"kind": "caption", "words": [["a"]], "length": "many", "function_words": []},
         {"kind": "caption", "words": [["a"]], "length": None, "function_words": []},
+        {"kind": "caption", "words": [["a"]], "length": 2.5, "function_words": []},
+        {"kind": "caption", "words": [["a"]], "length": 10**9, "function_words": []},
         {"kind": "caption", "words": ["a"], "length": 3, "function_words": []},
     ],
     ids=str,

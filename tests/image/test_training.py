@@ -1,9 +1,8 @@
-"""The training loop: batches, resuming, failures, and the files that it writes."""
+"""The training loop: resuming, failures and precision."""
 
 from __future__ import annotations
 
 import errno
-import json
 import signal
 from collections import Counter
 from pathlib import Path
@@ -12,201 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 
 from muniment import Training
 from muniment.testing import TrainingContract
-from muniment_image import checkpoints, curve, files, progress_files, training
-from muniment_image.batches import Batches
+from muniment_image import checkpoints, files, training
 from muniment_image.checkpoints import CheckpointError
-from muniment_image.dataset_conditions import condition_of
-from muniment_image.dataset_folder import DatasetError, Item
-from muniment_image.datasets import Dataset
 from muniment_image.generator import ImageGenerator
-from muniment_image.model_config import ModelConfig
-from muniment_image.model_folder import load_model
-from muniment_image.progress_files import is_grid_due, losses_table
-from muniment_image.training import Outcome, new_family, train
+from muniment_image.training import new_family
 from muniment_image.training_options import Options, ResumeError, native_precision
 from muniment_image.training_records import finish
 from muniment_image.training_state import TrainingState
+from support.trainings import Watcher, config_of, make_data, run, weights
 
-NETWORKS = {
-    "flow": {"width": 8, "blocks": 1, "embedding": 8},
-    "vae": {"width": 4, "latent": 4, "embedding": 4},
-    "dcgan": {"width": 4, "latent": 4, "embedding": 4},
-}
-
-
-def make_data(count: int = 12, *, channels: int = 3, classes: int = 2) -> Dataset:
-    rng = np.random.default_rng(0)
-    names = tuple(f"class {number}" for number in range(classes))
-    return Dataset(
-        pixels=rng.integers(0, 256, (count, 8, 8, channels), dtype=np.uint8),
-        items=tuple(
-            Item(f"{number}.png", names[number % classes], (f"red {number}", f"红 {number}"))
-            for number in range(count)
-        ),
-        classes=names,
-        folder=Path("/pictures/of/mine"),
-        files=(),
-        fingerprints=np.arange(count, dtype=np.uint64),
-    )
-
-
-def config_of(data: Dataset, family: str = "flow", condition: str = "label") -> ModelConfig:
-    return ModelConfig(
-        family,
-        8,
-        data.pixels.shape[3],
-        condition_of(data, condition),
-        network=NETWORKS[family],
-        steps=1,
-        batch=4,
-    )
-
-
-class Watcher:
-    """A watcher that collects notes, and can send a signal to this process after some steps."""
-
-    def __init__(self, stop_after: int = -1, number: int = signal.SIGINT) -> None:
-        self.steps, self.stop_after, self.number = 0, stop_after, number
-        self.notes: list[str] = []
-
-    def advance(self, steps: int) -> None:
-        self.steps += steps
-        if self.steps == self.stop_after:
-            signal.raise_signal(self.number)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
-def run(
-    out: Path,
-    *,
-    family: str = "flow",
-    condition: str = "label",
-    data: Dataset | None = None,
-    watcher: Watcher | None = None,
-    resume: bool = False,
-    log: Any = None,
-    **options: Any,
-) -> Outcome:
-    """Train a tiny model for six steps."""
-    out.mkdir(exist_ok=True)
-    data = data or make_data()
-    return train(
-        new_family(config_of(data, family, condition), 7),
-        data,
-        Options(**{"steps": 6, "seed": 7, "batch": 5, **options}),
-        out,
-        resume=resume,
-        samples=3,
-        checkpoint_steps=2,
-        watcher=watcher or Watcher(),
-        log=log,
-    )
-
-
-def weights(outcome: Outcome) -> dict[str, Any]:
-    assert outcome.model is not None
-    return {name: tensor.tolist() for name, tensor in outcome.model.state_dict().items()}
-
-
-# ---- batches -----------------------------------------------------------------------------------
-
-
-def make_batches(count: int = 10, batch: int = 4, **options: Any) -> Batches:
-    data = make_data(count)
-    condition = condition_of(data, options.pop("condition", "none"))
-    return Batches(data, condition, batch=batch, seed=options.pop("seed", 1), **options)
-
-
-@pytest.mark.parametrize(("count", "batch"), [(10, 4), (3, 8), (1, 2), (8, 8)])
-def test_batches_have_one_size_and_every_epoch_has_each_picture_once(
-    count: int, batch: int
-) -> None:
-    batches = make_batches(count, batch)
-    indices = np.concatenate([batches.indices(step) for step in range(2 * count)])
-    assert len(indices) == 2 * count * batch
-    for epoch in range(2 * batch):
-        assert sorted(indices[epoch * count : (epoch + 1) * count]) == list(range(count))
-
-
-def test_epochs_have_different_orders() -> None:
-    batches = make_batches(50, 50)
-    assert batches.indices(0).tolist() != batches.indices(1).tolist()
-
-
-def test_a_batch_depends_on_seed_and_step_alone() -> None:
-    options = {"augment": ("flip", "shift"), "condition": "caption"}
-    first, second = make_batches(**options), make_batches(**options)
-    for step in (0, 1, 2):
-        first.read(step)
-    for ours, theirs in zip(first.read(5), second.read(5), strict=True):
-        assert torch.equal(ours, theirs)
-    assert not torch.equal(first.read(5)[0], make_batches(seed=2, **options).read(5)[0])
-
-
-def test_pictures_become_numbers_from_minus_one_to_one() -> None:
-    data = make_data(4)
-    images, conditions = Batches(data, condition_of(data, "none"), batch=4, seed=1).read(0)
-    assert conditions is None
-    assert images.shape == (4, 3, 8, 8)
-    pixels = ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    order = Batches(data, condition_of(data, "none"), batch=4, seed=1).indices(0)
-    assert (pixels == data.pixels[order]).all()
-
-
-def test_conditions_belong_to_their_pictures() -> None:
-    data = make_data(10)
-    condition = condition_of(data, "label")
-    batches = Batches(data, condition, batch=10, seed=1)
-    ids = batches.read(0)[1]
-    expected = [condition.encode(data.items[index].label) for index in batches.indices(0)]
-    assert ids.tolist() == [list(row) for row in expected]
-
-
-def test_each_caption_of_a_picture_is_used() -> None:
-    batches = make_batches(1, 2, condition="caption")
-    rows = Counter(tuple(row) for step in range(20) for row in batches.read(step)[1].tolist())
-    assert len(rows) == 2
-    assert min(rows.values()) > 5
-
-
-def test_flips_and_shifts_change_some_pictures() -> None:
-    plain = make_batches(6, 6).read(0)[0]
-    flipped = make_batches(6, 6, augment=("flip",)).read(0)[0]
-    changed = [not torch.equal(one, other) for one, other in zip(plain, flipped, strict=True)]
-    assert 0 < sum(changed) < 6
-    mirrored = plain.flip(3)
-    assert all(
-        torch.equal(flipped[row], (mirrored if changed[row] else plain)[row]) for row in range(6)
-    )
-    shifted = make_batches(6, 6, augment=("shift",)).read(0)[0]
-    assert not torch.equal(shifted, plain)
-
-
-def test_a_caption_without_content_words_is_named() -> None:
-    data = make_data(2)
-    items = (data.items[0], Item("empty.png", None, ("the",)))
-    bad = Dataset(data.pixels, items, (), data.folder, (), data.fingerprints)
-    with pytest.raises(DatasetError, match=r"empty\.png"):
-        Batches(bad, condition_of(bad, "caption"), batch=2, seed=1)
-
-
-def test_a_caption_that_is_too_long_is_named() -> None:
-    data = make_data(2)
-    long = " ".join(f"word{number}" for number in range(65))
-    items = (data.items[0], Item("long.png", None, (long,)))
-    bad = Dataset(data.pixels, items, (), data.folder, (), data.fingerprints)
-    with pytest.raises(DatasetError, match=r"long\.png"):
-        condition_of(bad, "caption")
-
-
-# ---- resuming ----------------------------------------------------------------------------------
+# ---- resuming ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -316,7 +134,7 @@ def test_a_checkpoint_that_cannot_be_read_is_refused(tmp_path: Path, fault: str)
         run(tmp_path, resume=True)
 
 
-# ---- failures ----------------------------------------------------------------------------------
+# ---- failures ------------------------------------------------------------------------------------
 
 
 def break_losses(monkeypatch: pytest.MonkeyPatch, step: int, value: float) -> None:
@@ -525,7 +343,7 @@ def test_unfinished_files_of_a_killed_training_are_removed(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.rglob(".*")] == [".hidden"]
 
 
-# ---- precision ---------------------------------------------------------------------------------
+# ---- precision -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -551,125 +369,7 @@ def test_every_family_trains_in_bfloat16(tmp_path: Path, family: str) -> None:
     )
 
 
-# ---- files of the progress ---------------------------------------------------------------------
-
-
-def test_a_grid_of_samples_is_written_at_the_end_of_each_epoch(tmp_path: Path) -> None:
-    run(tmp_path, steps=5, batch=6)  # two steps an epoch
-    names = sorted(path.name for path in (tmp_path / "samples").iterdir())
-    assert names == ["epoch-0001.png", "epoch-0002.png", "epoch-0003.png"]
-    with Image.open(tmp_path / "samples" / names[0]) as grid:
-        assert 3 * 96 < grid.width < 4 * 96
-        assert 96 < grid.height < 2 * 96
-
-
-@pytest.mark.parametrize(("steps", "batch"), [(5, 6), (130, 2), (10_000, 5), (3, 40), (1, 2)])
-def test_grids_are_spread_over_the_training_and_at_most_fifty(steps: int, batch: int) -> None:
-    pictures = 2 if steps > 5 else 12
-    options = Options(steps=steps, seed=1, batch=batch)
-    due = [step for step in range(1, steps + 1) if is_grid_due(step, options, pictures)]
-    assert due[-1] == steps
-    assert min(steps, 3) <= len(due) <= 51
-
-
-@pytest.mark.parametrize(
-    ("classes", "columns"), [(1, 8), (2, 8), (3, 6), (8, 8), (10, 10), (16, 16), (17, 8)]
-)
-def test_a_column_of_samples_has_one_class_if_there_are_few(classes: int, columns: int) -> None:
-    data = make_data(classes, classes=classes)
-    assert progress_files._columns(config_of(data), 32) == columns
-    assert progress_files._columns(config_of(data), 3) == 3
-
-
-def test_samples_change_nothing_in_the_training(tmp_path: Path) -> None:
-    data = make_data()
-    config = config_of(data, "dcgan")
-    states = []
-    for samples in (0, 5):
-        out = tmp_path / str(samples)
-        out.mkdir()
-        options = Options(steps=6, seed=7, batch=5)
-        outcome = train(new_family(config, 7), data, options, out, samples=samples)
-        states.append(weights(outcome))
-    assert states[0] == states[1]
-    assert not (tmp_path / "0" / "samples").exists()
-
-
-def test_the_curve_is_a_picture_with_axes_and_the_losses_a_table(tmp_path: Path) -> None:
-    outcome = run(tmp_path, family="dcgan")
-    with Image.open(tmp_path / "curve.png") as picture:
-        pixels = np.array(picture.convert("RGB"))
-    assert pixels.shape == (curve.SIZE[1], curve.SIZE[0], 3)
-    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 4
-    lines = (tmp_path / "losses.csv").read_text().splitlines()
-    assert lines[0] == "step,discriminator loss,generator loss"
-    assert len(lines) == 7
-    last = [values[-1] for values in outcome.losses.values()]
-    assert [float(cell) for cell in lines[-1].split(",")[1:]] == pytest.approx(last, rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    "curves",
-    [
-        {},
-        {"loss": []},
-        {"loss": [0.0]},
-        {"loss": [1.0, 1.0]},
-        {"loss": [float("nan"), 1.0]},
-        {"loss": [-3.0, 2e9]},
-        {"a": [1e-9, 5.0], "b": list(np.linspace(1, 2, 5000))},
-        {"loss": [float("inf")]},
-    ],
-)
-def test_a_curve_is_drawn_for_any_losses(curves: dict[str, list[float]]) -> None:
-    pixels = curve.draw_curve(curves, title="Training", steps=5000)
-    assert pixels.shape == (curve.SIZE[1], curve.SIZE[0], 3)
-
-
-def test_a_long_table_of_losses_has_means(tmp_path: Path) -> None:
-    lines = losses_table({"loss": [float(step % 2) for step in range(4000)]}).splitlines()
-    assert len(lines) == 1001
-    assert lines[1] == "4,0.5"
-    assert lines[-1] == "4000,0.5"
-
-
-def test_losses_and_samples_are_logged(tmp_path: Path) -> None:
-    class Log:
-        def __init__(self) -> None:
-            self.steps: list[int] = []
-            self.grids: list[int] = []
-
-        def losses(self, step: int, losses: dict[str, float]) -> None:
-            assert set(losses) == {"loss"}
-            self.steps.append(step)
-
-        def samples(self, step: int, pixels: np.ndarray) -> None:
-            self.grids.append(step)
-
-    log = Log()
-    run(tmp_path, log=log, steps=4, batch=6)
-    assert (log.steps, log.grids) == ([1, 2, 3, 4], [2, 4])
-
-
-def test_a_checkpoint_has_no_pickle_and_its_options_are_json(tmp_path: Path) -> None:
-    run(tmp_path)
-    content = (tmp_path / checkpoints.FILE).read_bytes()
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    description = json.loads(header["__metadata__"]["muniment"])
-    assert description["step"] == 6
-    assert description["options"]["seed"] == 7
-
-
-def test_weights_beyond_float16_are_written_as_float32(tmp_path: Path) -> None:
-    outcome = run(tmp_path, steps=1)
-    assert outcome.model is not None
-    with torch.no_grad():
-        outcome.model.network.enter.weight[0, 0, 0, 0] = 1e5
-    finish(outcome, outcome.model, make_data(), Options(steps=1, seed=7, batch=5), tmp_path)
-    assert load_model(tmp_path).network.enter.weight[0, 0, 0, 0] == 1e5
-
-
-# ---- the contract of trainings -----------------------------------------------------------------
+# ---- the contract of trainings -------------------------------------------------------------------
 
 
 class TestContract(TrainingContract):

@@ -35,7 +35,6 @@ _SYMBOLS = ("So", "Cn", "Co")  # categories: emoji that are newer than Python's 
 _MOST_SUGGESTIONS = 3
 _LONGEST_QUOTE = 40  # characters of a prompt in a message
 _USUAL_LENGTH = 12  # of captions in words
-_LONGEST_CAPTION = 1000  # words that a model can take
 _MOST_WORDS = 64  # of a caption that a model is trained on
 
 
@@ -141,8 +140,10 @@ class CaptionCondition:
     kind: ClassVar[ConditionKind] = "caption"
 
     def __post_init__(self) -> None:
-        if not self._ids or not 1 <= self.length <= _LONGEST_CAPTION:
-            raise ValueError(f"a caption needs words and a length from 1 to {_LONGEST_CAPTION:,}")
+        if not self._ids or not 1 <= self.length <= _MOST_WORDS:
+            raise ValueError(
+                f"a caption condition needs words, and 1 to {_MOST_WORDS} of a caption"
+            )
 
     @property
     def size(self) -> int:
@@ -285,12 +286,18 @@ def condition_from_json(value: Mapping[str, Any]) -> Condition:
         if kind == CaptionCondition.kind:
             return CaptionCondition(
                 words=tuple(_strings(words) for words in value["words"]),
-                length=int(value["length"]),
+                length=_integer(value["length"]),
                 function_words=frozenset(_strings(value["function_words"])),
             )
     except (KeyError, TypeError) as error:
         raise ValueError(f"the condition {kind!r} lacks a field or has an invalid one") from error
     raise ValueError(f"the condition is {kind!r}, not none, label or caption")
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError("a whole number is expected")
+    return value
 
 
 def _strings(value: object) -> tuple[str, ...]:

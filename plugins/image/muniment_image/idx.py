@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 _IMAGES, _LABELS = 0x803, 0x801  # unsigned bytes in three dimensions and in one
 _NAMES = ("{part}-images-idx3-ubyte", "{part}-images.idx3-ubyte")
 _CLASSES = "classes.txt"
-_FASHION = (
+FASHION_CLASSES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
@@ -83,7 +83,7 @@ def read(images: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[str,
 def _class_names(folder: Path, labels: NDArray[np.uint8]) -> tuple[str, ...]:
     file = struct.pack(">II", _LABELS, len(labels)) + labels.tobytes()
     if hashlib.sha256(file).hexdigest() in _FASHION_LABELS:
-        return _FASHION
+        return FASHION_CLASSES
     path = folder / _CLASSES
     if path.is_file():
         try:

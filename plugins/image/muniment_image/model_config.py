@@ -12,7 +12,10 @@ FORMAT = "muniment-image/1"
 FAMILIES = ("flow", "vae", "dcgan")
 SIZES = range(8, 257)
 """Allowed widths of a picture in pixels."""
-_STEPS, _ROWS = range(1, 1001), range(1, 257)
+STEPS = range(1, 1001)
+"""Allowed numbers of steps of a sampler."""
+BATCHES = range(1, 1025)
+"""Allowed numbers of rows of a batch, all of which are drawn for one picture."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,10 @@ class ModelConfig:
             )
         if self.channels not in (1, 3):
             raise ValueError(f"the number of channels is {self.channels}, not 1 or 3")
-        if self.steps not in _STEPS or self.batch not in _ROWS or not 0 <= self.guidance <= 100:
+        if self.steps not in STEPS or self.batch not in BATCHES or not 0 <= self.guidance <= 100:
             raise ValueError(
-                f"steps must be at most {_STEPS.stop - 1:,}, batch at most {_ROWS.stop - 1:,} and "
-                "guidance at most 100, and none of them negative"
+                f"steps must be from 1 to {STEPS[-1]}, batch from 1 to {BATCHES[-1]}, and "
+                "guidance from 0 to 100"
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from .conditions import CaptionCondition, LabelCondition
 from .curve import draw_curve
 from .datasets import Dataset
 from .families.base import Family, Noise
@@ -110,18 +110,18 @@ def _compressed(pixels: NDArray[np.uint8]) -> bytes:
 
 def _columns(config: ModelConfig, samples: int) -> int:
     """Return the number of columns, which have one class each if the classes are few."""
-    classes = len(getattr(config.condition, "labels", ())) or 1
+    condition = config.condition
+    classes = len(condition.labels) if isinstance(condition, LabelCondition) else 1
     columns = classes * max(1, _COLUMNS // classes) if classes <= _MOST_CLASSES else _COLUMNS
     return min(columns, samples)
 
 
 def _sample_texts(dataset: Dataset, config: ModelConfig, samples: int) -> list[str]:
     """Return the labels or captions of the samples, or empty texts without a condition."""
-    match config.condition.kind:
-        case "label":
-            labels: Any = getattr(config.condition, "labels", ())
+    match config.condition:
+        case LabelCondition(labels):
             return [labels[number % len(labels)] for number in range(samples)]
-        case "caption":
+        case CaptionCondition():
             captions = [item.captions[0] for item in dataset.items if item.captions]
             return [captions[number * len(captions) // samples] for number in range(samples)]
     return [""] * samples

@@ -14,6 +14,7 @@ import torch
 import muniment
 
 from . import checkpoints
+from .conditions import CaptionCondition, LabelCondition
 from .datasets import Dataset
 from .environment import facts
 from .families.base import Family
@@ -130,11 +131,10 @@ def _fits_float16(model: Family) -> bool:
 
 
 def _subject(config: ModelConfig) -> str:
-    match config.condition.kind:
-        case "label":
-            labels: Any = getattr(config.condition, "labels", ())
+    match config.condition:
+        case LabelCondition(labels):
             return f"one of {len(labels)} classes: {', '.join(labels)}"
-        case "caption":
+        case CaptionCondition():
             return "the subject of a caption"
     return "without a label or a caption"
 

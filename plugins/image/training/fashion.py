@@ -13,13 +13,11 @@ from pathlib import Path
 
 import click
 
+from muniment_image.idx import FASHION_CLASSES
+
 TRAINED = 50_000
 STEPS = {"flow": 10_000, "dcgan": 11_000, "vae": 18_500}
 """Numbers of steps that take equal times on a processor with bfloat16."""
-CLASSES = (
-    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
-    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-)
 
 
 @click.command
@@ -58,7 +56,7 @@ def write_part(source: Path, folder: Path, part: slice) -> None:
         count = struct.pack(">I", stop - start)
         content = data[header + start * size : header + stop * size]
         (folder / name).write_bytes(data[:4] + count + data[8:header] + content)
-    (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
+    (folder / "classes.txt").write_text("\n".join(FASHION_CLASSES) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

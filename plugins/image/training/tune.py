@@ -17,6 +17,7 @@ from muniment_image.datasets import read_dataset
 from muniment_image.families.base import Family, Noise
 from muniment_image.model_folder import load_model
 from muniment_image.quality import PictureSet, measure_quality
+from muniment_image.tensors import pixels_of
 
 ROWS = 50
 """Rows of a batch. Measures do not depend on it, but single bits of pictures do."""
@@ -49,7 +50,7 @@ def main(
             start = time.perf_counter()
             pixels, prompts = draw(family, number, count, strength)
             seconds = time.perf_counter() - start
-            quality = measure_quality(PictureSet(pixels, prompts, 0), real, judge, trained)
+            quality = measure_quality(PictureSet(pixels, prompts), real, judge, trained)
             settings = {"steps": count, "guidance": strength, "seconds": round(seconds)}
             click.echo(json.dumps(settings | quality.to_json()))
 
@@ -62,13 +63,12 @@ def draw(
     if not isinstance(condition, LabelCondition):
         raise click.UsageError("the model has no labels")
     prompts = tuple(condition.labels[seed % len(condition.labels)] for seed in range(number))
-    pictures = []
+    pictures: list[NDArray[np.uint8]] = []
     for first in range(0, number, ROWS):
         ids = torch.tensor([condition.encode(prompt) for prompt in prompts[first : first + ROWS]])
         noise = Noise(range(first, first + len(ids)))
-        images = family.sample(ids, noise, steps=steps, guidance=guidance)
-        pictures.append(((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
-    pixels = np.concatenate(pictures)
+        pictures += pixels_of(family.sample(ids, noise, steps=steps, guidance=guidance))
+    pixels = np.stack(pictures).reshape(number, *pictures[0].shape[:2], -1)
     return np.repeat(pixels, 3 // pixels.shape[-1], axis=-1), prompts
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +43,16 @@ class Noise:
         """Return the next numbers, of shape [B, *shape]."""
         rows = [rng.standard_normal(shape, dtype=np.float32) for rng in self._generators]
         return torch.from_numpy(np.stack(rows)).to(self._device)
+
+
+class SampleOptions(NamedTuple):
+    """The options of `Family.sample`, with the defaults of the configuration filled in."""
+
+    steps: int
+    guidance: float
+    init: Tensor | None
+    mask: Tensor | None
+    strength: float
 
 
 class Family(nn.Module, ABC):
@@ -127,19 +137,18 @@ class Family(nn.Module, ABC):
         _check_shape("init", init, (rows, config.channels, size, size))
         _check_shape("mask", mask, (rows, 1, size, size))
         ids = self._ids(conditions, rows)
+        options = SampleOptions(
+            steps=config.steps if steps is None else steps,
+            guidance=config.guidance if guidance is None else guidance,
+            init=init,
+            mask=mask,
+            strength=strength,
+        )
         was_training = self.training
         self.eval()
         try:
             with torch.inference_mode():
-                images = self._sample(
-                    ids,
-                    noise,
-                    steps=config.steps if steps is None else steps,
-                    guidance=config.guidance if guidance is None else guidance,
-                    init=init,
-                    mask=mask,
-                    strength=strength,
-                )
+                images = self._sample(ids, noise, options)
         finally:
             self.train(was_training)
         if not torch.isfinite(images).all():
@@ -151,8 +160,8 @@ class Family(nn.Module, ABC):
         return images if mask is None or init is None else torch.where(mask, images, init)
 
     @abstractmethod
-    def _sample(self, ids: Tensor, noise: Noise, **options: Any) -> Tensor:
-        """Return pictures that may exceed [-1, 1]. `options` are those of `sample`."""
+    def _sample(self, ids: Tensor, noise: Noise, options: SampleOptions) -> Tensor:
+        """Return pictures [B, C, H, W] that may exceed [-1, 1], for ids [B, K]."""
 
     def _ids(self, conditions: Tensor | None, rows: int) -> Tensor:
         """Return the condition ids of a batch, [B, K]: zeros if there is no condition."""

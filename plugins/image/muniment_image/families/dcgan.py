@@ -1,14 +1,14 @@
-"""A class-conditional DCGAN (Radford et al., 2016) with hinge loss and a projection discriminator.
+"""A class-conditional DCGAN (Radford et al., 2016) with the hinge loss (Lim and Ye, 2017).
 
 The generator maps noise z to a picture by transposed convolutions with batch normalisation. The
-discriminator rates pictures. Spectral normalisation keeps its gradients bounded (Miyato et al.,
-2018).
+discriminator rates pictures, and compares them with the condition by a projection (Miyato and
+Koyama, 2018). Spectral normalisation keeps its gradients bounded (Miyato et al., 2018).
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from muniment_image.model_config import ModelConfig
 
-from .base import Family, Noise
-from .layers import ConditionEncoder, channels_of_sides, doublings
+from .base import Family, Noise, SampleOptions
+from .layers import ConditionEncoder, channels_of_sides, doublings, unfolding
 
 
 class Dcgan(Family):
@@ -54,7 +54,7 @@ class Dcgan(Family):
         fake = self.discriminator(fakes, ids).float()  # [B]
         return {"loss": F.relu(1 - real).mean() + F.relu(1 + fake).mean()}
 
-    def _sample(self, ids: Tensor, noise: Noise, **options: Any) -> Tensor:
+    def _sample(self, ids: Tensor, noise: Noise, options: SampleOptions) -> Tensor:
         images: Tensor = self.generator(noise.normal(self.network_sizes["latent"]), ids)
         return images
 
@@ -79,12 +79,7 @@ class Generator(nn.Module):
         self.condition = ConditionEncoder(conditions, embedding)
         channels_by_side = channels_of_sides(image_size, width)
         widths, side = list(channels_by_side.values())[::-1], min(channels_by_side)
-        self.start = nn.Sequential(
-            nn.Linear(latent + embedding, widths[0] * side**2),
-            nn.Unflatten(1, (widths[0], side, side)),
-            nn.BatchNorm2d(widths[0]),
-            nn.ReLU(),
-        )
+        self.start = unfolding(latent + embedding, widths[0], side, nn.BatchNorm2d, nn.ReLU())
         up = doublings(widths, nn.BatchNorm2d, nn.ReLU)
         self.up = nn.Sequential(*up, nn.Conv2d(width, channels, 3, padding=1), nn.Tanh())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from muniment_image.model_config import ModelConfig
 
-from .base import Family, Noise, SamplingError
+from .base import Family, Noise, SampleOptions, SamplingError
 from .layers import ConditionEncoder, group_norm
 
 DROPPED = 0.1
@@ -65,15 +65,14 @@ class Flow(Family):
         x = torch.lerp(noise, images, weight)
         return {"loss": F.mse_loss(self.velocity(x, t, ids).float(), images - noise)}
 
-    def _sample(self, ids: Tensor, noise: Noise, **options: Any) -> Tensor:
-        steps, guidance = options["steps"], options["guidance"]
-        init, mask = options["init"], options["mask"]
+    def _sample(self, ids: Tensor, noise: Noise, options: SampleOptions) -> Tensor:
+        steps, guidance, init, mask, strength = options
         config = self.config
         if steps < 1:
             raise SamplingError(f"steps is {steps}; use at least 1")
         # With init, the path begins at the time 1 - strength, at a mixture of noise and init. At
         # least one step remains of it, however small the strength is.
-        strength = 1.0 if init is None else options["strength"]
+        strength = 1.0 if init is None else strength
         count = max(1, round(strength * steps))
         times = [1 - strength * (count - step) / count for step in range(count + 1)]
         start = noise.normal(config.channels, config.image_size, config.image_size)

@@ -47,6 +47,18 @@ def channels_of_sides(image_size: int, width: int) -> dict[int, int]:
     return channels
 
 
+def unfolding(
+    inputs: int, channels: int, side: int, norm: Callable[[int], nn.Module], activation: nn.Module
+) -> nn.Sequential:
+    """Return layers that map vectors [B, inputs] to [B, channels, side, side]."""
+    return nn.Sequential(
+        nn.Linear(inputs, channels * side**2),
+        nn.Unflatten(1, (channels, side, side)),
+        norm(channels),
+        activation,
+    )
+
+
 def doublings(
     widths: Sequence[int], norm: Callable[[int], nn.Module], activation: Callable[[], nn.Module]
 ) -> list[nn.Module]:

@@ -7,7 +7,7 @@ vectors z. The decoder maps z to a picture. Sampling draws z from the standard n
 from __future__ import annotations
 
 import itertools
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from muniment_image.model_config import ModelConfig
 
-from .base import Family, Noise
-from .layers import ConditionEncoder, channels_of_sides, doublings, group_norm
+from .base import Family, Noise, SampleOptions
+from .layers import ConditionEncoder, channels_of_sides, doublings, group_norm, unfolding
 
 VARIANCE = 0.05
 """Assumed variance of a pixel in [-1, 1]. A smaller one weighs the reconstruction more."""
@@ -37,7 +37,10 @@ class Vae(Family):
     def losses(
         self, part: str, images: Tensor, conditions: Tensor | None, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Return the negative evidence lower bound for each pixel, and its two terms."""
+        """Return the negative evidence lower bound for each pixel, and its two terms.
+
+        The constant of the normal distribution of pixels is left out.
+        """
         ids = self._ids(conditions, images.shape[0])
         mean, log_variance = self.network.encode(images, ids)  # [B, latent] each
         noise = torch.randn(mean.shape, generator=generator).to(images.device)
@@ -51,7 +54,7 @@ class Vae(Family):
             "divergence": divergence,
         }
 
-    def _sample(self, ids: Tensor, noise: Noise, **options: Any) -> Tensor:
+    def _sample(self, ids: Tensor, noise: Noise, options: SampleOptions) -> Tensor:
         images: Tensor = self.network.decode(noise.normal(self.network_sizes["latent"]), ids)
         return images
 
@@ -79,12 +82,7 @@ class Autoencoder(nn.Module):
             down += [nn.Conv2d(before, after, 4, stride=2, padding=1), group_norm(after), nn.SiLU()]
         self.down = nn.Sequential(*down)
         self.posterior = nn.Linear(inner + embedding, 2 * latent)
-        self.start = nn.Sequential(
-            nn.Linear(latent + embedding, inner),
-            nn.Unflatten(1, (widths[-1], side, side)),
-            group_norm(widths[-1]),
-            nn.SiLU(),
-        )
+        self.start = unfolding(latent + embedding, widths[-1], side, group_norm, nn.SiLU())
         up = doublings(widths[::-1], group_norm, nn.SiLU)
         self.up = nn.Sequential(*up, nn.Conv2d(width, channels, 3, padding=1))
 
