@@ -383,6 +383,6 @@ def test_pictures_that_need_too_much_memory_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures.save(tmp_path / "a.png")
-    monkeypatch.setattr(datasets, "_physical_memory", lambda: 191.0)
+    monkeypatch.setattr(datasets, "physical_memory", lambda: 191.0)
     with pytest.raises(DatasetError, match="memory"):
         read_dataset(tmp_path, size=8)
