@@ -427,6 +427,45 @@ def test_a_training_killed_at_random_moments_ends_with_the_model_of_an_uninterru
     assert muniment.model_digest(trainer.out) == muniment.model_digest(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(
+    ("step", "options", "state"),
+    [
+        (-5, {}, {}),
+        (9, {}, {}),
+        (1, {"steps": "many"}, {}),
+        (1, {"batch": 0}, {}),
+        (1, {"learning_rate": float("nan")}, {}),
+        (1, {"condition": "label"}, {}),
+        (1, {"network": [8]}, {}),
+        (1, {"precision": "float8"}, {}),
+        (1, {}, {"samples": 10**9}),
+    ],
+)
+def test_a_checkpoint_with_an_invalid_value_is_refused(
+    trainer: Trainer, step: int, options: dict[str, object], state: dict[str, object]
+) -> None:
+    good = {
+        "family": "flow",
+        "steps": 4,
+        "batch": 4,
+        "network": {},
+        "seed": 1,
+        "augment": [],
+        "condition": {"kind": "none"},
+        "learning_rate": None,
+        "precision": None,
+    }
+    trainer.out.mkdir()
+    source = {"source": str(trainer.data)}
+    checkpoint = checkpoints.Checkpoint(step, {**good, **options}, {**source, **state}, {})
+    checkpoints.save(trainer.out, checkpoint)
+    result = trainer("--resume")
+    assert result.code == 1
+    assert checkpoints.FILE in result.err
+    assert result.err.count("\n") == 1
+    assert (trainer.out / checkpoints.FILE).exists()
+
+
 def test_nothing_is_resumed_without_a_checkpoint(trainer: Trainer) -> None:
     assert trainer.small("--resume").code == 1
     assert trainer.small().code == 0

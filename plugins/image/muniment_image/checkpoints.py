@@ -80,7 +80,7 @@ def load(folder: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     return Checkpoint(description["step"], description["options"], description["state"], tensors)
 
 
@@ -98,10 +98,10 @@ def read_description(folder: Path) -> Mapping[str, Any]:
             raise ValueError(f"the format is {description['format']!r}")
         if not all(isinstance(description[name], dict) for name in ("options", "state")):
             raise ValueError("the options are missing")
-        if not isinstance(description["step"], int):
-            raise ValueError("the step is missing")
+        if not 0 <= description["step"] <= description["options"]["steps"]:
+            raise ValueError(f"the step is {description['step']}")
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     result: dict[str, Any] = description
     return result
 
@@ -122,7 +122,8 @@ def _system_error(error: SafetensorError) -> str:
     return str(error).rpartition("I/O error: ")[2].partition(" (os error")[0]
 
 
-def _damaged(path: Path, error: Exception) -> CheckpointError:
+def damaged(path: Path, error: Exception) -> CheckpointError:
+    """Return the error for a checkpoint with invalid content."""
     return CheckpointError(
         f"{path} is not a whole checkpoint of a training ({error}); start the training again"
     )

@@ -110,15 +110,19 @@ def _use_values_of_checkpoint(ctx: click.Context, values: dict[str, Any]) -> Non
     """Replace the options that were not given by those of the checkpoint."""
     description = checkpoints.read_description(values["out"])
     before: dict[str, Any] = dict(description["options"])
-    before["condition"] = before["condition"]["kind"]
-    before["network"] = [f"{name}={size}" for name, size in before["network"].items()]
-    before["data"] = description["state"].get("source")
-    before["samples"] = description["state"].get("samples", values["samples"])
-    if values["epochs"] is not None:
-        del before["steps"]
-    for name in values.keys() & before.keys():
-        if ctx.get_parameter_source(name) == ParameterSource.DEFAULT:
-            values[name] = before[name]
+    options = {str(option.name): option for option in ctx.command.params}
+    try:
+        before["condition"] = before["condition"]["kind"]
+        before["network"] = [f"{name}={size}" for name, size in before["network"].items()]
+        before["data"] = description["state"].get("source")
+        before["samples"] = description["state"].get("samples", values["samples"])
+        if values["epochs"] is not None:
+            del before["steps"]
+        for name in values.keys() & before.keys():
+            if ctx.get_parameter_source(name) == ParameterSource.DEFAULT:
+                values[name] = options[name].type_cast_value(ctx, before[name])
+    except (click.BadParameter, KeyError, TypeError, AttributeError) as error:
+        raise checkpoints.damaged(values["out"] / checkpoints.FILE, error) from None
 
 
 def _device(name: str | None) -> torch.device:
