@@ -53,6 +53,10 @@ run 0 muniment generate image "red heart" --seed 8 -o .demo/heart-2.png --overwr
 run 0 muniment audit replay last
 run 0 muniment audit find .demo/heart.png
 
+say "What the file says about itself, in the terms of the standards, and whether its pixels are the recorded ones."
+run 0 muniment image inspect .demo/heart.png
+run 0 muniment image verify .demo/heart.png
+
 say "The ledger, the tables that search it, and every prompt and output agree."
 run 0 muniment audit verify --all
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -374,18 +373,20 @@ def test_nothing_is_written(folder: Path, tmp_path: Path, stranger: Issued) -> N
 # ---- other readers -----------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
 def test_exiftool_reads_the_same_facts(
-    generate: Callable[..., muniment.Generation], tmp_path: Path, stranger: Issued, suffix: str
+    exiftool: str,
+    generate: Callable[..., muniment.Generation],
+    tmp_path: Path,
+    stranger: Issued,
+    suffix: str,
 ) -> None:
-    program = shutil.which("exiftool")
-    if program is None:
-        pytest.fail("exiftool is missing; install it (Debian: libimage-exiftool-perl)")
     file = tmp_path / f"a{suffix}"
     generate(file)
     media_type = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}[suffix]
     file.write_bytes(signed(file.read_bytes(), stranger, media_type))
-    done = subprocess.run([program, "-json", "-G1", file], capture_output=True, check=True)
+    done = subprocess.run([exiftool, "-json", "-G1", file], capture_output=True, check=True)
     [theirs] = json.loads(done.stdout)
     label = facts(file, "XMP")
     assert label["Iptc4xmpExt:DigitalSourceType"] == theirs["XMP-iptcExt:DigitalSourceType"]
@@ -399,10 +400,10 @@ def test_exiftool_reads_the_same_facts(
         assert facts(file, "EXIF")["ExifVersion"] == theirs["ExifIFD:ExifVersion"]
 
 
-def test_exiftool_reads_the_same_exif_of_a_camera(folder: Path, tmp_path: Path) -> None:
-    program = shutil.which("exiftool")
-    if program is None:
-        pytest.fail("exiftool is missing; install it (Debian: libimage-exiftool-perl)")
+@pytest.mark.integration
+def test_exiftool_reads_the_same_exif_of_a_camera(
+    exiftool: str, folder: Path, tmp_path: Path
+) -> None:
     block = Image.Exif()
     block[0x010F], block[0x0110], block[0x0132] = "Canon", "EOS é", "2026:11:29 12:00:00"
     block[0x0112] = 6
@@ -410,7 +411,7 @@ def test_exiftool_reads_the_same_exif_of_a_camera(folder: Path, tmp_path: Path) 
     ifd[0x8827], ifd[0x9003], ifd[0xA002] = 200, "2026:11:29 12:00:00", 28
     file = tmp_path / "a.jpg"
     file.write_bytes(pictures.saved(pictures.noise(), "JPEG", exif=block))
-    done = subprocess.run([program, "-json", "-n", file], capture_output=True, check=True)
+    done = subprocess.run([exiftool, "-json", "-n", file], capture_output=True, check=True)
     [theirs] = json.loads(done.stdout)
     ours = facts(file, "EXIF")
     names = {"DateTime": "ModifyDate", "ISOSpeedRatings": "ISO", "ExifImageWidth": "ExifImageWidth"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-import shutil
 import subprocess
 from datetime import UTC, datetime
 from io import BytesIO
@@ -370,15 +369,6 @@ def test_metadata_of_a_recorded_picture_do_not_reach_the_file(suffix: str) -> No
 
 
 # ---- exiftool ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def exiftool() -> str:
-    """The program exiftool, a system package that the machine of the tests must have."""
-    program = shutil.which("exiftool")
-    if program is None:
-        pytest.fail("exiftool is missing; install it (Debian: libimage-exiftool-perl)")
-    return program
 
 
 @pytest.mark.integration
