@@ -74,8 +74,8 @@ def measure(
     """Measure the pictures of a run or of a model against real ones.
 
     The Fréchet distance FD compares the features of a classifier. Its floor is that of real against
-    real pictures, which a perfect model would have. Values of different classifiers or numbers of
-    pictures cannot be compared.
+    real pictures, which a perfect model would have on average. Values of different classifiers or
+    numbers of pictures cannot be compared.
     """
     from muniment_image.classifier import load_classifier
     from muniment_image.datasets import read_dataset
