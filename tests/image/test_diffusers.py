@@ -159,6 +159,9 @@ def test_scheduler_of_flow_matching_is_refused_for_another_model(
     generator: DiffusersGenerator, folder: Path, scheduler: str
 ) -> None:
     assert scheduler in failure(generator, folder, scheduler=scheduler)
+    wanted = request(folder, scheduler=scheduler)
+    with pytest.raises(ParameterError, match=scheduler):  # before the model is loaded
+        DiffusersGenerator().resolve(wanted, as_model(folder))
 
 
 def test_seeds_that_differ_in_upper_bits_draw_different_pictures(

@@ -18,11 +18,14 @@ import muniment
 from muniment.errors import ModelError
 from muniment.testing import request as make_request
 from muniment_image.diffusion import additions, hub
+from muniment_image.diffusion.defaults import read_defaults
 from muniment_image.diffusion.folders import INDEX
 from muniment_image.diffusion.generator import DiffusersGenerator
 from muniment_image.diffusion.loading import load_controlnet, load_pipeline
+from muniment_image.model_folder import read_config
 from support.diffusion import make_controlnet, make_lora, make_pipeline
 from support.hub import served
+from support.images import make_image_model
 from support.single_file import make_single_file
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -211,6 +214,19 @@ def test_addition_of_pickles_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "whole.ckpt").write_bytes(b"\x80\x04.")
     with pytest.raises(ModelError, match="pickle"):
         add(tmp_path / "whole.ckpt", tmp_path / "other")
+
+
+def test_a_model_of_the_generator_image_is_refused_by_this_name(tmp_path: Path) -> None:
+    model = make_image_model(tmp_path / "model")
+    with pytest.raises(ModelError, match="generator image"):
+        add(model, tmp_path / "into")
+    with pytest.raises(ModelError, match="generator image"):
+        read_defaults(model)
+
+
+def test_a_pipeline_is_no_model_of_the_generator_image(folder: Path) -> None:
+    with pytest.raises(ModelError, match="generator diffusers"):
+        read_config(folder)
 
 
 def test_controlnets_and_adapters_are_added(originals: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -40,10 +41,20 @@ class TestImageSimilarity(EvaluatorContract):
 
 class TestLabelConsistency(EvaluatorContract):
     evaluator = LabelConsistency
+    parameters: ClassVar = {"classifier": "shades"}
+
+    @pytest.fixture
+    def models(self) -> dict[str, muniment.Model]:
+        return {"classifier": _model(Path("shades"))}
 
 
 class TestNovelty(EvaluatorContract):
     evaluator = Novelty
+    parameters: ClassVar = {"data": "pictures"}
+
+    @pytest.fixture
+    def models(self) -> dict[str, muniment.Model]:
+        return {"data": _model(Path("pictures"))}
 
 
 # ---- image-sanity ----------------------------------------------------------------------------
@@ -129,9 +140,9 @@ def test_label_consistency_of_another_prompt_has_no_score(classifier: Path):
     assert evaluator.evaluate(generation(_output(WHITE), prompt="a cat")) == {}
 
 
-def test_label_consistency_without_a_classifier_is_refused():
-    with pytest.raises(muniment.UsageError, match="classifier=FOLDER"):
-        LabelConsistency().evaluate(generation(_output(WHITE)))
+def test_label_consistency_without_a_classifier_is_refused_before_a_picture():
+    with pytest.raises(muniment.ParameterError, match="classifier=FOLDER"):
+        LabelConsistency()
 
 
 # ---- novelty ---------------------------------------------------------------------------------
@@ -152,9 +163,9 @@ def test_novelty_is_zero_for_a_copy_and_known_for_another_picture(tmp_path: Path
     assert other["novelty"] == pytest.approx(51 / 255, rel=1e-3)
 
 
-def test_novelty_without_data_is_refused():
-    with pytest.raises(muniment.UsageError, match="data=FOLDER"):
-        Novelty().evaluate(generation(_output(WHITE)))
+def test_novelty_without_data_is_refused_before_a_picture():
+    with pytest.raises(muniment.ParameterError, match="data=FOLDER"):
+        Novelty()
 
 
 def test_the_plugin_and_its_evaluators_are_imported_without_numpy():

@@ -239,7 +239,7 @@ def test_rejected_pictures_have_reasons_and_the_attempts_end(workspace: Path, tm
         *("--keep", "contrast>0.6", "--out", out, "--json"),
     )
 
-    assert result.code == 0
+    assert result.code == 1
     assert "Light" in result.stderr
     assert (out / "metadata.jsonl").read_text() == ""
     lines = [json.loads(line) for line in (out / "rejected.jsonl").read_text().splitlines()]
@@ -261,21 +261,54 @@ def test_the_benefit_is_measured_for_three_kinds_of_data(workspace: Path, tmp_pa
     assert [line["data"] for line in result.json] == ["real", "real and synthetic", "synthetic"]
     assert [line["pictures"] for line in result.json] == [24, 28, 4]
     assert result.json[1]["gain"]["low"] <= result.json[1]["gain"]["high"]
+    with muniment.open() as session:
+        assert next(session.generations()).run_id in result.stderr
+    assert str(tmp_path / "more") in result.stderr
 
 
-def test_a_model_of_other_data_is_refused_before_a_picture_is_written(
-    workspace: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("real", "test", "named"),
+    [
+        ("other", "test", "--real"),
+        ("real", "real", "180-0.png"),
+        ("real", "dusk", "Dusk"),
+        ("nowhere", "test", "nowhere"),
+    ],
+)
+def test_data_of_no_use_are_refused_before_a_picture_is_drawn(
+    workspace: Path, tmp_path: Path, home: Path, real: str, test: str, named: str
 ):
+    classifier = _classifier(workspace)
+    (home / "muniment.db").unlink(missing_ok=True)
+    if not (workspace / "dusk").exists():
+        metadata = _write_shades(workspace / "dusk", 3) / "metadata.jsonl"
+        metadata.write_text(metadata.read_text().replace("Light", "Dusk"))
+
     result = run(
         augment,
-        *("-m", workspace / "model", "--per-class", 2, "--classifier", _classifier(workspace)),
-        *("--out", tmp_path / "more", "--evaluate", "--real", workspace / "other"),
-        *("--test", workspace / "test"),
+        *("-m", workspace / "model", "--per-class", 2, "--classifier", classifier),
+        *("--out", tmp_path / "more", "--evaluate", "--real", workspace / real),
+        *("--test", workspace / test),
     )
 
     assert result.code == 2
-    assert "--real" in result.stderr
+    assert named in result.stderr
     assert not (tmp_path / "more").exists()
+    assert not (home / "muniment.db").exists()
+
+
+def test_too_few_real_pictures_are_refused_before_a_picture_is_drawn(workspace: Path, home: Path):
+    classifier = _classifier(workspace)
+    (home / "muniment.db").unlink(missing_ok=True)
+
+    result = run(
+        measure,
+        *("-m", workspace / "model", "--data", workspace / "other", "--classifier", classifier),
+    )
+
+    assert result.code == 2
+    assert "at least 10" in result.stderr
+    assert not (home / "muniment.db").exists()
 
 
 def test_a_refused_augmentation_leaves_no_folder(workspace: Path, tmp_path: Path):

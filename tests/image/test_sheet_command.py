@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from muniment.provenance import create_credentials, read_manifest
 from muniment.testing import CommandContract, run_command
 from muniment.testing.commands import CommandResult
 from muniment_image import png
-from muniment_image.commands.sheet import MAX_CELLS, Axis, sheet
+from muniment_image.commands.sheet import MAX_CELLS, Axis, _caption, sheet
 from muniment_image.drawings import Drawing
 from muniment_image.pictures import read_picture
 from muniment_image.sampler import Sampler
@@ -164,6 +165,7 @@ def test_a_blocked_cell_is_crossed_out(folder: Path, maker: ImageModels, tmp_pat
         *("--policy", policy, "--seed", "7"),
     )
     assert result.code == 3
+    assert f"run {recorded()[0].run_id}" in result.stderr
     assert "the cell prompt=ankle boot was blocked" in result.stderr
     assert [item["prompt"] for item in provenances(file)] == ["trouser"]
     assert {cell.status for cell in recorded()} == {"completed", "blocked"}
@@ -248,6 +250,18 @@ def test_a_sheet_is_signed_with_the_certificate_of_the_settings(
     assert manifest is not None
     assert (manifest.state, manifest.issuer) == ("Valid", "Test")
     assert [item["id"] for item in provenances(file)] == [cell.id for cell in recorded()]
+
+
+def test_the_caption_of_a_blocked_cell_has_its_id() -> None:
+    from muniment.testing import generation
+
+    x, y = Axis.parse("guidance=1"), Axis.parse("seed=1")
+    blocked = dataclasses.replace(generation("a text", prompt="star"), status="blocked")
+    assert _caption(blocked, x, y) == ["star", "blocked", blocked.id[-8:]]
+
+
+def test_values_can_stand_between_full_width_commas() -> None:
+    assert Axis.parse("prompt=红心，蓝心").values == ("红心", "蓝心")
 
 
 def test_titles_that_the_font_lacks_have_a_number() -> None:

@@ -88,6 +88,13 @@ def test_other_signals_stop_a_training_too(tmp_path: Path, number: int) -> None:
     assert checkpoints.load(tmp_path).step == 2
 
 
+def test_a_training_that_is_stopped_at_the_end_of_an_epoch_reports_it_once(tmp_path: Path) -> None:
+    data = make_data()
+    watcher = Watcher(stop_after=2)
+    run(tmp_path, data=data, watcher=watcher, batch=len(data))
+    assert [note.split(",")[0] for note in watcher.notes] == ["epoch 1", "epoch 2"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("seed", 8), ("steps", 7), ("batch", 4), ("learning_rate", 0.1), ("augment", ("flip",))],
@@ -100,6 +107,7 @@ def test_a_training_is_not_resumed_with_another_option(
         run(tmp_path, resume=True, **{name: value})
     assert raised.value.names == (name,)
     assert name in str(raised.value)
+    assert ("new folder" in str(raised.value)) == (name == "steps")
     assert checkpoints.load(tmp_path).step == 2
 
 

@@ -95,7 +95,6 @@ def augment(
     evaluators: Sequence[str],
     keep: Sequence[ScoreCondition],
     folder: Path,
-    check_model: Callable[[Path], None] = lambda model: None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Augmentation:
     """Draw pictures until `per_class` of each label meet all conditions, and write them.
@@ -104,8 +103,7 @@ def augment(
     folder has a folder for each label, `metadata.jsonl` with a line for each kept picture, and
     `rejected.jsonl` with the reasons of the others. Each file is stamped with its record, and each
     line has `"synthetic": true` and the id. `folder` must not exist. An interrupted call leaves the
-    pictures and lines that were written until then. `check_model` is called with the path of the
-    model before the first picture is written, and can raise.
+    pictures and lines that were written until then.
     """
     folder.mkdir(parents=True)
     result = Augmentation(folder)
@@ -119,8 +117,6 @@ def augment(
         # A small batch, because the next specs depend on what was kept.
         for generation in session.run(specs, evaluate=evaluators, batch_size=len(labels)):
             assert isinstance(generation, muniment.Generation)  # nothing is streamed
-            if not result.run_id and generation.model is not None:
-                check_model(Path(generation.model.path))
             result.run_id = generation.run_id
             label = generation.prompt
             reasons = _reasons(generation, keep)

@@ -14,6 +14,7 @@ import torch
 import muniment
 
 from .classifier import ClassifierConfig, examples, train_classifier
+from .dataset_folder import listed
 from .datasets import Dataset, read_dataset
 from .intervals import Interval, mean_interval, to_json
 from .model_folder import TRAINING, read_config
@@ -38,8 +39,8 @@ class Benefit:
         return to_json(self)
 
 
-def check_training_data(model: Path, real: str, test: Dataset) -> None:
-    """Raise UsageError unless a model was trained on `real` only, and on no picture of `test`.
+def check_training_data(model: Path, real: str) -> None:
+    """Raise UsageError unless a model was trained on `real` only.
 
     The digest in `training.json` must be that of all pictures of `real`, or of the first ones of
     them. Only an equal digest shows which pictures were used.
@@ -60,7 +61,6 @@ def check_training_data(model: Path, real: str, test: Dataset) -> None:
             f"the model was not trained on {real}, or on other pictures too, so a comparison would "
             "credit the augmentation with them; use the data that it was trained on as --real"
         )
-    check_disjoint(data, test)
 
 
 def check_disjoint(real: Dataset, test: Dataset) -> None:
@@ -72,6 +72,16 @@ def check_disjoint(real: Dataset, test: Dataset) -> None:
             f"{int(shared.sum())} pictures of the test data, such as {first}, are also in the real "
             "data; remove them from one of the two"
         )
+
+
+def check_classes(real: Dataset, **classes: Sequence[str]) -> None:
+    """Raise UsageError for a class of other data, by their name, that `real` does not have."""
+    for name, names in classes.items():
+        if unknown := sorted(set(names) - set(real.classes)):
+            raise muniment.UsageError(
+                f"the class {unknown[0]!r} of the {name} data is not a class of the real data, "
+                f"which has {listed(real.classes)}; use other data"
+            )
 
 
 def measure_benefit(
@@ -92,10 +102,7 @@ def measure_benefit(
     """
     if seeds not in SEEDS:
         raise muniment.UsageError(f"use {SEEDS.start} to {SEEDS.stop - 1} seeds, not {seeds}")
-    for name, data in (("synthetic", synthetic), ("test", test)):
-        unknown = sorted(set(data.classes) - set(real.classes))
-        if unknown:
-            raise muniment.UsageError(f"{unknown[0]!r} of the {name} data is no class of the real")
+    check_classes(real, synthetic=synthetic.classes, test=test.classes)
     channels = max(real.pixels.shape[-1], synthetic.pixels.shape[-1])
     config = ClassifierConfig(real.classes, real.pixels.shape[1], channels)
     real_examples, synthetic_examples = examples(real, config), examples(synthetic, config)

@@ -31,8 +31,9 @@ def condition_of(dataset: Dataset, kind: ConditionKind) -> Condition:
             return condition_of_captions(list(captions))
         except ConditionError as error:
             file = captions.get(error.text, "")
+            source = f" with the word list {words}" if words.is_file() else ""
             raise DatasetError(
-                f"the captions cannot be used, such as that of {file}: {error}"
+                f"the captions cannot be used{source}, such as that of {file}: {error}"
             ) from None
         except (ValueError, OSError) as error:
             source = f"the word list {words}" if words.is_file() else "the captions"

@@ -143,9 +143,7 @@ def _check_condition(folder: Path, items: Sequence[Item], condition: ConditionKi
     else:
         return
     if len(lacking) == len(items):
-        raise DatasetError(
-            f"the data {folder} has no {condition}s; {advice}, or use another --condition"
-        )
+        raise DatasetError(f"the data {folder} has no {condition}s; {advice}")
     if lacking:
         raise DatasetError(
             f"{listed(lacking)} of {folder} have no {condition}; {advice}",

@@ -10,7 +10,7 @@ import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import muniment
 
@@ -92,21 +92,28 @@ class LabelConsistency(muniment.Evaluator):
 
     _classifier: Classifier | None = None  # loaded for the first picture
 
+    def __init__(
+        self, parameters: Any = None, models: Mapping[str, muniment.Model] | None = None
+    ) -> None:
+        """Raise ParameterError without a classifier."""
+        super().__init__(parameters, models)
+        if "classifier" not in self.models:
+            raise muniment.ParameterError(
+                "classifier",
+                "there is no classifier; use label-consistency(classifier=FOLDER)",
+            )
+
     def evaluate(self, generation: muniment.Generation) -> Mapping[str, float]:
         """Return both measures, or none if the prompt is not a label of the classifier.
 
         `label-confidence` is the probability of the label. `label-match` is 1 if it is the most
-        probable one. Raises UsageError without a classifier, and ModelError if it cannot be loaded.
+        probable one. Raises ModelError if the classifier cannot be loaded.
         """
         from .classifier import load_classifier
 
         pictures = _pictures(generation)
         if not pictures:
             return {}
-        if "classifier" not in self.models:
-            raise muniment.UsageError(
-                "label-consistency needs a classifier; use label-consistency(classifier=FOLDER)"
-            )
         if self._classifier is None:
             self._classifier = load_classifier(Path(self.models["classifier"].path))
         config = self._classifier.config
@@ -183,10 +190,19 @@ class Novelty(muniment.Evaluator):
 
     _data: Tensor | None = None  # loaded for the first picture
 
+    def __init__(
+        self, parameters: Any = None, models: Mapping[str, muniment.Model] | None = None
+    ) -> None:
+        """Raise ParameterError without data."""
+        super().__init__(parameters, models)
+        if "data" not in self.models:
+            raise muniment.ParameterError("data", "there is no data; use novelty(data=FOLDER)")
+
     def evaluate(self, generation: muniment.Generation) -> Mapping[str, float]:
         """Return the root mean square difference to the nearest picture, in units of [0, 1].
 
-        Both pictures are resized to 32 x 32 pixels. A copy has 0. Raises UsageError without data.
+        Both pictures are resized to 32 x 32 pixels. A copy has 0. Raises UsageError if the data
+        cannot be read.
         """
         from .datasets import read_dataset
         from .measures import nearest_distances
@@ -195,8 +211,6 @@ class Novelty(muniment.Evaluator):
         pictures = _pictures(generation)
         if not pictures:
             return {}
-        if "data" not in self.models:
-            raise muniment.UsageError("novelty needs a data set; use novelty(data=FOLDER)")
         if self._data is None:
             data = read_dataset(self.models["data"].path, size=_NOVELTY_SIZE)
             self._data = image_tensor(data.pixels, 3).flatten(1)

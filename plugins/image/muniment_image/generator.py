@@ -139,6 +139,18 @@ class ImageGenerator(muniment.Generator):
         self._sampler = None
 
 
+def model_folder(session: muniment.Session, reference: str) -> Path:
+    """Return the folder of a model of the generator `image`, without adding a packaged one.
+
+    Raises ModelError or UsageError for a model that does not exist.
+    """
+    generator = ImageGenerator()
+    chosen = session.models.choose(reference, ImageGenerator.name, generator)
+    if isinstance(chosen, muniment.PackagedModel):
+        return PACKAGED_FOLDER / chosen.source
+    return Path(session.models.resolve(chosen, generator).path)
+
+
 @functools.lru_cache(maxsize=4)  # a vocabulary takes longer to read than the rest of a request
 def _read_config(model: muniment.Model) -> ModelConfig:
     return read_config(Path(model.path))

@@ -21,7 +21,8 @@ from .pictures import PictureError, read_picture
 from .pixels import square
 from .tensors import image_tensor
 
-_LEAST = 10  # pictures of each kind
+LEAST = 10
+"""The minimum of generated pictures. Twice as many real ones are needed."""
 _MOST_NEIGHBOURS = 10_000  # pictures of each kind for precision and recall
 
 
@@ -108,6 +109,15 @@ class Quality:
         return to_json(self)
 
 
+def check_counts(generated: int, real: int) -> None:
+    """Raise UsageError for too few generated or real pictures."""
+    if generated < LEAST or real < 2 * LEAST:
+        raise muniment.UsageError(
+            f"there are {generated:,} generated and {real:,} real pictures; "
+            f"use at least {LEAST} generated and {2 * LEAST} real ones"
+        )
+
+
 def measure_quality(
     generated: PictureSet, real: Dataset, classifier: Classifier, training: Dataset | None = None
 ) -> Quality:
@@ -117,12 +127,8 @@ def measure_quality(
     compared with the generated pictures. The choice of pictures is fixed. `training` has the
     pictures that the generator was trained on. Raises UsageError for too few pictures.
     """
+    check_counts(len(generated.pixels), len(real))
     compared = min(len(generated.pixels), len(real) // 2)
-    if compared < _LEAST:
-        raise muniment.UsageError(
-            f"there are {len(generated.pixels)} generated and {len(real)} real pictures; "
-            f"use at least {_LEAST} generated and {2 * _LEAST} real ones"
-        )
     channels = classifier.config.channels
     images = image_tensor(generated.pixels, channels)
     real_images = image_tensor(real.pixels, channels)[_order(len(real))]

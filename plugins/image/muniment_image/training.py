@@ -201,7 +201,9 @@ class _Loop:
         while state.step < self._options.steps:
             if signalled():
                 self._save_or_warn(saved)
-                if state.step:
+                if state.step and not is_grid_due(
+                    state.step, self._options, self._batches.count
+                ):  # else the report is that of the last step
                     self._report()
                 return replace(self._outcome("stopped"), signal=signalled())
             try:

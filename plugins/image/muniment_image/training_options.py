@@ -92,8 +92,9 @@ def check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         else f"{name} was {before.get(name)!r:.60} and is {now[name]!r:.60}"
         for name in names
     ]
+    advice = "use the options and the data that it was started with"
+    if "steps" in names:  # the learning rate of each step depends on their number
+        advice += ", or train with another number of steps into a new folder"
     raise ResumeError(
-        f"the training cannot be resumed: {', '.join(changes)}; use the options and the data that "
-        "it was started with",
-        tuple(names),
+        f"the training cannot be resumed: {', '.join(changes)}; {advice}", tuple(names)
     )

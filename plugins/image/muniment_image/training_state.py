@@ -31,9 +31,11 @@ class TrainingState:
 
     @torch.no_grad()
     def average(self, highest_decay: float) -> None:
-        """Move the averaged weights of the sampled part towards its weights. Buffers are copied.
+        """Move the averaged weights of the sampled part towards its weights.
 
-        The decay rises with the steps, so that the random weights of the start soon have no part.
+        The running statistics of batch normalisation are averaged alike, because they have to fit
+        the averaged weights. Other buffers are copied. The decay rises with the steps, so that the
+        random weights of the start soon have no part.
         """
         decay = min(highest_decay, (1 + self.step) / (10 + self.step))
         part = self.family.sampled_part
@@ -41,7 +43,10 @@ class TrainingState:
         for average, weight in zip(target.parameters(), source.parameters(), strict=True):
             average.lerp_(weight, 1 - decay)
         for average, buffer in zip(target.buffers(), source.buffers(), strict=True):
-            average.copy_(buffer)
+            if buffer.is_floating_point():
+                average.lerp_(buffer, 1 - decay)
+            else:  # the number of batches
+                average.copy_(buffer)
 
     def record(self, losses: Mapping[str, float]) -> None:
         """Count a step and add its losses."""

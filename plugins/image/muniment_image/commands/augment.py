@@ -19,6 +19,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from muniment_image.classifier import ClassifierConfig
+    from muniment_image.datasets import Dataset
     from muniment_image.intervals import Interval
 
 _SCORES = ("blank", "contrast", "label-match", "label-confidence", "novelty")
@@ -73,17 +75,18 @@ def augment(
     steps: int,
     seeds: int,
     as_json: bool,
-) -> None:
+) -> int:
     """Draw labelled pictures for a training set, and keep those that meet conditions.
 
     The folder can be used as data for training. `metadata.jsonl` marks every picture as synthetic
-    and names its record. `rejected.jsonl` has the other pictures and the reasons.
+    and names its record. `rejected.jsonl` has the other pictures and the reasons. If no picture is
+    kept, the exit code is 1.
 
     With --evaluate, classifiers are trained on the real, on both and on the synthetic pictures
     alone. A gain whose interval includes 0 is no evidence of a benefit.
     """
-    from muniment_image.augmentation import augment as draw, parse_conditions
-    from muniment_image.benefit import check_training_data, measure_benefit
+    from muniment_image.augmentation import REJECTED, augment as draw, parse_conditions
+    from muniment_image.benefit import measure_benefit
     from muniment_image.classifier import load_classifier
     from muniment_image.datasets import read_dataset
 
@@ -96,15 +99,10 @@ def augment(
     evaluators = ["image-sanity", f"label-consistency(classifier={classifier_folder})"]
     if data is not None:
         evaluators.append(f"novelty(data={data})")
-    tested = None
-    if test is not None:
+    datasets = None
+    if real is not None and test is not None:
         with progress("reading pictures"):
-            tested = read_dataset(test, size=config.size, condition="label")
-
-    def check(folder: Path) -> None:
-        if real is not None and tested is not None:
-            check_training_data(folder, real, tested)
-
+            datasets = _checked(session, model, config, real, test)
     with progress("drawing", per_class * len(config.labels)) as bar:
         result = draw(
             session,
@@ -115,7 +113,6 @@ def augment(
             evaluators=evaluators,
             keep=conditions,
             folder=out,
-            check_model=check,
             advance=bar.advance,
         )
     lacking = [label for label in config.labels if result.kept[label] < per_class]
@@ -124,21 +121,25 @@ def augment(
             f"fewer than {per_class} pictures of {', '.join(lacking)} meet the conditions; "
             "use weaker ones"
         )
-    if real is None or tested is None:
+    kept, rejected = result.kept.total(), result.rejected.total()
+    if not kept:
+        write_note(f"no picture was kept; {out / REJECTED} has the reasons")
+    if datasets is None or not kept:
         emit_one(
             result,
             [
                 ("folder", "folder"),
                 ("run", "run_id"),
-                ("kept", lambda _: result.kept.total()),
-                ("rejected", lambda _: result.rejected.total()),
+                ("kept", lambda _: kept),
+                ("rejected", lambda _: rejected),
             ],
             as_json,
             to_json=lambda _: result.to_json(),
         )
-        return
+        return 0 if kept else 1
+    write_note(f"kept {kept:,} and rejected {rejected:,} pictures in {out}, run {result.run_id}")
+    known, tested = datasets
     synthetic = read_dataset(out, size=config.size, condition="label")
-    known = read_dataset(real, size=config.size, condition="label")
     with progress("training classifiers", 3 * seeds) as bar:
         benefits = measure_benefit(
             known, synthetic, tested, steps=steps, seeds=seeds, advance=bar.advance
@@ -154,6 +155,24 @@ def augment(
         as_json,
         to_json=lambda benefit: benefit.to_json(),
     )
+    return 0
+
+
+def _checked(
+    session: muniment.Session, model: str, config: ClassifierConfig, real: str, test: str
+) -> tuple[Dataset, Dataset]:
+    """Return the real and the test pictures. Raise UsageError if they cannot give a benefit."""
+    from muniment_image.benefit import check_classes, check_disjoint, check_training_data
+    from muniment_image.datasets import read_dataset
+    from muniment_image.generator import model_folder
+
+    check_training_data(model_folder(session, model), real)
+    known, tested = (
+        read_dataset(data, size=config.size, condition="label") for data in (real, test)
+    )
+    check_disjoint(known, tested)
+    check_classes(known, synthetic=config.labels, test=tested.classes)
+    return known, tested
 
 
 def _shown(interval: Interval) -> str:

@@ -52,7 +52,7 @@ _FIELDS = (
 @click.option(
     "--data",
     required=True,
-    help="Real pictures that the model was not trained on, to compare with.",
+    help="Real pictures that the model was not trained on, at least 20, to compare with.",
 )
 @click.option("--training", help="Pictures that the model was trained on, for the share of copies.")
 @classifier_option("Folder of the classifier whose features are compared.")
@@ -74,12 +74,12 @@ def measure(
     """Measure the pictures of a run or of a model against real ones.
 
     The Fréchet distance FD compares the features of a classifier. Its floor is that of real against
-    real pictures, which a perfect model would have. Values of different classifiers or numbers of
-    pictures cannot be compared.
+    real pictures, which a perfect model would have on average. Values of different classifiers or
+    numbers of pictures cannot be compared.
     """
     from muniment_image.classifier import load_classifier
     from muniment_image.datasets import read_dataset
-    from muniment_image.quality import measure_quality, picture_set
+    from muniment_image.quality import check_counts, measure_quality, picture_set
 
     if (run is None) == (model is None):
         raise muniment.UsageError("use one of --run and --model")
@@ -95,6 +95,7 @@ def measure(
             muniment.Query(run=session.store.find_run(run))
         )
     else:
+        check_counts(number, len(real))  # before a picture is drawn
         turns = [None] if no_prompt else list(prompts or classifier.config.labels)
         generations = _drawn(session, str(model), number, seed, turns)
     generated = picture_set(generations, size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ _EXIT_CODES = {"completed": 0, "blocked": 3}
 
 @dataclass(frozen=True)
 class Axis:
-    """The values of one field or parameter, as texts."""
+    """The values of one field or parameter, as texts between commas, also full-width ones."""
 
     name: str
     values: tuple[str, ...]
@@ -54,7 +55,7 @@ class Axis:
         """Return the axis of a text such as `guidance=1,2,4`. Raise UsageError."""
         name, _, listed = text.partition("=")
         name = name.strip().replace("-", "_")
-        values = tuple(value.strip() for value in listed.split(","))
+        values = tuple(value.strip() for value in re.split("[,，]", listed))
         if not name or not all(values):
             raise muniment.UsageError(
                 f"{text!r} is not an axis; use a name and values, as in guidance=1,2,4"
@@ -175,6 +176,7 @@ def sheet(
         with progress(f"drawing {len(specs)} images"):
             running = session.run(specs, policy=policy, batch_size=len(specs), run_id=run)
             cells = [cell for cell in running if isinstance(cell, muniment.Generation)]
+        write_note(f"run {run}")
         for cell, title in zip(cells, _titles(x, y), strict=True):
             _report(cell, title, as_json)
         if any(cell.status == "completed" for cell in cells):
@@ -278,11 +280,13 @@ def _file(
 
 
 def _caption(cell: muniment.Generation, x: Axis, y: Axis) -> list[str]:
-    """Return the lines under a cell: the prompt, the end of the id, and the seed.
+    """Return the lines under a cell: the prompt, the status, the end of the id, and the seed.
 
-    The prompt and the seed are left out if they are axes.
+    The status is left out of a completed cell, and the prompt and the seed if they are axes.
     """
-    lines = [cell.id[-8:] if cell.status == "completed" else cell.status]
+    lines = [cell.id[-8:]]
+    if cell.status != "completed":
+        lines.insert(0, cell.status)
     if "prompt" not in (x.name, y.name):
         lines.insert(0, cell.prompt)
     if "seed" not in (x.name, y.name):

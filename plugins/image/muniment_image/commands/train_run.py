@@ -71,7 +71,10 @@ def _check_folder(out: Path, values: dict[str, Any]) -> None:
         raise muniment.UsageError("--steps and --epochs exclude each other; use one of them")
     if values["resume"]:
         if not (out / checkpoints.FILE).exists() and (out / TRAINING).exists():
-            raise muniment.UsageError(f"the training in {out} is complete; remove --resume")
+            raise muniment.UsageError(
+                f"the training in {out} is complete and cannot be made longer; train again into a "
+                "new folder, with more --steps"
+            )
         checkpoints.read_description(out)
         return
     if (out / checkpoints.FILE).exists():

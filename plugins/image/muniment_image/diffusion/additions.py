@@ -20,6 +20,7 @@ from .folders import (
     read_header,
     read_index,
     read_json,
+    refuse_image_model,
 )
 from .hub import check_available, find
 from .libraries import check_libraries, first_line, silence
@@ -41,6 +42,7 @@ def add(source: str, into: Path, progress: Progress) -> None:
     check_libraries(source)
     progress("finding", 0.0)
     path = find(source)
+    refuse_image_model(path)
     if path.is_dir() and (path / INDEX).is_file():
         names = [component.name for component in read_index(path).components]
         _copy(path, into, ["", *names])

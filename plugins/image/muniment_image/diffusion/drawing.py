@@ -17,7 +17,7 @@ from .canvas import Canvas, Pixels, paste
 from .libraries import first_line, silence
 from .loading import device, pipeline_arguments
 from .prompts import check_length
-from .schedulers import UnsuitableScheduler, make_scheduler
+from .schedulers import make_scheduler
 
 
 class DrawingError(Exception):
@@ -41,10 +41,7 @@ def draw(
         check_length(pipeline, request.prompt, "prompt")
         check_length(pipeline, values.negative_prompt, "negative_prompt")
     task = _task_pipeline(pipeline, controlnet, pixels)
-    try:
-        task.scheduler = make_scheduler(scheduler, values.scheduler)
-    except UnsuitableScheduler as error:
-        raise muniment.ParameterError("scheduler", str(error)) from error
+    task.scheduler = make_scheduler(scheduler, values.scheduler)
     canvas = Canvas(settings["width"], settings["height"], _multiple(pipeline))
     arguments = _arguments(task, request, settings, pixels, canvas)
     with _reproducible(request.seed) as generator:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import muniment
+from muniment_image.model_folder import CONFIG as IMAGE_CONFIG
 
 INDEX = "model_index.json"
 CONFIG = "config.json"
@@ -52,6 +53,7 @@ def read_index(folder: Path) -> PipelineIndex:
             str(folder),
             f"{folder} is a file; add it with `muniment models add`, which makes a folder of it",
         )
+    refuse_image_model(folder)
     if not path.is_file():
         raise muniment.ModelError(
             str(folder),
@@ -74,6 +76,14 @@ def read_index(folder: Path) -> PipelineIndex:
             raise _own_code(folder, f"its component {name}")
         components.append(Component(name, library, component_class))
     return PipelineIndex(class_name, tuple(components))
+
+
+def refuse_image_model(path: Path) -> None:
+    """Raise ModelError for a folder that `muniment image train` wrote."""
+    if (path / IMAGE_CONFIG).is_file():
+        raise muniment.ModelError(
+            str(path), f"{path} is a model of the generator image; use it with that generator"
+        )
 
 
 def is_part(path: Path) -> bool:

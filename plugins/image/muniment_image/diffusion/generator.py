@@ -20,6 +20,7 @@ from .hub import find
 from .libraries import check_libraries
 from .loading import check_part, load_controlnet, load_pipeline
 from .parameters import INPUTS, DiffusersParameters
+from .schedulers import check_scheduler
 
 
 class DiffusersGenerator(muniment.Generator):
@@ -46,11 +47,15 @@ class DiffusersGenerator(muniment.Generator):
     def resolve(
         self, request: muniment.Request, model: muniment.Model | None
     ) -> muniment.Resolution:
-        """Return steps, guidance, size and strength by the model and the inputs."""
+        """Return steps, guidance, size and strength by the model and the inputs.
+
+        Raises UsageError for values that do not fit the model, as far as its small files show it.
+        """
         folder = _folder(model)
         check_libraries(str(folder))
         _check_system(request)
         settings = complete(request.parameters, read_inputs(request.inputs), read_defaults(folder))
+        check_scheduler(folder, request.parameters.scheduler)
         added = {
             name: value
             for name, value in settings.items()

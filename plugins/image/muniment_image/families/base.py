@@ -80,9 +80,13 @@ class Family(nn.Module, ABC):
         super().__init__()
         unknown = sorted(config.network.keys() - self.sizes.keys())
         if unknown:
-            raise ValueError(f"the family {self.name} has no network size {', '.join(unknown)}")
-        if not all(1 <= size <= _LARGEST for size in config.network.values()):
-            raise ValueError(f"a network size is not from 1 to {_LARGEST:,}")
+            raise ValueError(
+                f"the family {self.name} has no network size {', '.join(unknown)}; "
+                f"use {', '.join(self.sizes)}"
+            )
+        for name, size in config.network.items():
+            if not 1 <= size <= _LARGEST:
+                raise ValueError(f"the network size {name} is {size:,}; use 1 to {_LARGEST:,}")
         self.config = config
         self.network_sizes = {**self.sizes, **config.network}
 
