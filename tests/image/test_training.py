@@ -82,6 +82,19 @@ def test_the_average_follows_the_weights_with_a_decay_that_rises(highest: float)
     assert torch.allclose(average, expected, rtol=1e-6)
 
 
+def test_running_statistics_are_averaged_with_the_weights_that_they_fit() -> None:
+    state = TrainingState(new_family(config_of(make_data(), family="dcgan"), 1), None)
+    buffers = dict(state.family.generator.named_buffers())
+    [mean, *_] = [name for name in buffers if name.endswith("running_mean")]
+    [count, *_] = [name for name in buffers if name.endswith("num_batches_tracked")]
+    buffers[mean].fill_(10)
+    buffers[count].fill_(3)
+    state.average(0.999)
+    averaged = state.sampling_model().generator.state_dict()
+    assert torch.allclose(averaged[mean], torch.tensor(9.0))  # the first decay is 1/10
+    assert averaged[count] == 3
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_other_signals_stop_a_training_too(tmp_path: Path, number: int) -> None:
     assert run(tmp_path, watcher=Watcher(2, number)).signal == number
