@@ -102,7 +102,11 @@ def find_origin(name: str | Path, store: Store, media: Callable[[], MediaTypes])
             "content of the file",
             provenances,
         ) from None
-    comparable = fingerprints and any(output.fingerprint for output in recorded.outputs)
+    # A file of another format, such as a JPEG of a recorded PNG, never has the recorded content.
+    comparable = fingerprints and any(
+        output.fingerprint and media().matches(output.media_type, data) is not False
+        for output in recorded.outputs
+    )
     return Origin(stamp, False if comparable else None, (), stamp, match="id")
 
 

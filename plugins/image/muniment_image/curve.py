@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 SIZE = (900, 540)
-_LEFT, _TOP, _RIGHT, _BOTTOM = 80, 50, 880, 480  # the frame of the axes
+_LEFT, _TOP, _RIGHT, _BOTTOM = 80, 50, 850, 480  # the frame of the axes
 _COLOURS = ("#1f5fa8", "#c4501b", "#2b8a3e", "#7b3fa0", "#a0760b", "#b02a5b")
 _GRID, _TEXT = "#d8d8d8", "#202020"
 _MOST_POINTS = 400
