@@ -16,6 +16,7 @@ import pytest
 import muniment
 from muniment import command
 from muniment.testing import run_command
+from support.plugins import PluginFolder
 
 
 @dataclass(frozen=True)
@@ -184,3 +185,22 @@ def test_filters_without_a_limit_leave_the_name_to_the_command(tmp_path: Path) -
     assert run_command(look, "--tag", "a", "--seed", "7", session=object()).code == 0
     assert seen == [(muniment.Query(tag="a", seed=7), 3)]
     assert run_command(look, "--seed", "x", session=object()).code == 2
+
+
+def test_an_interrupted_run_names_the_command_that_shows_it(
+    home: Path, plugin_folder: PluginFolder
+) -> None:
+    @click.command
+    @command.pass_session
+    def draw(session: muniment.Session) -> None:
+        """Generate twice, and be interrupted."""
+        spec = muniment.GenerationSpec("a", "echo")
+        with command.new_run(session) as run:
+            list(session.run([spec, spec], run_id=run))
+            raise KeyboardInterrupt
+
+    with muniment.Session(home, plugins=plugin_folder.plugins()) as session:
+        result = run_command(draw, session=session)
+        [run] = {generation.run_id for generation in session.generations()}
+    assert result.code == 130
+    assert f"muniment audit list --run {run}" in result.stderr

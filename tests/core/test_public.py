@@ -14,6 +14,7 @@ import pytest
 import muniment
 import muniment.command
 import muniment.installation
+import muniment.provenance
 import muniment.testing
 
 
@@ -54,7 +55,10 @@ def test_the_names_are_those_that_type_checkers_see() -> None:
     assert set(muniment.__all__) <= set(dir(muniment))
 
 
-_OTHERS = {"None", "Literal", "ClassVar", "Export"}  # of Python, and of a class in it
+_OTHERS = {
+    *("None", "Literal", "ClassVar", "Export"),  # of Python, and of a class in it
+    *("DigitalSourceType", "Invalid", "Trusted", "Valid"),  # terms of IPTC and C2PA
+}
 
 
 @pytest.mark.parametrize("page", ["python.md", "plugins.md"])
@@ -66,6 +70,7 @@ def test_every_name_that_the_reference_uses_is_public(page: str) -> None:
     assert "Generation" in named or "Generator" in named
     public = {*muniment.__all__, *muniment.testing.__all__, "testing", "command", "installation"}
     public |= {*muniment.command.__all__, *muniment.installation.__all__}
+    public |= {"provenance", *muniment.provenance.__all__}
     assert named <= public, named - public
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from muniment_image import png
 from muniment_image.pictures import read_picture
+from muniment_image.stamp import read_provenance
 from support.commands import Here
 from support.images import ImageModels
 
@@ -29,8 +29,7 @@ def muniment(
 
 def stamp(file: Path) -> dict[str, str]:
     """Return the provenance in an exported file."""
-    (chunk,) = (item for item in png.chunks(file.read_bytes()) if item.kind == b"iTXt")
-    return dict(json.loads(chunk.data.partition(b"\0\0\0\0\0")[2]))
+    return dict(json.loads(read_provenance(file.read_bytes()) or ""))
 
 
 def test_each_file_of_several_has_its_own_seed(muniment: Here, model: str, tmp_path: Path) -> None:
