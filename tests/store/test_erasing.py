@@ -118,7 +118,8 @@ def test_an_erased_generation_is_in_no_file_of_the_store(store: Store, canary: G
     if store.path is not None:
         for content in places(store):
             for word in (*CANARIES, *grams(PHRASE)):
-                assert word.encode() not in content, word
+                if len(word) > 1:  # random salts can contain the three bytes of one character
+                    assert word.encode() not in content, word
     verified(store)
 
 
