@@ -104,6 +104,23 @@ def test_an_input_with_a_manifest_becomes_the_parent(
     assert b"a secret" not in third.read_bytes()
 
 
+def test_an_input_whose_manifest_is_damaged_is_left_out_of_the_signature(
+    muniment: Here, certificate: Path, tmp_path: Path
+) -> None:
+    first, second, third = (tmp_path / f"{name}.wav" for name in "abc")
+    muniment("generate", "beeper", "a", "-o", first)
+    muniment("generate", "beeper", "b", "--input", f"wave={first}", "-o", second)
+    data = bytearray(second.read_bytes())
+    data[data.index(b"urn:c2pa:") + 10] ^= 1  # the label of the manifest of the first file
+    second.write_bytes(data)
+    result = muniment("generate", "beeper", "c", "--input", f"wave={second}", "-o", third)
+    assert result.code == 0
+    assert "does not name its inputs" in result.err
+    manifest = read_manifest(third.read_bytes(), "audio/wav")
+    assert manifest is not None
+    assert (manifest.state, manifest.ingredients) == ("Valid", ())
+
+
 def test_without_a_certificate_one_notice_says_that_files_are_not_signed(
     muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -76,11 +76,13 @@ class FileSigner:
         suffix: str,
         provenances: Sequence[Provenance],
         generations: Sequence[Generation],
+        report: Callable[[str], None],
     ) -> bytes:
         """Return a file with a signed manifest, or unchanged without a certificate.
 
-        The inputs of the generations that have a manifest become ingredients of it. Raises
-        ProvenanceError if the certificate cannot be used.
+        The inputs of the generations that have a manifest become ingredients of it. If the file
+        cannot be signed with them, it is signed without them, and `report` receives the reason.
+        Raises ProvenanceError if the certificate cannot be used.
         """
         if suffix not in SIGNED_TYPES or self._credentials is None:
             return file
@@ -92,7 +94,19 @@ class FileSigner:
             for item in inputs.values()
             if item.data and can_sign(item.media_type)
         ]
-        return sign(file, SIGNED_TYPES[suffix], provenances, self._credentials, parents)
+        media_type, credentials = SIGNED_TYPES[suffix], self._credentials
+        if parents:
+            try:
+                return sign(file, media_type, provenances, credentials, parents)
+            except ProvenanceError as error:
+                # Inputs can come from anyone, so a manifest of theirs must not prevent an export.
+                signed = sign(file, media_type, provenances, credentials)
+                report(
+                    f"the signature of generation {provenances[0].id} does not name its inputs, "
+                    f"because with their manifests {error}"
+                )
+                return signed
+        return sign(file, media_type, provenances, credentials)
 
     @cached_property
     def _credentials(self) -> Credentials | None:

@@ -185,7 +185,8 @@ class MediaTypes:
         file: bytes = self._call(registered, "export", output.data, provenance, suffix, values)
         if file == output.data:
             raise _invalid_file(registered, "export", _UNSTAMPED)
-        file = self.signer.sign(file, suffix, [provenance], [] if private else [generation])
+        inputs_of = [] if private else [generation]
+        file = self.signer.sign(file, suffix, [provenance], inputs_of, self._report)
         if problem := self._file_problem(registered, output, provenance, suffix, values, file):
             raise _invalid_file(registered, "export", problem)
         return file
@@ -206,7 +207,8 @@ class MediaTypes:
         file: bytes = self._call(registered, "combine", data, provenances, suffix, values)
         if file in data:
             raise _invalid_file(registered, "combine", _UNSTAMPED)
-        file = self.signer.sign(file, suffix, provenances, [] if private else generations)
+        inputs_of = [] if private else generations
+        file = self.signer.sign(file, suffix, provenances, inputs_of, self._report)
         if "read_provenance" in implemented_methods(registered.load_class()):
             ids = {item.id for item in provenances}
             read = {item.id for item in self.read_provenance(registered, file)}

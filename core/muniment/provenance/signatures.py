@@ -40,6 +40,18 @@ class Parent(NamedTuple):
     media_type: str
 
 
+class _History(NamedTuple):
+    """The assertions in all manifests of a file, by their URIs.
+
+    Attributes:
+        personal: Those that describe persons, places or other generations.
+        redacted: Those that a manifest has redacted.
+    """
+
+    personal: list[str]
+    redacted: list[str]
+
+
 def can_sign(media_type: str) -> bool:
     """Return whether files of a media type can have a manifest.
 
@@ -63,13 +75,14 @@ def sign(
     The first of `parents` with a manifest becomes the parent ingredient, and the others with one
     become inputs. Parents without a readable manifest are left out. From their manifests, metadata
     such as place and author, thumbnails and the provenances of other generations are redacted.
-    Raises ProvenanceError if the library is not installed or cannot sign the file.
+    Raises ProvenanceError if the library is not installed or cannot sign the file. A damaged
+    manifest of a parent can be the cause of that.
     """
     c2pa = library()
-    redactions = [(parent, _personal_assertions(parent)) for parent in parents]
-    ingredients = [parent for parent, uris in redactions if uris is not None]
-    redacted = [uri for _, uris in redactions for uri in uris or ()]
-    definition = _definition(provenances, len(ingredients), list(dict.fromkeys(redacted)))
+    readable = [(parent, _read_history(parent)) for parent in parents]
+    ingredients = [parent for parent, history in readable if history is not None]
+    histories = [history for _, history in readable if history is not None]
+    definition = _definition(provenances, len(ingredients), _redactions(histories))
     settings = {
         "builder": {"thumbnail": {"enabled": False}},
         "trust": TRUST,
@@ -96,22 +109,50 @@ def sign(
     except c2pa.C2paError as error:
         reason = " ".join(str(error).split())[:200]
         raise ProvenanceError(f"the file cannot be signed: {reason}") from None
-    return signed.getvalue()
+    file = signed.getvalue()
+    if ingredients:
+        _check_redacted(Parent(file, media_type), histories)
+    return file
 
 
-def _personal_assertions(parent: Parent) -> list[str] | None:
-    """Return the URIs of the assertions to redact, or None if there is no readable manifest."""
+def _read_history(file: Parent) -> _History | None:
+    """Return the assertions of a file, or None if it has no readable manifest."""
     try:
-        with open_reader(*parent) as reader:
+        with open_reader(*file) as reader:
             manifests = json.loads(reader.detailed_json())["manifests"]
+        personal = [
+            f"self#jumbf=/c2pa/{label}/c2pa.assertions/{assertion}"
+            for label, manifest in manifests.items()
+            for assertion in manifest["assertion_store"]
+            if assertion.startswith(_PERSONAL)
+        ]
+        claims = [manifest["claim"] for manifest in manifests.values()]
+        redacted = [uri for claim in claims for uri in claim.get("redacted_assertions") or ()]
+        return _History(personal, redacted)
     except (library().C2paError, *MALFORMED):
         return None
-    return [
-        f"self#jumbf=/c2pa/{label}/c2pa.assertions/{assertion}"
-        for label, manifest in manifests.items()
-        for assertion in manifest["assertion_store"]
-        if assertion.startswith(_PERSONAL)
-    ]
+
+
+def _redactions(histories: Sequence[_History]) -> list[str]:
+    """Return the URIs of the assertions to redact in the merged manifests of all parents.
+
+    An assertion that one parent redacted is not in the merged manifests, even if another parent
+    contains it. The library refuses to redact it again.
+    """
+    redacted = {uri for history in histories for uri in history.redacted}
+    personal = dict.fromkeys(uri for history in histories for uri in history.personal)
+    return [uri for uri in personal if uri not in redacted]
+
+
+def _check_redacted(signed: Parent, histories: Sequence[_History]) -> None:
+    """Raise ProvenanceError if a signed file contains an assertion that should be redacted."""
+    history = _read_history(signed)
+    personal = {uri for each in histories for uri in each.personal}
+    if history is None or not personal.isdisjoint(history.personal):
+        raise ProvenanceError(
+            "the file cannot be signed: the manifest of an input cannot be redacted; remove the "
+            "manifest from the input"
+        )
 
 
 def _definition(

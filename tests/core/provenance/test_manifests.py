@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import io
+import itertools
 import json
 import random
 import subprocess
@@ -364,6 +365,18 @@ def test_sign_with_a_parent_redacts_its_prompt(issued: Issued) -> None:
         assert OTHER_ID.encode() not in signed
         assert manifest_of(signed, issued.root).state == "Trusted"
         signed = sign_png(issued, Parent(signed, "image/png"))
+
+
+def test_sign_with_parents_of_one_lineage_redacts_all_their_prompts(issued: Issued) -> None:
+    first = sign_png(issued, prompt="SECRET 1")
+    second = sign_png(issued, Parent(first, "image/png"), prompt="SECRET 2")
+    other = sign_png(issued, Parent(first, "image/png"), prompt="SECRET 3")
+    third = sign_png(issued, Parent(second, "image/png"), prompt="SECRET 4")
+    for pair in itertools.permutations((first, second, other, third), 2):
+        signed = sign_png(issued, *(Parent(data, "image/png") for data in pair))
+        manifest = manifest_of(signed, issued.root)
+        assert (manifest.state, len(manifest.ingredients)) == ("Trusted", 2)
+        assert b"SECRET" not in signed
 
 
 def test_sign_with_a_photograph_redacts_place_author_and_thumbnail(issued: Issued) -> None:
