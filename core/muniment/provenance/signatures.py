@@ -21,16 +21,9 @@ from muniment.provenance.xmp_packets import GENERATED
 from muniment.times import iso
 from muniment.types import Provenance
 
-# Assertions of a parent that describe persons, places and other generations, by label. That of
-# Muniment has the prompt of the parent.
-_PERSONAL = (
-    "stds.",
-    "c2pa.metadata",
-    "c2pa.thumbnail",
-    "cawg.identity",
-    "cawg.metadata",
-    ASSERTION,
-)
+# The beginnings of the labels of a parent's assertions that stay, because validation needs them.
+# Any other assertion can have persons, places or a prompt.
+_NEEDED = ("c2pa.actions", "c2pa.hash.", "c2pa.ingredient")
 
 
 class Parent(NamedTuple):
@@ -44,7 +37,7 @@ class _History(NamedTuple):
     """The assertions in all manifests of a file, by their URIs.
 
     Attributes:
-        personal: Those that describe persons, places or other generations.
+        personal: Those that validation does not need, and that can describe persons or places.
         redacted: Those that a manifest has redacted.
     """
 
@@ -73,10 +66,10 @@ def sign(
     as JSON.
 
     The first of `parents` with a manifest becomes the parent ingredient, and the others with one
-    become inputs. Parents without a readable manifest are left out. From their manifests, metadata
-    such as place and author, thumbnails and the provenances of other generations are redacted.
-    Raises ProvenanceError if the library is not installed or cannot sign the file. A damaged
-    manifest of a parent can be the cause of that.
+    become inputs. Parents without a readable manifest are left out. All assertions of their
+    manifests are redacted, except those of actions, hashes and ingredients. Raises ProvenanceError
+    if the library is not installed or cannot sign the file. A damaged manifest of a parent can be
+    the cause of that.
     """
     c2pa = library()
     readable = [(parent, _read_history(parent)) for parent in parents]
@@ -124,7 +117,7 @@ def _read_history(file: Parent) -> _History | None:
             f"self#jumbf=/c2pa/{label}/c2pa.assertions/{assertion}"
             for label, manifest in manifests.items()
             for assertion in manifest["assertion_store"]
-            if assertion.startswith(_PERSONAL)
+            if not assertion.startswith(_NEEDED)
         ]
         claims = [manifest["claim"] for manifest in manifests.values()]
         redacted = [uri for claim in claims for uri in claim.get("redacted_assertions") or ()]
