@@ -66,10 +66,10 @@ def sign(
     as JSON.
 
     The first of `parents` with a manifest becomes the parent ingredient, and the others with one
-    become inputs. Parents without a readable manifest are left out. All assertions of their
-    manifests are redacted, except those of actions, hashes and ingredients. Raises ProvenanceError
-    if the library is not installed or cannot sign the file. A damaged manifest of a parent can be
-    the cause of that.
+    become inputs. In a file of several generations, all become inputs. Parents without a readable
+    manifest are left out. All assertions of their manifests are redacted, except those of actions,
+    hashes and ingredients. Raises ProvenanceError if the library is not installed or cannot sign
+    the file. A damaged manifest of a parent can be the cause of that.
     """
     c2pa = library()
     readable = [(parent, _read_history(parent)) for parent in parents]
@@ -92,10 +92,11 @@ def sign(
             c2pa.Context.from_dict(settings, signer=signer) as context,
             c2pa.Builder(definition, context=context) as builder,
         ):
+            has_parent = _has_parent(provenances, len(ingredients))
             for number, parent in enumerate(ingredients):
                 ingredient = {
                     "label": _ingredient(number),
-                    "relationship": "inputTo" if number else "parentOf",
+                    "relationship": "parentOf" if has_parent and number == 0 else "inputTo",
                 }
                 builder.add_ingredient(ingredient, parent.media_type, io.BytesIO(parent.data))
             builder.sign(media_type, io.BytesIO(data), signed)
@@ -149,7 +150,7 @@ def _check_redacted(signed: Parent, histories: Sequence[_History]) -> None:
 
 
 def _definition(
-    provenances: Sequence[Provenance], parents: int, redactions: Sequence[str]
+    provenances: Sequence[Provenance], ingredients: int, redactions: Sequence[str]
 ) -> dict[str, object]:
     agent = {"name": "muniment", "version": __version__}
     generated: dict[str, object] = {
@@ -157,14 +158,16 @@ def _definition(
         "softwareAgent": agent,
         "when": iso(max(provenance.created_at for provenance in provenances)),
     }
+    ids = [_ingredient(number) for number in range(ingredients)]
     # C2PA 2.4, section 18.15.2: the first action is `c2pa.opened` of a parent, or `c2pa.created`.
-    if parents:
-        opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [_ingredient(0)]}}
-        others = [_ingredient(number) for number in range(1, parents)]
-        edited = {"action": "c2pa.edited", "parameters": {"ingredientIds": others}, **generated}
-        actions = [opened, edited, *map(_redacted, redactions)]
+    if _has_parent(provenances, ingredients):
+        opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": ids[:1]}}
+        edited = {"action": "c2pa.edited", "parameters": {"ingredientIds": ids[1:]}, **generated}
+        actions = [opened, edited]
     else:
-        actions = [{"action": "c2pa.created", **generated}]
+        parameters = {"parameters": {"ingredientIds": ids}} if ids else {}
+        actions = [{"action": "c2pa.created", **parameters, **generated}]
+    actions += map(_redacted, redactions)
     return {
         "claim_generator_info": [agent],
         "redactions": list(redactions),
@@ -175,6 +178,14 @@ def _definition(
             {"label": ASSERTION, "created": True, "data": {"json": to_json(provenances)}},
         ],
     }
+
+
+def _has_parent(provenances: Sequence[Provenance], ingredients: int) -> bool:
+    """Return whether the first ingredient is the parent of the file.
+
+    A file of several generations is not an edited form of an input, which only some of them had.
+    """
+    return len(provenances) == 1 and ingredients > 0
 
 
 def _disclosures(provenances: Sequence[Provenance]) -> Iterator[dict[str, object]]:

@@ -347,6 +347,18 @@ def test_sign_with_several_signed_parents_keeps_one_parent_and_inputs(issued: Is
     assert relationships == ["parentOf", "inputTo", "inputTo"]
 
 
+def test_sign_of_several_generations_asserts_a_creation_from_inputs(issued: Issued) -> None:
+    parents = [Parent(sign_png(issued), "image/png") for _ in range(2)]
+    items = [make_provenance(), make_provenance(id=OTHER_ID)]
+    signed = sign(PNG, "image/png", items, issued.credentials, parents)
+    manifest = manifest_of(signed, issued.root)
+    assert (manifest.state, manifest.codes) == ("Trusted", ())
+    assert {ingredient.relationship for ingredient in manifest.ingredients} == {"inputTo"}
+    assert {action.name for action in manifest.actions} == {"c2pa.created", "c2pa.redacted"}
+    [created] = json.loads(dict(manifest.assertions)["c2pa.actions.v2"])["actions"][:1]
+    assert len(created["parameters"]["ingredients"]) == 2
+
+
 def test_sign_with_a_chain_of_parents_keeps_all(issued: Issued) -> None:
     data = sign_png(issued)
     for _ in range(3):
