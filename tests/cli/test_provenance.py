@@ -173,6 +173,43 @@ def test_a_certificate_that_cannot_sign_is_an_error_before_anything_is_generated
     assert muniment("generate", "talk", "a").out == "a\n"
 
 
+@pytest.mark.parametrize(
+    ("body", "code", "reason"),
+    [
+        # Not a WAV, so that the library cannot sign it.
+        ("data + b'|' + to_json([provenance]).encode()", 1, "cannot be signed"),
+        ("fail()", 2, "no such scale"),
+    ],
+)
+def test_each_generation_is_reported_if_no_file_can_be_made(
+    muniment: Here,
+    plugin_folder: PluginFolder,
+    certificate: Path,
+    tmp_path: Path,
+    body: str,
+    code: int,
+    reason: str,
+) -> None:
+    failing = f"""
+def fail():
+    raise muniment.ParameterError("scale", "no such scale")
+
+DotsType.export = lambda self, data, provenance, suffix, options: {body}
+DotsType.suffixes = (".wav",)
+
+class Dotter("""
+    plugin_folder.all.clear()
+    plugin_folder.add(DOTS.replace("class Dotter(", failing), distribution="bad-dots")
+    result = muniment("generate", "dotter", "a", "-n", "2", "-o", tmp_path / "a.wav")
+    assert result.code == code
+    assert result.err.count(reason) == 2
+    ids = [item["id"] for item in muniment("audit", "list", "--json").json("generation")]
+    assert len(ids) == 2
+    for id in ids:
+        assert f"muniment audit get {id} --bare -o FILE" in result.err
+    assert not list(tmp_path.glob("*.wav"))
+
+
 def test_the_settings_of_files_are_checked(muniment: Here, tmp_path: Path) -> None:
     refused(muniment("config", "set", "certificate", tmp_path / "none.pem"), "none.pem")
     for code in ("a b", 'a"', "a\\", "中", "a" * 129):

@@ -10,7 +10,7 @@ import click
 from muniment.cli import exit_codes
 from muniment.cli.context import Interrupted
 from muniment.cli.output import one_line, write_note
-from muniment.errors import MunimentError, UsageError, VerificationError
+from muniment.errors import MunimentError
 
 TRACEBACK_VARIABLE = "MUNIMENT_TRACEBACK"
 
@@ -40,9 +40,7 @@ def report(error: BaseException) -> int:
             return error.exit_code
         case MunimentError():
             write_note(f"Error: {one_line(str(error))}")
-            if isinstance(error, VerificationError):
-                return exit_codes.UNVERIFIED
-            return exit_codes.USAGE if isinstance(error, UsageError) else exit_codes.FAILED
+            return exit_codes.of_error(error)
     if os.environ.get(TRACEBACK_VARIABLE):
         raise error
     if isinstance(error, OSError) and error.strerror:

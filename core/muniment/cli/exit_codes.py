@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from muniment.errors import MunimentError, UsageError, VerificationError
+
 DONE = 0
 FAILED = 1
 USAGE = 2
@@ -24,3 +26,10 @@ def worst(codes: Iterable[int]) -> int:
 def of_status(status: str) -> int:
     """Return the exit code for a generation's status."""
     return _OF_STATUS.get(status, FAILED)
+
+
+def of_error(error: MunimentError) -> int:
+    """Return the exit code for an error."""
+    if isinstance(error, VerificationError):
+        return UNVERIFIED
+    return USAGE if isinstance(error, UsageError) else FAILED

@@ -20,6 +20,7 @@ from muniment.cli.interruption import full_disk_as_error, new_run
 from muniment.cli.items import write_notes
 from muniment.cli.lazy import no_such, with_checked_parser
 from muniment.cli.media_files import (
+    NOT_WRITTEN,
     FileFormat,
     refuse_without_file,
     show_media,
@@ -73,7 +74,6 @@ from muniment.cli.plugins_list import gone_plugins
 from muniment.cli.progress import waiting
 from muniment.errors import (
     MunimentError,
-    PluginError,
     PromptError,
     UnknownFileError,
     UnknownNameError,
@@ -448,8 +448,8 @@ def _present(
                         _to_stdout(item, file, streamed, heading)
                     if destination is not None and file is not None and not file.combine:
                         write(destination, file, item, (len(done),) if total > 1 else ())
-            except PluginError as error:
-                code = exit_codes.worst((code, exit_codes.FAILED))
+            except NOT_WRITTEN as error:
+                code = exit_codes.worst((code, exit_codes.of_error(error)))
                 write_note(f"Error: {one_line(str(error))}")
             write_notes(item)
             if item.status != "completed":

@@ -19,7 +19,13 @@ from muniment.cli.output import (
     write_styled,
 )
 from muniment.cli.output_file import OutputFile
-from muniment.errors import MunimentError, ParameterError, PluginError, UsageError
+from muniment.errors import (
+    MunimentError,
+    ParameterError,
+    PluginError,
+    ProvenanceError,
+    UsageError,
+)
 from muniment.types import Generation, Output, is_text_type
 
 if TYPE_CHECKING:
@@ -28,6 +34,10 @@ if TYPE_CHECKING:
 
 _PICTURES_AND_SOUND = ("image", "audio", "video", "font")
 _LABELLED_TEXTS = ("text/plain", "text/markdown")  # a line more leaves other texts malformed
+
+
+NOT_WRITTEN = (ParameterError, PluginError, ProvenanceError)
+"""The errors of a file that cannot be made, which do not affect the recorded bytes."""
 
 
 class FileFormat:
@@ -78,8 +88,9 @@ class FileFormat:
     def content(self, generation: Generation, output: Output) -> bytes:
         """Return the bytes of the file of an output.
 
-        Raises PluginError if it cannot be made, and ParameterError for an option that the format
-        does not have.
+        Raises PluginError if it cannot be made, ParameterError for an option that the format does
+        not have, and ProvenanceError if it cannot be signed. Each names the command that writes the
+        recorded bytes.
         """
         if self._suffix is None:
             return self.with_label(output).data
@@ -87,7 +98,7 @@ class FileFormat:
             file = self._media().export(
                 generation, output, self._suffix, self._options, private=self._private
             )
-        except (PluginError, ParameterError) as error:
+        except NOT_WRITTEN as error:
             raise _without_file(error, generation) from error
         self._warn_unsigned()
         return file
@@ -98,7 +109,7 @@ class FileFormat:
             file = self._media().combine(
                 outputs, self._suffix or "", self._options, private=self._private
             )
-        except (PluginError, ParameterError) as error:
+        except NOT_WRITTEN as error:
             raise _without_file(error, outputs[0][0]) from error
         self._warn_unsigned()
         return file
@@ -204,7 +215,7 @@ def write(
 ) -> None:
     """Write the outputs of a generation, each with `number` and, if several, its own number.
 
-    Raises PluginError for an output that cannot be exported.
+    Raises as `FileFormat.content` does for an output that cannot be exported.
     """
     outputs = generation.outputs
     for index, output in enumerate(outputs, 1):
@@ -230,7 +241,9 @@ def show_media(media: MediaTypes, output: Output) -> None:
         write_styled(printable_colours(preview))
 
 
-def _without_file(error: PluginError | ParameterError, generation: Generation) -> MunimentError:
+def _without_file(
+    error: ParameterError | PluginError | ProvenanceError, generation: Generation
+) -> MunimentError:
     """Return an error that names the command which writes the recorded bytes of a generation."""
     text = (
         f"{error}; no file was written, and `muniment audit get {generation.id} --bare -o FILE` "
@@ -238,7 +251,9 @@ def _without_file(error: PluginError | ParameterError, generation: Generation) -
     )
     if isinstance(error, ParameterError):
         return ParameterError(error.name, text)
-    return PluginError(error.distribution, text)
+    if isinstance(error, PluginError):
+        return PluginError(error.distribution, text)
+    return ProvenanceError(text)
 
 
 def _suffix_of(target: PurePath | None, media_type: str, suffixes: Sequence[str]) -> str:
