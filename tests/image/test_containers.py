@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 from io import BytesIO
 
@@ -219,3 +220,28 @@ def test_the_number_of_entries_is_bounded() -> None:
     entry = struct.pack(">HHI4s", 0x010E, 2, 4, b"abc\0")
     block = b"MM\0*" + struct.pack(">IH", 8, 65535) + entry * 65535
     assert len(list(exif.entries(block))) == exif.MAX_ENTRIES
+
+
+def test_entries_that_share_their_bytes_are_not_copied() -> None:
+    size = 100_000
+    count = 500
+    beginning = b"MM\0*" + struct.pack(">IH", 8, count)
+    entry = struct.pack(">HHII", 0x010E, 2, size, len(beginning) + 12 * count)
+    block = beginning + entry * count + b"a" * size
+    tracemalloc.start()
+    try:
+        items = list(exif.entries(block))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [len(item.data) for item in items] == [size] * count
+    assert peak < 10 * size
+
+
+def test_a_large_exif_block_is_cut() -> None:
+    block = exif.block("muniment", "a") + bytes(exif.MAX_BLOCK)
+    file = png.SIGNATURE + png.chunk(b"eXIf", block)
+    metadata = embedded.read(file)
+    assert metadata is not None
+    assert metadata.exif == block[: exif.MAX_BLOCK]
+    assert exif.user_comment(metadata.exif) == "a"

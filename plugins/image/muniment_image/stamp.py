@@ -74,8 +74,11 @@ def packet(provenances: Sequence[muniment.Provenance], limit: int | None = None)
 def read_provenance(file: bytes) -> str | None:
     """Return the JSON in a file of unknown origin, or None. Other texts are ignored."""
     metadata = embedded.read(file)
-    if metadata is None:
-        return None
+    return None if metadata is None else provenance_in(metadata)
+
+
+def provenance_in(metadata: embedded.Embedded) -> str | None:
+    """Return the JSON in the metadata of a file of unknown origin, or None."""
     for text in _candidates(metadata):
         try:
             from_json(text)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from muniment_image import png
 
-from . import avif, jpeg, webp
+from . import avif, exif, jpeg, webp
 
 MAX_PARTS = 100_000
 """The number of chunks or segments of a file that are searched."""
@@ -21,8 +21,8 @@ class Embedded(NamedTuple):
     """The metadata of a picture file.
 
     `format` is PNG, JPEG, WebP or AVIF. `texts` are keys and texts in the order of the file, which
-    only PNG and comments of JPEG have. `exif` is a TIFF block. A missing block is empty. `skipped`
-    are keys of texts that are damaged or above the limits.
+    only PNG and comments of JPEG have. `exif` is a TIFF block, cut to `exif.MAX_BLOCK`. A missing
+    block is empty. `skipped` are keys of texts that are damaged or above the limits.
     """
 
     format: str
@@ -45,6 +45,11 @@ def format_of(file: bytes) -> str | None:
 
 def read(file: bytes) -> Embedded | None:
     """Return the metadata of a file of unknown origin, or None for another format."""
+    metadata = _read(file)
+    return metadata and metadata._replace(exif=metadata.exif[: exif.MAX_BLOCK])
+
+
+def _read(file: bytes) -> Embedded | None:
     match format_of(file):
         case "PNG":
             return _png(file)
@@ -52,11 +57,11 @@ def read(file: bytes) -> Embedded | None:
             return _jpeg(file)
         case "WebP":
             parts = list(islice(webp.chunks(file), MAX_PARTS))
-            exif, xmp = (
+            block, xmp = (
                 next((part.data for part in parts if part.kind == kind), b"")
                 for kind in (webp.EXIF, webp.XMP)
             )
-            return Embedded("WebP", exif=exif, xmp=xmp)
+            return Embedded("WebP", exif=block, xmp=xmp)
         case "AVIF":
             blocks = avif.blocks(file)
             return Embedded("AVIF", exif=blocks.exif, xmp=blocks.xmp)
@@ -66,11 +71,11 @@ def read(file: bytes) -> Embedded | None:
 def _png(file: bytes) -> Embedded:
     texts: list[tuple[str, str]] = []
     skipped: list[str] = []
-    exif, xmp = b"", b""
+    block, xmp = b"", b""
     remaining = MAX_TEXTS
     for chunk in islice(png.chunks(file), MAX_PARTS):
         if chunk.kind == b"eXIf":
-            exif = exif or chunk.data
+            block = block or chunk.data
             continue
         limit = min(png.MAX_TEXT, remaining)
         if (entry := png.text_of(chunk, limit)) is None:
@@ -83,17 +88,17 @@ def _png(file: bytes) -> Embedded:
             xmp = xmp or entry.text.encode()
         else:
             texts.append((entry.key, entry.text))
-    return Embedded("PNG", tuple(texts), exif, xmp, tuple(skipped))
+    return Embedded("PNG", tuple(texts), block, xmp, tuple(skipped))
 
 
 def _jpeg(file: bytes) -> Embedded:
     texts: list[tuple[str, str]] = []
-    exif, xmp = b"", b""
+    block, xmp = b"", b""
     for segment in islice(jpeg.segments(file), MAX_PARTS):
         if segment.marker == jpeg.COMMENT:
             texts.append(("Comment", segment.data.decode("utf-8", "replace")))
         elif segment.marker == jpeg.APP1 and segment.data.startswith(jpeg.EXIF):
-            exif = exif or segment.data.removeprefix(jpeg.EXIF)
+            block = block or segment.data.removeprefix(jpeg.EXIF)
         elif segment.marker == jpeg.APP1 and segment.data.startswith(jpeg.XMP):
             xmp = xmp or segment.data.removeprefix(jpeg.XMP)
-    return Embedded("JPEG", tuple(texts), exif, xmp)
+    return Embedded("JPEG", tuple(texts), block, xmp)

@@ -15,8 +15,8 @@ USER_COMMENT = 0x9286
 SOFTWARE = 0x0131
 MAX_ENTRIES = 1000
 """The number of entries that are read, over all directories."""
-MAX_TEXT = 16_000_000
-"""The maximum size in bytes of an entry that is read as a text."""
+MAX_BLOCK = 16_000_000
+"""The maximum size in bytes of a block that is read, of which a text can be the largest part."""
 
 Order: TypeAlias = Literal["little", "big"]
 
@@ -27,7 +27,7 @@ _ASCII, _LONG, _UNDEFINED = 2, 4, 7  # types of the standard
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _UNICODE, _ASCII_CODE = b"UNICODE\0", b"ASCII\0\0\0"
 _MARKS = (b"\xff\xfe", b"\xfe\xff")
-_SAMPLE = 10_000  # characters that show the order of UTF-16
+_SAMPLE = 10_000  # bytes or characters that show the encoding
 _JIS = b"JIS\0\0\0\0\0"
 
 
@@ -35,13 +35,18 @@ class Entry(NamedTuple):
     """An entry of a directory: its tag, its type from 1 to 13, and its bytes.
 
     `directory` is IFD0, IFD1, Exif, GPS or Interop. `order` is that of the numbers in the bytes.
+    `data` is a view of the block, since a thousand entries can refer to the same large part of it.
     """
 
     directory: str
     tag: int
     kind: int
-    data: bytes
+    data: memoryview
     order: Order
+
+    def start(self, limit: int) -> bytes:
+        """Return a copy of the first bytes, at most `limit`."""
+        return bytes(self.data[:limit])
 
 
 def entries(block: bytes) -> Iterator[Entry]:
@@ -50,7 +55,8 @@ def entries(block: bytes) -> Iterator[Entry]:
     if block[:4] not in (b"II*\0", b"MM\0*"):
         return
     order: Order = "little" if block.startswith(b"II") else "big"
-    waiting = [("IFD0", _number(block[4:8], order))]
+    view = memoryview(block)
+    waiting = [("IFD0", _number(view[4:8], order))]
     read: set[int] = set()
     count = 0
     while waiting:
@@ -58,15 +64,15 @@ def entries(block: bytes) -> Iterator[Entry]:
         if place in read:  # a directory that refers to itself
             continue
         read.add(place)
-        number = _number(block[place : place + 2], order)
+        number = _number(view[place : place + 2], order)
         for index in range(number):
-            field = block[place + 2 + 12 * index : place + 14 + 12 * index]
+            field = view[place + 2 + 12 * index : place + 14 + 12 * index]
             count += 1
             if count > MAX_ENTRIES:
                 return
             if len(field) < 12:
                 break
-            entry = _entry(block, directory, field, order)
+            entry = _entry(view, directory, field, order)
             if entry is None:
                 continue
             if entry.tag in _BELOW and len(entry.data) == 4:
@@ -74,7 +80,7 @@ def entries(block: bytes) -> Iterator[Entry]:
             else:
                 yield entry
         after = place + 2 + 12 * number
-        following = _number(block[after : after + 4], order)
+        following = _number(view[after : after + 4], order)
         if directory == "IFD0" and following:
             waiting.append(("IFD1", following))
 
@@ -91,7 +97,7 @@ def user_comments(block: bytes) -> tuple[str, ...]:
     """
     for entry in entries(block):
         if entry.tag == USER_COMMENT and entry.directory == "Exif":
-            texts = (text.strip("\0") for text in _readings(entry.data[:MAX_TEXT], entry.order))
+            texts = (text.strip("\0") for text in _readings(entry.start(MAX_BLOCK), entry.order))
             return tuple(text for text in texts if text)
     return ()
 
@@ -128,7 +134,7 @@ def block(software: str, comment: str, code: Literal["unicode", "ascii"] = "unic
     )
 
 
-def _entry(block: bytes, directory: str, field: bytes, order: Order) -> Entry | None:
+def _entry(block: memoryview, directory: str, field: memoryview, order: Order) -> Entry | None:
     tag, kind, count = (_number(field[a:b], order) for a, b in ((0, 2), (2, 4), (4, 8)))
     size = _SIZES.get(kind, 0) * count
     if not size:
@@ -138,7 +144,7 @@ def _entry(block: bytes, directory: str, field: bytes, order: Order) -> Entry | 
     return Entry(directory, tag, kind, data, order) if len(data) == size else None
 
 
-def _number(data: bytes, order: Order) -> int:
+def _number(data: memoryview, order: Order) -> int:
     return int.from_bytes(data, order)
 
 
@@ -162,8 +168,9 @@ def _unnamed(data: bytes, order: Order) -> tuple[str, ...]:
     try:
         return (data.decode(),)
     except UnicodeDecodeError:
-        visible = sum(0x20 <= byte < 0x7F for byte in data)
-        is_latin = visible > len(data) * 3 / 4 or len(data) % 2
+        sample = data[:_SAMPLE]
+        visible = sum(0x20 <= byte < 0x7F for byte in sample)
+        is_latin = visible > len(sample) * 3 / 4 or len(data) % 2
         return (data.decode("utf-8", "replace"),) if is_latin else _utf16(data, order)
 
 

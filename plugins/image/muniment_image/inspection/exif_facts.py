@@ -11,9 +11,6 @@ from .facts import MAX_TEXT, Fact, Text
 
 SOURCE = "EXIF"
 
-MAX_BLOCK = 16_000_000
-"""The maximum size in bytes of a block that is read."""
-
 # Entries whose text can be the parameters of an image program, next to the user comment.
 _TEXTS = frozenset(("ImageDescription", "Make", "Model", "Software"))
 _MAX_NUMBERS = 16  # of one entry
@@ -28,7 +25,7 @@ def texts_of(block: bytes) -> list[Text]:
     texts: dict[str, Text] = {}  # the first of each name, since a thousand can share their bytes
     for entry in exif.entries(block):
         if (name := _name(entry)) in _TEXTS and name not in texts:
-            content = entry.data[:MAX_TEXT].rstrip(b"\0 ")
+            content = entry.start(MAX_TEXT).rstrip(b"\0 ")
             texts[name] = Text(SOURCE, name, content.decode("utf-8", "replace"))
     comments = exif.user_comments(block)[:1]  # in the more probable byte order
     return [*texts.values(), *(Text(SOURCE, "UserComment", comment) for comment in comments)]
@@ -52,7 +49,7 @@ def _name(entry: exif.Entry) -> str:
 
 def _value(entry: exif.Entry) -> str:
     """Return a text, some numbers, or the number of bytes of another entry."""
-    content = entry.data[:_MAX_VALUE].rstrip(b"\0 ")
+    content = entry.start(_MAX_VALUE).rstrip(b"\0 ")
     if entry.kind == _TEXT:
         return content.decode("utf-8", "replace")
     numbers = _numbers(entry)

@@ -62,10 +62,10 @@ def read_report(data: bytes, roots: Sequence[bytes] = ()) -> Report | None:
     metadata = embedded.read(data)
     if metadata is None:
         return None
-    own = stamp.read_provenance(data)
+    own = stamp.provenance_in(metadata)
     place = f"{metadata.format} text"
     texts = [Text(place, key, text) for key, text in metadata.texts if text != own]
-    texts += exif_facts.texts_of(metadata.exif[: exif_facts.MAX_BLOCK])
+    texts += exif_facts.texts_of(metadata.exif)
     reading = read_texts(list(_without_own(texts, own)))
     manifest, unread = _manifest(data, MEDIA_TYPES[metadata.format], roots)
     generations = () if own is None else provenance.from_json(own)
@@ -77,7 +77,7 @@ def read_report(data: bytes, roots: Sequence[bytes] = ()) -> Report | None:
         *([Fact("C2PA", "not read", unread)] if unread else ()),
         *_xmp_facts(metadata.xmp),
         *reading.facts,
-        *exif_facts.facts_of(metadata.exif[: exif_facts.MAX_BLOCK]),
+        *exif_facts.facts_of(metadata.exif),
         *(Fact(*text) for text in reading.others),
         *(Fact(place, key, "damaged or too large, not read") for key in metadata.skipped),
     ]
