@@ -29,6 +29,7 @@ from muniment_image.commands.certificate import certificate
 from muniment_image.commands.inspect import inspect
 from muniment_image.commands.verify import verify
 from muniment_image.containers import exif
+from muniment_image.inspection import report as reports
 from muniment_image.inspection.report import read_report
 from muniment_image.pictures import read_picture
 from muniment_image.trust import read_trust
@@ -580,6 +581,27 @@ def test_a_manifest_with_an_expired_certificate_is_intact(
     altered.write_bytes(file.read_bytes().replace(b"noise", b"other", 1))
     assert altered.read_bytes() != file.read_bytes()
     assert verified(altered)[:2] == (4, verification.ALTERED)
+
+
+def test_a_verification_does_not_parse_the_texts_of_other_programs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = []
+    read_texts = reports.read_texts
+
+    def counted(texts: Any) -> Any:
+        parsed.append(texts)
+        return read_texts(texts)
+
+    monkeypatch.setattr(reports, "read_texts", counted)
+    file = tmp_path / "a.png"
+    data = pictures.saved(pictures.noise())
+    end = next(png.chunks(data)).end
+    file.write_bytes(data[:end] + png.text_chunk("prompt", "{}") + data[end:])
+    assert verified(file)[1] == verification.NO_MANIFEST
+    assert parsed == []
+    inspected(file)
+    assert len(parsed) == 1
 
 
 @pytest.mark.parametrize(

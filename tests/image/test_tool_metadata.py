@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given, strategies as st
 
+from muniment_image.inspection import comfyui
 from muniment_image.inspection.facts import Fact, Text
 from muniment_image.inspection.tools import read_texts
 
@@ -139,6 +140,50 @@ def test_a_graph_of_comfyui_with_a_cycle_ends() -> None:
         "2": {"class_type": "Combine", "inputs": {"conditioning": ["2", 0], "conditioning_2": "x"}},
     }
     subset(facts("prompt", graph), seed="1", prompt="x")
+
+
+def sampler(node: str) -> dict[str, object]:
+    return {"class_type": "KSampler", "inputs": {"seed": [node, 0], "positive": [node, 0]}}
+
+
+CHAIN = {
+    **{f"s{i}": sampler("0") for i in range(500)},
+    **{
+        str(i): {"class_type": "A", "inputs": {"conditioning": [str(i + 1), 0]}} for i in range(900)
+    },
+}
+WIDE = {
+    **{f"s{i}": sampler("0") for i in range(500)},
+    "0": {"class_type": "A", "inputs": {f"text{i}": "x" for i in range(2_000)}},
+}
+
+
+@pytest.mark.parametrize("graph", [CHAIN, WIDE])
+def test_graphs_of_comfyui_of_a_file_are_followed_for_a_limited_number_of_steps(
+    graph: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+    link = comfyui._link
+
+    def counted(value: object) -> tuple[str, int] | None:
+        nonlocal steps
+        steps += 1
+        return link(value)
+
+    monkeypatch.setattr(comfyui, "_link", counted)
+    text = Text("PNG text", "prompt", json.dumps(graph))
+    reading = read_texts([text, text])
+    parts = 2 * sum(20 + len(node["inputs"]) for node in graph.values())  # type: ignore[index]
+    assert steps < comfyui.MAX_STEPS + parts
+    assert Fact("ComfyUI", "graph", "too large, read in part") in reading.facts
+
+
+def test_a_large_graph_of_comfyui_is_followed_to_its_end() -> None:
+    graph = dict(CHAIN, s0=sampler("0"), **{"900": {"class_type": "A", "inputs": {"text": "end"}}})
+    few = {name: node for name, node in graph.items() if name in ("s0", "s1") or name.isdecimal()}
+    found = facts("prompt", few)
+    assert found["prompt"] == "end"
+    assert "graph" not in found
 
 
 def test_metadata_of_invokeai_name_the_model() -> None:

@@ -10,7 +10,9 @@ from .facts import Fact, common_name, value_text
 
 SOURCE = "ComfyUI"
 
-_MAX_NODES = 1_000  # that are followed to the texts of one prompt
+MAX_STEPS = 200_000
+"""The number of inputs of nodes that are followed in all graphs of a file."""
+
 _SETTINGS = ("seed", "noise_seed", "steps", "cfg", "sampler_name", "scheduler", "denoise")
 _FILES = ("ckpt_name", "unet_name", "lora_name")
 # The inputs that lead from a sampler to the texts of its prompt.
@@ -19,18 +21,38 @@ _ON_THE_WAY = ("conditioning", "text", "clip_l", "t5xxl", "prompt", "string", "v
 _Graph = Mapping[str, Any]
 
 
-def parse_prompt(graph: _Graph) -> Iterator[Fact]:
-    """Yield the prompts, settings, models and sizes of an executed graph."""
+class Steps:
+    """The number of inputs that remain to be followed, since links can lead to them many times."""
+
+    def __init__(self, number: int = MAX_STEPS) -> None:
+        self._remaining = number
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether more steps were requested than there are."""
+        return self._remaining < 0
+
+    def take(self, number: int) -> bool:
+        """Subtract a number of steps, and return whether there were as many."""
+        self._remaining -= number
+        return not self.exceeded
+
+
+def parse_prompt(graph: _Graph, steps: Steps) -> Iterator[Fact]:
+    """Yield the prompts, settings, models and sizes of an executed graph.
+
+    Links are followed until no steps remain.
+    """
     for node in graph.values():
         inputs = _inputs(node)
         for name in ("positive", "negative"):
             if "seed" in inputs or "noise_seed" in inputs:
-                for text in _texts(graph, inputs.get(name)):
+                for text in _texts(graph, inputs.get(name), steps):
                     yield Fact(SOURCE, "prompt" if name == "positive" else "negative prompt", text)
         for name in (*_SETTINGS, *_FILES):
-            yield Fact(SOURCE, common_name(name), _scalar(graph, inputs.get(name)))
+            yield Fact(SOURCE, common_name(name), _scalar(graph, inputs.get(name), steps))
         if {"width", "height", "batch_size"} <= inputs.keys():
-            width, height = (_scalar(graph, inputs[name]) for name in ("width", "height"))
+            width, height = (_scalar(graph, inputs[name], steps) for name in ("width", "height"))
             yield Fact(SOURCE, "size", f"{width}x{height}")
 
 
@@ -64,22 +86,28 @@ def _link(value: Any) -> tuple[str, int] | None:
     return None
 
 
-def _scalar(graph: _Graph, value: Any) -> str:
+def _scalar(graph: _Graph, value: Any, steps: Steps) -> str:
     """Return the value of an input as text. A linked one is that of the only value of its node."""
     if (link := _link(value)) is not None:
-        values = [item for item in _inputs(graph.get(link[0])).values() if _is_scalar(item)]
+        values = [item for item in _linked(graph, link[0], steps).values() if _is_scalar(item)]
         value = values[0] if len(values) == 1 else None
     return value_text(value) if _is_scalar(value) else ""
+
+
+def _linked(graph: _Graph, node: str, steps: Steps) -> dict[str, Any]:
+    """Return the inputs of a node that a link leads to, or nothing if too few steps remain."""
+    inputs = _inputs(graph.get(node))
+    return inputs if steps.take(1 + len(inputs)) else {}
 
 
 def _is_scalar(value: object) -> bool:
     return isinstance(value, str | int | float)
 
 
-def _texts(graph: _Graph, start: Any) -> Iterator[str]:
+def _texts(graph: _Graph, start: Any, steps: Steps) -> Iterator[str]:
     """Yield the texts that an input is made from."""
     waiting, seen = [start], set[tuple[str, int]]()
-    while waiting and len(seen) < _MAX_NODES:
+    while waiting:
         value = waiting.pop()
         if isinstance(value, str):
             yield value
@@ -87,7 +115,7 @@ def _texts(graph: _Graph, start: Any) -> Iterator[str]:
         if link is None or link in seen:
             continue
         seen.add(link)
-        inputs = _inputs(graph.get(link[0]))
+        inputs = _linked(graph, link[0], steps)
         # A node such as ControlNetApplyAdvanced passes both prompts on, in this order.
         if {"positive", "negative"} <= inputs.keys():
             waiting.append(inputs["negative" if link[1] == 1 else "positive"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 
 import muniment
@@ -33,25 +34,59 @@ _KNOWN_ASSERTIONS = ("c2pa.actions", "c2pa.hash", _OWN_ASSERTION)
 class Report:
     """The metadata of a file. All of it is from the file, so none of it is trusted.
 
+    The texts of other programs are parsed when `facts` is read, which a verification does not need.
+
     Attributes:
         format: PNG, JPEG, WebP or AVIF.
         size: The width and the height, or None if the pixels cannot be used.
         problem: The reason why the pixels cannot be used, or an empty text.
-        facts: The facts in the order in which they are printed.
-        texts: The texts that facts are from, unchanged.
         generations: The provenances of Muniment in the file.
         manifest: The C2PA manifest, or None.
         unread: The reason why a manifest could not be read, or an empty text.
+        data: The bytes of the file.
+        metadata: The texts and blocks in the file.
+        own: The JSON of Muniment in the file, or None.
     """
 
     format: str
     size: tuple[int, int] | None
     problem: str
-    facts: tuple[Fact, ...]
-    texts: tuple[Text, ...]
     generations: tuple[muniment.Provenance, ...]
     manifest: provenance.Manifest | None
     unread: str
+    data: bytes = field(repr=False)
+    metadata: embedded.Embedded = field(repr=False)
+    own: str | None = field(repr=False)
+
+    @cached_property
+    def texts(self) -> tuple[Text, ...]:
+        """The texts that facts are from, unchanged."""
+        texts = (Text(self._place, *item) for item in self.metadata.texts if item[1] != self.own)
+        return (*texts, *exif_facts.texts_of(self.metadata.exif))
+
+    @cached_property
+    def facts(self) -> tuple[Fact, ...]:
+        """The facts in the order in which they are printed."""
+        reading = read_texts(list(_without_own(self.texts, self.own)))
+        facts = [
+            *_file_facts(self.data, self.format, self.size, self.problem),
+            *(fact for item in self.generations for fact in _own_facts(item)),
+            *(_manifest_facts(self.manifest, self.own) if self.manifest else ()),
+            *([Fact("C2PA", "not read", self.unread)] if self.unread else ()),
+            *_xmp_facts(self.metadata.xmp),
+            *reading.facts,
+            *exif_facts.facts_of(self.metadata.exif),
+            *(Fact(*text) for text in reading.others),
+            *(
+                Fact(self._place, key, "damaged or too large, not read")
+                for key in self.metadata.skipped
+            ),
+        ]
+        return tuple(bounded(facts))
+
+    @property
+    def _place(self) -> str:
+        return f"{self.format} text"
 
 
 def read_report(data: bytes, roots: Sequence[bytes] = ()) -> Report | None:
@@ -63,33 +98,11 @@ def read_report(data: bytes, roots: Sequence[bytes] = ()) -> Report | None:
     if metadata is None:
         return None
     own = stamp.provenance_in(metadata)
-    place = f"{metadata.format} text"
-    texts = [Text(place, key, text) for key, text in metadata.texts if text != own]
-    texts += exif_facts.texts_of(metadata.exif)
-    reading = read_texts(list(_without_own(texts, own)))
     manifest, unread = _manifest(data, MEDIA_TYPES[metadata.format], roots)
     generations = () if own is None else provenance.from_json(own)
     size, problem = _size(data)
-    facts = [
-        *_file_facts(data, metadata.format, size, problem),
-        *(fact for item in generations for fact in _own_facts(item)),
-        *(_manifest_facts(manifest, own) if manifest else ()),
-        *([Fact("C2PA", "not read", unread)] if unread else ()),
-        *_xmp_facts(metadata.xmp),
-        *reading.facts,
-        *exif_facts.facts_of(metadata.exif),
-        *(Fact(*text) for text in reading.others),
-        *(Fact(place, key, "damaged or too large, not read") for key in metadata.skipped),
-    ]
     return Report(
-        metadata.format,
-        size,
-        problem,
-        tuple(bounded(facts)),
-        tuple(texts),
-        generations,
-        manifest,
-        unread,
+        metadata.format, size, problem, generations, manifest, unread, data, metadata, own
     )
 
 

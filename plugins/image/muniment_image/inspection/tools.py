@@ -20,6 +20,7 @@ def read_texts(texts: Sequence[Text]) -> Reading:
     """Return the facts in the texts of a file."""
     facts: list[Fact] = []
     others: list[Text] = []
+    steps = comfyui.Steps()
     by_key = {text.key: text.text for text in texts}
     is_novelai = novelai.recognises(by_key)
     if is_novelai:
@@ -27,14 +28,16 @@ def read_texts(texts: Sequence[Text]) -> Reading:
     for text in texts:
         if is_novelai and text.key in novelai.KEYS:
             continue
-        parsed = list(_parse(text)) if len(text.text) <= MAX_TEXT else []
+        parsed = list(_parse(text, steps)) if len(text.text) <= MAX_TEXT else []
         facts += parsed
         if not any(fact.value for fact in parsed):
             others.append(text)
+    if steps.exceeded:
+        facts.append(Fact(comfyui.SOURCE, "graph", "too large, read in part"))
     return Reading(list(dict.fromkeys(facts)), others)  # nodes repeat the values of others
 
 
-def _parse(text: Text) -> Iterator[Fact]:
+def _parse(text: Text, steps: comfyui.Steps) -> Iterator[Fact]:
     """Yield the facts in one text, or nothing if it is not recognised."""
     key, content = text.key, text.text
     if key.lower() == "dream":
@@ -54,6 +57,6 @@ def _parse(text: Text) -> Iterator[Fact]:
     elif key == "workflow":
         yield from comfyui.parse_workflow(value)
     elif comfyui.is_prompt(value):
-        yield from comfyui.parse_prompt(value)
+        yield from comfyui.parse_prompt(value, steps)
     elif fooocus.recognises(value):
         yield from fooocus.parse(value)
