@@ -103,6 +103,15 @@ def test_comments_of_a_jpeg_file_are_texts() -> None:
     assert metadata.texts == (("Comment", "红心"),)
 
 
+def test_comments_of_a_jpeg_file_are_read_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "MAX_TEXTS", 25)
+    comments = [struct.pack(">BBH", 0xFF, jpeg.COMMENT, 12) + b"a" * 10] * 4
+    metadata = embedded.read(jpeg.SIGNATURE[:2] + b"".join(comments))
+    assert metadata is not None
+    assert metadata.texts == (("Comment", "a" * 10),) * 2
+    assert metadata.skipped == ("Comment",) * 2
+
+
 @pytest.mark.parametrize("data", [b"", b"text", b"BM1234", b"GIF89a", b"RIFF\0\0\0\0WAVEfmt "])
 def test_other_formats_have_no_metadata(data: bytes) -> None:
     assert embedded.format_of(data) is None

@@ -16,6 +16,8 @@ MAX_TEXTS = 4 * png.MAX_TEXT
 XMP_KEY = "XML:com.adobe.xmp"
 """The key of the PNG text that contains XMP."""
 
+_COMMENT_KEY = "Comment"  # of a comment in a JPEG file, which has none
+
 
 class Embedded(NamedTuple):
     """The metadata of a picture file.
@@ -93,12 +95,18 @@ def _png(file: bytes) -> Embedded:
 
 def _jpeg(file: bytes) -> Embedded:
     texts: list[tuple[str, str]] = []
+    skipped: list[str] = []
     block, xmp = b"", b""
+    remaining = MAX_TEXTS
     for segment in islice(jpeg.segments(file), MAX_PARTS):
         if segment.marker == jpeg.COMMENT:
-            texts.append(("Comment", segment.data.decode("utf-8", "replace")))
+            remaining -= len(segment.data)
+            if remaining < 0:
+                skipped.append(_COMMENT_KEY)
+            else:
+                texts.append((_COMMENT_KEY, segment.data.decode("utf-8", "replace")))
         elif segment.marker == jpeg.APP1 and segment.data.startswith(jpeg.EXIF):
             block = block or segment.data.removeprefix(jpeg.EXIF)
         elif segment.marker == jpeg.APP1 and segment.data.startswith(jpeg.XMP):
             xmp = xmp or segment.data.removeprefix(jpeg.XMP)
-    return Embedded("JPEG", tuple(texts), block, xmp)
+    return Embedded("JPEG", tuple(texts), block, xmp, tuple(skipped))
