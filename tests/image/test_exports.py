@@ -25,7 +25,7 @@ from muniment.provenance import (
     sign,
     visible_label,
 )
-from muniment_image import png, stamp
+from muniment_image import label, png, stamp
 from muniment_image.containers import embedded, exif, jpeg
 from muniment_image.fonts import has_glyph
 from muniment_image.formats import LOSSY
@@ -244,6 +244,24 @@ def test_a_scale_beyond_the_limit_is_refused() -> None:
     side = int(MAX_PIXELS**0.5) // 64 + 1
     with pytest.raises(muniment.ParameterError, match="scale"):
         scaled(np.zeros((side, side, 3), np.uint8), 64)
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(8_000, 8_000), (900_000, 1), (1, MAX_PIXELS)], ids=str
+)
+def test_a_picture_without_room_for_a_label_is_refused(height: int, width: int) -> None:
+    pixels = np.broadcast_to(np.zeros(3, np.uint8), (height, width, 3))
+    with pytest.raises(muniment.ParameterError, match="scale"):
+        labelled(pixels, visible_label("en"))
+
+
+def test_a_narrow_picture_is_enlarged_as_far_as_its_label_has_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(label, "MAX_PIXELS", 100_000)
+    height, width = labelled(np.zeros((300, 3, 3), np.uint8), visible_label("en")).shape[:2]
+    assert 300 < height < 3 * 300 + 30
+    assert 90_000 < height * width <= 100_000
 
 
 @pytest.mark.parametrize(("language", "suffix"), [("zh", ".png"), ("en", ".jpg"), ("zh", ".webp")])

@@ -174,18 +174,21 @@ def test_an_exported_file_has_the_provenance_in_texts_before_the_pixels() -> Non
 
 
 def test_colours_are_kept_and_earlier_texts_and_times_are_left_out() -> None:
-    kept = [png.chunk(b"gAMA", bytes(4)), png.chunk(b"iCCP", b"name\0\0" + bytes(9))]
+    kept = [png.chunk(b"gAMA", bytes(4)), png.chunk(b"iCCP", b"canary\0\0" + bytes(9))]
     old = [text_chunk({"id": OTHER_ID}), png.chunk(b"tEXt", b"muniment\0x")]
     private = [
         png.chunk(b"tEXt", b"Author\0canary"),
         png.chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"canary")),
         png.chunk(b"tIME", bytes(7)),
         png.chunk(b"caNa", b"canary"),
+        png.chunk(b"CANa", b"canary"),
     ]
     file = exported(with_chunks(*kept, *old, *private) + b"canary after the end")
     kinds = [chunk.kind for chunk in png.chunks(file)]
     assert kinds == [b"IHDR", b"iTXt", b"iTXt", b"iTXt", b"gAMA", b"iCCP", b"IDAT", b"IEND"]
     assert b"canary" not in file
+    [profile] = [chunk.data for chunk in png.chunks(file) if chunk.kind == b"iCCP"]
+    assert profile == b"ICC profile\0\0" + bytes(9)
     assert read_id(file) == ID
     assert exported(exported()) == exported()
 

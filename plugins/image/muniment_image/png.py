@@ -22,6 +22,7 @@ MAX_TEXT = 16_000_000
 
 _GREY, _RGB = 0, 2  # colour types
 _MAX_KEY = 79
+_PROFILE_NAME = b"ICC profile"
 _UNCOMPRESSED = b"\0\0\0\0\0"  # end of the key, two flags, no language, no translated key
 _MAX_BLOCK = 0xFFFF
 _MAX_CHUNK = 2**31 - 1
@@ -100,6 +101,15 @@ def text_chunk(key: str, text: str) -> bytes:
 def international_chunk(key: str, text: str) -> bytes:
     """Return a chunk `iTXt` with a text in UTF-8, not compressed and without a language."""
     return chunk(b"iTXt", key.encode("latin-1") + _UNCOMPRESSED + text.encode())
+
+
+def profile_chunk(part: Chunk) -> bytes:
+    """Return a chunk `iCCP` with the same colour profile and a fixed name.
+
+    The name of the profile is a free text. The bytes of the profile itself are not changed.
+    """
+    _, _, profile = part.data.partition(b"\0")
+    return chunk(b"iCCP", _PROFILE_NAME + b"\0" + profile)
 
 
 def text_of(part: Chunk, limit: int = MAX_TEXT) -> Text | None:

@@ -21,8 +21,11 @@ KEY = "muniment"
 """The key of the JSON in a PNG file."""
 PARAMETERS_KEY = "parameters"
 
-# Chunks that change how the pixels are shown. Texts, EXIF, times and unknown ones are left out.
-_SHOWN = frozenset(b"tRNS gAMA cHRM sRGB iCCP cICP sBIT bKGD pHYs acTL fcTL fdAT".split())
+# Chunks with the pixels, and those that change how they are shown. Texts, EXIF, times and unknown
+# ones are left out, even unknown ones that the file declares critical.
+_COPIED = frozenset(
+    b"PLTE IDAT IEND tRNS gAMA cHRM sRGB cICP sBIT bKGD pHYs acTL fcTL fdAT".split()
+)
 
 
 def stamped(
@@ -39,8 +42,9 @@ def stamped(
     header, *others = png.chunks(file)
     parts = [file[: header.end], _texts(provenances, size)]
     for chunk in others:
-        is_critical = chunk.kind[:1].isupper()
-        if is_critical or chunk.kind in _SHOWN:
+        if chunk.kind == b"iCCP":
+            parts.append(png.profile_chunk(chunk))
+        elif chunk.kind in _COPIED:
             parts.append(file[chunk.start : chunk.end])
         if chunk.kind == b"IEND":
             break
