@@ -457,6 +457,20 @@ def test_a_file_saved_again_without_metadata_matches_its_record(
             assert value["record"] == generation.id
 
 
+def test_a_prompt_with_the_name_of_a_box_is_no_manifest(
+    generate: Callable[..., muniment.Generation],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "a.png"
+    generate(file)
+    data = file.read_bytes()
+    file.write_bytes(data[:33] + png.international_chunk("Comment", "a jumble") + data[33:])
+    assert verified(file) == (0, verification.NO_MANIFEST, verification.SAME)
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    assert verified(file) == (0, verification.NO_MANIFEST, verification.SAME)
+
+
 @pytest.fixture
 def whole(
     generate: Callable[..., muniment.Generation], tmp_path: Path, folder: Path, stranger: Issued

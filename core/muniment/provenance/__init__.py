@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         to_json as to_json,
     )
     from muniment.provenance.labels import aigc as aigc, visible_label as visible_label
+    from muniment.provenance.manifest_parts import has_manifest as has_manifest
     from muniment.provenance.manifests import (
         Action as Action,
         Ingredient as Ingredient,
@@ -38,6 +39,7 @@ _MODULES = {
     "certificates": "Credentials create_credentials load_credentials",
     "json": "FORMAT from_json to_json",
     "labels": "aigc visible_label",
+    "manifest_parts": "has_manifest",
     "manifests": "Action Ingredient Manifest read_manifest",
     "signatures": "Parent can_sign sign",
     "xmp_packets": "XmpFacts read_xmp xmp",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from muniment.provenance.c2pa_library import MALFORMED, library, open_reader
+from muniment.provenance.manifest_parts import has_manifest
 
 ASSERTION = "org.muniment.provenance"
 """The label of the assertion whose member `json` is the text of `to_json`."""
@@ -98,9 +99,9 @@ def read_manifest(data: bytes, media_type: str, roots: Sequence[bytes] = ()) -> 
             content = json.loads(reader.json())
         return _manifest(content)
     except (library().C2paError, *MALFORMED):
-        # Every manifest has this type of box, and many errors of a file without one are the same
-        # as those of a manifest with an altered byte.
-        return Manifest("Invalid", (UNREADABLE,)) if b"jumb" in data else None
+        # Many errors of a file without a manifest are the same as those of a manifest with an
+        # altered byte.
+        return Manifest("Invalid", (UNREADABLE,)) if has_manifest(data) else None
 
 
 def _manifest(content: Mapping[str, Any]) -> Manifest:

@@ -28,13 +28,22 @@ from muniment.provenance import (
     can_sign,
     create_credentials,
     from_json,
+    has_manifest,
     read_manifest,
     sign,
 )
 from muniment.provenance.certificates import ROOT
 from muniment.provenance.xmp_packets import GENERATED
 from support.pictures import noise, saved, turned
-from support.provenance import OTHER_ID, Issued, issue, make_provenance, provenances, wav
+from support.provenance import (
+    OTHER_ID,
+    Issued,
+    issue,
+    itxt,
+    make_provenance,
+    provenances,
+    wav,
+)
 
 FILES = {
     "image/png": saved(noise(), "PNG"),
@@ -215,6 +224,38 @@ def test_read_manifest_with_an_unreadable_root_raises(issued: Issued, root: byte
 @pytest.mark.parametrize("media_type", FILES)
 def test_read_manifest_of_a_file_without_one_returns_none(media_type: str) -> None:
     assert read_manifest(FILES[media_type], media_type) is None
+
+
+@pytest.mark.parametrize("media_type", FILES)
+def test_has_manifest_is_true_of_a_signed_file_and_of_a_damaged_manifest(
+    issued: Issued, media_type: str
+) -> None:
+    signed = sign(FILES[media_type], media_type, [make_provenance()], issued.credentials)
+    damaged = signed.replace(b"jumb", b"jump").replace(b"c2pa.claim", b"c2pa.blame")
+    assert (has_manifest(FILES[media_type]), has_manifest(signed)) == (False, True)
+    assert has_manifest(damaged)
+    manifest = manifest_of(damaged, media_type=media_type)
+    assert manifest.state == "Invalid"
+
+
+@pytest.mark.parametrize("text", [b"jumb", b"caBX", b"C2PA", b"jumbc2pa"])
+def test_a_text_in_a_file_is_no_manifest(text: bytes) -> None:
+    files = {
+        "image/png": PNG[:33] + itxt("prompt", text) + PNG[33:],
+        "image/jpeg": b"\xff\xd8\xff\xfe\x00\x0f" + text.ljust(13) + FILES["image/jpeg"][2:],
+        "image/webp": FILES["image/webp"] + b"EXIF\x10\0\0\0" + text.ljust(16),
+        "image/avif": FILES["image/avif"] + b"\0\0\0\x18uuid" + text.ljust(16),
+    }
+    for media_type, data in files.items():
+        assert text in data
+        assert not has_manifest(data)
+        assert read_manifest(data, media_type) is None
+
+
+@pytest.mark.parametrize("media_type", FILES)
+def test_has_manifest_of_a_file_of_any_length_returns(media_type: str) -> None:
+    for length in range(len(FILES[media_type])):
+        assert not has_manifest(FILES[media_type][:length])
 
 
 @pytest.mark.parametrize("data", [b"", b"text", PNG[:60], bytes(1000)])

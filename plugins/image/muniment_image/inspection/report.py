@@ -180,8 +180,7 @@ def _manifest(
     try:
         return provenance.read_manifest(data, media_type, roots), ""
     except muniment.ProvenanceError as error:
-        # Without a box of this type, there is no manifest that could be read.
-        return None, str(error) if b"jumb" in data else ""
+        return None, str(error) if provenance.has_manifest(data) else ""
 
 
 def _manifest_facts(manifest: provenance.Manifest, own: str | None) -> Iterator[Fact]:
