@@ -493,9 +493,9 @@ def results(files: Iterable[bytes], folder: Path) -> Counter[tuple[int, str, str
         for data in files:
             file = folder / "altered.png"
             file.write_bytes(data)
-            report = read_report(data, own.roots)
+            report = read_report(data, own)
             assert report is not None
-            result = verification.verify(session, file, report, own.own_serial)
+            result = verification.verify(session, file, report)
             counts[result.exit_code, result.manifest, result.pixels] += 1
     return counts
 
@@ -577,6 +577,45 @@ def test_a_signature_is_recognised_by_the_certificate(
     assert verified(theirs) == (0, verification.OWN, verification.NO_MATCH)
 
 
+def test_another_customer_of_our_authority_is_an_unknown_signer(
+    folder: Path, tmp_path: Path
+) -> None:
+    ours = issue(tmp_path / "ours")
+    theirs = issue(tmp_path / "theirs", issuer=ours)
+    trust(folder, ours, own=True)
+    file = tmp_path / "a.png"
+    file.write_bytes(signed(pictures.saved(pictures.noise()), theirs))
+    assert verified(file) == (1, verification.UNKNOWN, verification.NO_MATCH)
+    trust(folder, ours, own=False)
+    assert verified(file) == (0, verification.TRUSTED, verification.NO_MATCH)
+
+
+def test_a_certificate_with_our_serial_number_and_another_issuer_is_not_ours(
+    folder: Path, tmp_path: Path
+) -> None:
+    ours = issue(tmp_path / "ours", serial=7)
+    theirs = issue(tmp_path / "theirs", serial=7)
+    trust(folder, ours, own=True)
+    file = tmp_path / "a.png"
+    file.write_bytes(signed(pictures.saved(pictures.noise()), theirs))
+    assert verified(file) == (1, verification.UNKNOWN, verification.NO_MATCH)
+    trust(folder, theirs, own=False)
+    assert verified(file) == (0, verification.TRUSTED, verification.NO_MATCH)
+
+
+def test_a_certificate_without_its_issuer_is_recognised_with_the_trusted_root(
+    folder: Path, tmp_path: Path
+) -> None:
+    ours = issue(tmp_path / "ours")
+    trust(folder, ours, own=True)
+    ours.certificate.write_bytes(ours.leaf)
+    file = tmp_path / "a.png"
+    file.write_bytes(signed(pictures.saved(pictures.noise()), ours))
+    assert verified(file) == (1, verification.UNKNOWN, verification.NO_MATCH)
+    trust(folder, ours, own=False)
+    assert verified(file) == (0, verification.OWN, verification.NO_MATCH)
+
+
 def test_a_manifest_with_an_expired_certificate_is_intact(
     generate: Callable[..., muniment.Generation], tmp_path: Path, folder: Path
 ) -> None:
@@ -638,7 +677,7 @@ def test_failures_of_a_certificate_are_no_alteration(
     assert report is not None
     report = dataclasses.replace(report, manifest=Manifest(state, codes))
     with muniment.open() as session:
-        assert verification.verify(session, file, report, "").manifest == result
+        assert verification.verify(session, file, report).manifest == result
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])

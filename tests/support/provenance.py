@@ -85,6 +85,7 @@ class Issued:
     leaf: bytes
     root: bytes
     private: bytes
+    root_key: ec.EllipticCurvePrivateKey
 
     @property
     def credentials(self) -> Credentials:
@@ -102,17 +103,24 @@ def issue(
     self_signed: bool = False,
     authority: bool = False,
     key: Key | None = None,
+    serial: int | None = None,
+    issuer: Issued | None = None,
 ) -> Issued:
-    """Write a certificate chain of P-256 keys, unless `key` is given, with such properties."""
+    """Write a certificate chain of P-256 keys, unless `key` is given, with such properties.
+
+    With `issuer`, the same authority issues the leaf as that of the other chain.
+    """
     start = start or datetime.now(UTC) - DAY
     end = end or start + 100 * DAY
-    root_key = ec.generate_private_key(ec.SECP256R1())
+    root_key = issuer.root_key if issuer else ec.generate_private_key(ec.SECP256R1())
     leaf_key = key or ec.generate_private_key(ec.SECP256R1())
     root_name, leaf_name = _name("root"), _name("root" if self_signed else "leaf")
 
     def builder(subject: x509.Name, public: Any) -> x509.CertificateBuilder:
         return (
-            x509.CertificateBuilder(root_name, subject, public, x509.random_serial_number())
+            x509.CertificateBuilder(
+                root_name, subject, public, serial or x509.random_serial_number()
+            )
             .not_valid_before(start)
             .not_valid_after(end)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
@@ -147,6 +155,7 @@ def issue(
         leaf=signed.public_bytes(serialization.Encoding.PEM),
         root=b"" if self_signed else root.public_bytes(serialization.Encoding.PEM),
         private=private_pem(leaf_key),
+        root_key=root_key,
     )
     issued.certificate.write_bytes(issued.leaf + issued.root)
     issued.key.write_bytes(issued.private)

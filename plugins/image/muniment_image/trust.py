@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import muniment
+from muniment import provenance
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 _MAX_BYTES = 1_000_000
 
 
 class Trust(NamedTuple):
-    """The certificates that are trusted, in PEM, and the serial number of the own one."""
+    """The certificates by which signers are recognised.
+
+    `roots` are those whose signers are trusted, in PEM. The own certificate is recognised by its
+    serial number and `own_issuer`, the certificate in PEM that issued it. Both are empty without
+    an own certificate, and `own_issuer` also if the issuer's certificate is in neither setting.
+    """
 
     roots: tuple[bytes, ...] = ()
+    own_issuer: bytes = b""
     own_serial: str = ""
+
+
+NOBODY = Trust()
+"""The trust of an installation without certificates."""
 
 
 def read_trust(session: muniment.Session) -> Trust:
@@ -23,16 +37,37 @@ def read_trust(session: muniment.Session) -> Trust:
 
     Raises UsageError if a file cannot be read, or has no certificate.
     """
-    files = {key: _file(session, key) for key in ("certificate", "trusted_root")}
-    serials = {key: _serial(key, content) for key, content in files.items() if content}
-    return Trust(tuple(filter(None, files.values())), serials.get("certificate", ""))
+    chain, roots = _read(session, "certificate"), _read(session, "trusted_root")
+    trusted = tuple(map(_pem, roots))
+    if not chain:
+        return Trust(trusted)
+    leaf = chain[0]
+    issuers = (_pem(each) for each in (*chain[1:], *roots) if _is_issuer(each, leaf))
+    return Trust(trusted, next(issuers, b""), str(leaf.serial_number))
 
 
-def _file(session: muniment.Session, key: str) -> bytes | None:
-    """Return the content of the file that a setting names, or None if it has no value."""
+def read_manifest(
+    data: bytes, media_type: str, trust: Trust
+) -> tuple[provenance.Manifest | None, bool]:
+    """Return the C2PA manifest of a file, and whether the own certificate signed it.
+
+    Raises ProvenanceError if the library for manifests is not installed.
+    """
+    if trust.own_issuer:
+        manifest = provenance.read_manifest(data, media_type, (trust.own_issuer,))
+        # A serial number is unique only among the certificates of one issuer.
+        if manifest and manifest.state == "Trusted" and manifest.serial == trust.own_serial:
+            return manifest, True
+    return provenance.read_manifest(data, media_type, trust.roots), False
+
+
+def _read(session: muniment.Session, key: str) -> list[Certificate]:
+    """Return the certificates in the file that a setting names, or none if it has no value."""
+    from cryptography import x509
+
     value = session.config.get(key)
     if value is None:
-        return None
+        return []
     path = Path(os.path.expanduser(value))
     try:
         with path.open("rb") as file:
@@ -43,17 +78,27 @@ def _file(session: muniment.Session, key: str) -> bytes | None:
         ) from None
     if len(content) > _MAX_BYTES:
         raise _unusable(key)
-    return content
-
-
-def _serial(key: str, chain: bytes) -> str:
-    """Return the serial number of the first certificate, which is that of a signer."""
-    from cryptography import x509
-
     try:
-        return str(x509.load_pem_x509_certificates(chain)[0].serial_number)
+        return x509.load_pem_x509_certificates(content)
     except ValueError:
         raise _unusable(key) from None
+
+
+def _is_issuer(certificate: Certificate, leaf: Certificate) -> bool:
+    """Return whether a certificate issued the other one."""
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+    try:
+        leaf.verify_directly_issued_by(certificate)
+    except (InvalidSignature, TypeError, UnsupportedAlgorithm, ValueError):
+        return False
+    return True
+
+
+def _pem(certificate: Certificate) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return certificate.public_bytes(Encoding.PEM)
 
 
 def _unusable(key: str) -> muniment.UsageError:

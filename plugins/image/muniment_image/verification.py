@@ -72,12 +72,9 @@ class Verification:
         return _DONE if is_known else _UNKNOWN
 
 
-def verify(session: muniment.Session, file: Path, report: Report, own_serial: str) -> Verification:
-    """Return the result for a file with this metadata. Raises StoreError.
-
-    `own_serial` is the serial number of the installation's certificate, or an empty text.
-    """
-    manifest, signer = _manifest(report, own_serial)
+def verify(session: muniment.Session, file: Path, report: Report) -> Verification:
+    """Return the result for a file with this metadata. Raises StoreError."""
+    manifest, signer = _manifest(report)
     codes = report.manifest.codes if report.manifest else ()
     if report.problem:
         pixels, id, notes = NO_MATCH, None, [report.problem]
@@ -89,7 +86,7 @@ def verify(session: muniment.Session, file: Path, report: Report, own_serial: st
     return Verification(manifest, signer, codes, pixels, id, named, tuple(notes))
 
 
-def _manifest(report: Report, own_serial: str) -> tuple[str, str]:
+def _manifest(report: Report) -> tuple[str, str]:
     """Return the result for the manifest and the name of the signer."""
     manifest = report.manifest
     if manifest is None:
@@ -97,7 +94,7 @@ def _manifest(report: Report, own_serial: str) -> tuple[str, str]:
     signer = ", ".join(filter(None, (manifest.issuer, manifest.common_name)))
     match manifest.state:
         case "Trusted":
-            return (OWN if manifest.serial == own_serial else TRUSTED), signer
+            return (OWN if report.is_own else TRUSTED), signer
         case "Valid":
             return UNKNOWN, signer
     is_intact = all(code.startswith(_CERTIFICATE) for code in manifest.codes)

@@ -65,7 +65,7 @@ def certificate(session: muniment.Session, name: str, years: int, as_json: bool)
     if is_trusting:
         write_note(
             f"the setting trusted_root is unchanged ({session.config.get('trusted_root')}); this "
-            "installation trusts its own certificate without it"
+            "installation recognises its own signatures without it"
         )
 
 

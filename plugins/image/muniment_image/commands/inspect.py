@@ -35,9 +35,8 @@ def inspect(session: muniment.Session, file: Path, as_json: bool) -> None:
     from muniment_image.trust import read_trust
     from muniment_image.verification import SAME, verify
 
-    trust = read_trust(session)
-    report = read_picture_file(file, trust.roots)
-    result = verify(session, file, report, trust.own_serial)
+    report = read_picture_file(file, read_trust(session))
+    result = verify(session, file, report)
     record = _record(session, result.id) if result.id is not None else {}
     if as_json:
         write_json(

@@ -9,9 +9,10 @@ import muniment
 
 if TYPE_CHECKING:
     from muniment_image.inspection.report import Report
+    from muniment_image.trust import Trust
 
 
-def read_picture_file(file: Path, roots: tuple[bytes, ...]) -> Report:
+def read_picture_file(file: Path, trust: Trust) -> Report:
     """Return the metadata of a picture file.
 
     Raises UsageError for a file that cannot be read, is too large or has another format.
@@ -33,7 +34,7 @@ def read_picture_file(file: Path, roots: tuple[bytes, ...]) -> Report:
         raise muniment.UsageError(
             f"cannot read {file}: it has more than {MAX_BYTES:,} bytes; use a smaller picture"
         )
-    report = read_report(data, roots)
+    report = read_report(data, trust)
     if report is None:
         raise muniment.UsageError(
             f"cannot read {file}: it is not a PNG, JPEG, WebP or AVIF picture; "

@@ -30,9 +30,8 @@ def verify(session: muniment.Session, file: Path, as_json: bool) -> int:
     from muniment_image.trust import read_trust
     from muniment_image.verification import SAME, verify as verify_picture
 
-    trust = read_trust(session)
-    report = read_picture_file(file, trust.roots)
-    result = verify_picture(session, file, report, trust.own_serial)
+    report = read_picture_file(file, read_trust(session))
+    result = verify_picture(session, file, report)
     record = result.id if result.pixels == SAME else None
     emit_one(
         result,

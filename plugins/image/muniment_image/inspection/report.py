@@ -11,6 +11,7 @@ import muniment
 from muniment import provenance
 from muniment_image import infotext, png, stamp
 from muniment_image.containers import embedded, jpeg, webp
+from muniment_image.trust import NOBODY, Trust, read_manifest
 
 from . import exif_facts
 from .facts import Fact, Text, bounded, value_text
@@ -42,6 +43,7 @@ class Report:
         problem: The reason why the pixels cannot be used, or an empty text.
         generations: The provenances of Muniment in the file.
         manifest: The C2PA manifest, or None.
+        is_own: Whether the certificate of this installation signed the manifest.
         unread: The reason why a manifest could not be read, or an empty text.
         data: The bytes of the file.
         metadata: The texts and blocks in the file.
@@ -53,6 +55,7 @@ class Report:
     problem: str
     generations: tuple[muniment.Provenance, ...]
     manifest: provenance.Manifest | None
+    is_own: bool
     unread: str
     data: bytes = field(repr=False)
     metadata: embedded.Embedded = field(repr=False)
@@ -89,20 +92,26 @@ class Report:
         return f"{self.format} text"
 
 
-def read_report(data: bytes, roots: Sequence[bytes] = ()) -> Report | None:
-    """Return the metadata of a picture file, or None for a file of another format.
-
-    A manifest is trusted if it is signed with a certificate that one of `roots` issued.
-    """
+def read_report(data: bytes, trust: Trust = NOBODY) -> Report | None:
+    """Return the metadata of a picture file, or None for a file of another format."""
     metadata = embedded.read(data)
     if metadata is None:
         return None
     own = stamp.provenance_in(metadata)
-    manifest, unread = _manifest(data, MEDIA_TYPES[metadata.format], roots)
+    manifest, is_own, unread = _manifest(data, MEDIA_TYPES[metadata.format], trust)
     generations = () if own is None else provenance.from_json(own)
     size, problem = _size(data)
     return Report(
-        metadata.format, size, problem, generations, manifest, unread, data, metadata, own
+        metadata.format,
+        size,
+        problem,
+        generations,
+        manifest,
+        is_own,
+        unread,
+        data,
+        metadata,
+        own,
     )
 
 
@@ -174,13 +183,13 @@ def _own_facts(item: muniment.Provenance) -> Iterator[Fact]:
 
 
 def _manifest(
-    data: bytes, media_type: str, roots: Sequence[bytes]
-) -> tuple[provenance.Manifest | None, str]:
-    """Return the manifest, and the reason why it cannot be read."""
+    data: bytes, media_type: str, trust: Trust
+) -> tuple[provenance.Manifest | None, bool, str]:
+    """Return the manifest, whether it is an own one, and the reason why it cannot be read."""
     try:
-        return provenance.read_manifest(data, media_type, roots), ""
+        return *read_manifest(data, media_type, trust), ""
     except muniment.ProvenanceError as error:
-        return None, str(error) if provenance.has_manifest(data) else ""
+        return None, False, str(error) if provenance.has_manifest(data) else ""
 
 
 def _manifest_facts(manifest: provenance.Manifest, own: str | None) -> Iterator[Fact]:
