@@ -720,7 +720,7 @@ def test_false_statements_of_a_file_with_the_same_pixels_are_noted(
     assert run_command(verify, str(file)).stderr == ""
     forged = {
         "another prompt": dataclasses.replace(facts, prompt="a dog"),
-        "another seed": dataclasses.replace(facts, seed=9),
+        "another seed": dataclasses.replace(facts, seed=0),
         "another parameters": dataclasses.replace(facts, parameters={"steps": 9}),
         "other pixels": make_provenance(),
     }
@@ -733,6 +733,24 @@ def test_false_statements_of_a_file_with_the_same_pixels_are_noted(
     other = generate(tmp_path / "b.png")
     assert other.id != facts.id
     assert "further generations with the same pixels: 1" in run_command(verify, str(file)).stderr
+
+
+@pytest.mark.parametrize("kinds", [["prompt"], ["prompt", "request"]])
+def test_an_erased_fact_of_the_record_makes_no_statement_false(
+    generate: Callable[..., muniment.Generation], tmp_path: Path, kinds: Any
+) -> None:
+    file = tmp_path / "a.png"
+    facts = generate(file).provenance
+    with muniment.open() as session:
+        erasure = session.store.erasures.erase(muniment.Query(), "tester", kinds=kinds)
+        assert erasure.erased == 1
+    result = run_command(verify, str(file), "--json")
+    [value] = result.json
+    assert (value["pixels"], value["notes"]) == (verification.SAME, [])
+    info = pictures.PngImagePlugin.PngInfo()
+    info.add_itxt("muniment", to_json([dataclasses.replace(facts, seed=0)]))
+    Image.open(file).save(file, pnginfo=info)
+    assert "another seed" in run_command(verify, str(file)).stderr
 
 
 def test_an_altered_picture_with_an_unknown_id_is_unknown(folder: Path, tmp_path: Path) -> None:

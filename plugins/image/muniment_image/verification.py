@@ -26,7 +26,14 @@ NO_MATCH = "no exact match"
 _DONE, _UNKNOWN, _UNVERIFIED = 0, 1, 4
 # The failures of a certificate, with which the file can still be the signed one.
 _CERTIFICATE = "signingCredential."
-_COMPARED = ("prompt", "seed", "parameters", "generator", "model_digest")
+# The compared facts, each with the kind of payload whose erasure leaves the record without it.
+_COMPARED = {
+    "prompt": "prompt",
+    "seed": "",
+    "parameters": "request",
+    "generator": "request",
+    "model_digest": "request",
+}
 
 
 @dataclass(frozen=True)
@@ -113,8 +120,7 @@ def _pixels(
         note = f"the file is the input {origin.input} of generation {origin.id}, and no output"
         return NO_MATCH, None, [note]
     if origin.same_content:
-        recorded = session.generation(origin.id).provenance
-        notes = list(_false_statements(recorded, report.generations))
+        notes = list(_false_statements(session.generation(origin.id), report.generations))
         if origin.others:
             notes.append(f"further generations with the same pixels: {len(origin.others):,}")
         return SAME, origin.id, notes
@@ -129,16 +135,23 @@ def _pixels(
 
 
 def _false_statements(
-    recorded: muniment.Provenance, stated: Sequence[muniment.Provenance]
+    generation: muniment.Generation, stated: Sequence[muniment.Provenance]
 ) -> Iterator[str]:
-    """Yield a sentence on each statement of a file that differs from the record."""
+    """Yield a sentence on each statement of a file that differs from the record.
+
+    Facts whose payload was erased or changed after it was recorded cannot be compared.
+    """
+    recorded = generation.provenance
+    unknown = {*generation.erased, *generation.altered}
+    comparable = [name for name, kind in _COMPARED.items() if kind not in unknown]
     for item in stated:
         if item.id != recorded.id:
             yield f"the file names generation {item.id}, which has other pixels"
             continue
-        for name in _COMPARED:
+        for name in comparable:
+            value = getattr(item, name)
             # A private file has neither a prompt nor parameters.
-            if (value := getattr(item, name)) and value != getattr(recorded, name):
+            if value not in ("", {}) and value != getattr(recorded, name):
                 yield f"the file states another {name.replace('_', ' ')} than the record"
 
 
