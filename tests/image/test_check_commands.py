@@ -699,6 +699,21 @@ def test_another_format_has_no_exact_match(
     assert verified(file) == (0, verification.OWN, verification.NO_MATCH)
 
 
+def test_inspect_of_other_pixels_has_a_named_record_only(
+    generate: Callable[..., muniment.Generation], tmp_path: Path
+) -> None:
+    file = tmp_path / "a.png"
+    generation = generate(file)
+    same = inspected(file)
+    assert (same["record"]["id"], same["named_record"]) == (generation.id, None)
+    info = pictures.PngImagePlugin.PngInfo()
+    info.add_itxt("muniment", to_json([generation.provenance]))
+    file.write_bytes(pictures.saved(pictures.noise(seed=5), pnginfo=info))
+    other = inspected(file)
+    assert (other["record"], other["named_record"]["id"]) == (None, generation.id)
+    assert "named record\tid" in run_command(inspect, str(file)).stdout
+
+
 def test_a_scaled_file_has_no_exact_match(
     generate: Callable[..., muniment.Generation], tmp_path: Path
 ) -> None:

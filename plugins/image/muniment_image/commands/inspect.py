@@ -38,6 +38,8 @@ def inspect(session: muniment.Session, file: Path, as_json: bool) -> None:
     report = read_picture_file(file, read_trust(session))
     result = verify(session, file, report)
     record = _record(session, result.id) if result.id is not None else {}
+    # Anyone can write the id of a record into a file.
+    is_same = result.pixels == SAME
     if as_json:
         write_json(
             {
@@ -45,7 +47,8 @@ def inspect(session: muniment.Session, file: Path, as_json: bool) -> None:
                 "format": report.format,
                 "manifest": result.manifest,
                 "pixels": result.pixels,
-                "record": record or None,
+                "record": record if is_same else None,
+                "named_record": None if is_same else record or None,
                 "facts": [fact._asdict() for fact in report.facts],
                 "texts": [text._asdict() for text in report.texts],
             }
@@ -53,8 +56,7 @@ def inspect(session: muniment.Session, file: Path, as_json: bool) -> None:
         return
     from muniment_image.inspection.facts import Fact
 
-    # Anyone can write the id of a record into a file.
-    source = "record" if result.pixels == SAME else "named record"
+    source = "record" if is_same else "named record"
     rows = [
         Fact("verification", "manifest", result.manifest),
         Fact("verification", "pixels", result.pixels),
