@@ -875,6 +875,21 @@ def test_a_certificate_is_not_replaced(folder: Path) -> None:
     assert Path(old).exists()
 
 
+def test_a_certificate_of_a_relative_home_is_used_from_any_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("MUNIMENT_HOME", folder.name)
+    result = run_command(certificate, "--json")
+    assert result.code == 0, result.stderr
+    keys = ("certificate", "certificate_key", "trusted_root")
+    with muniment.open(folder) as session:
+        paths = [Path(str(session.config.get(key))) for key in keys]
+    assert [str(path) for path in paths] == [result.json[0][key] for key in keys]
+    monkeypatch.chdir(tmp_path.root)
+    assert all(path.is_file() for path in paths)
+
+
 def test_a_certificate_cannot_be_written_to_a_file_in_place_of_a_folder(
     folder: Path,
 ) -> None:
@@ -901,3 +916,7 @@ def test_settings_that_name_no_certificate_are_explained(
     result = run_command(verify, str(file))
     assert result.code == 2
     assert (result.stdout, f"setting {key}" in result.stderr) == ("", True)
+    shown = run_command(inspect, str(file), "--json")
+    assert (shown.code, f"setting {key}" in shown.stderr) == (0, True)
+    assert shown.json[0]["manifest"] == verification.UNKNOWN
+    assert shown.json[0]["facts"]

@@ -45,7 +45,8 @@ def certificate(session: muniment.Session, name: str, years: int, as_json: bool)
                 f"run `muniment config unset {key}` first"
             )
     provenance.can_sign("image/png")  # raises an error if the library is not installed
-    folder = _unused_folder(session.home / "certificates")
+    # The settings are read in other current folders, too.
+    folder = _unused_folder(session.home.absolute() / "certificates")
     credentials = provenance.create_credentials(folder, name=name, years=years)
     files = {
         "certificate": folder / "certificate.pem",
