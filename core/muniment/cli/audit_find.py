@@ -24,7 +24,7 @@ def find(context: CliContext, file: str, as_json: bool) -> int:
     such as an image, is found by its content, such as the pixels. Another program can have saved it
     again. It is also found by the id in it. Content counts more than an id, which anyone can
     change. A message on standard error says when only one of them matches. The exit code is 1 if
-    there is no such generation, and 4 if only the id matches, because the content is another or
+    there is no such generation. It is 4 if only the id matches, since the content is another or
     cannot be compared.
     """
     origin = find_origin(file, context.store, lambda: context.media)
