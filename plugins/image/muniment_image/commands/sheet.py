@@ -276,7 +276,7 @@ def _file(
     signer = session.media.signer
     provenances = [signer.provenance(cell) for cell in drawn]
     file = formats.encode(pixels, ".png", provenances)
-    return signer.sign(file, ".png", provenances, drawn)
+    return signer.sign(file, ".png", provenances, drawn, write_note)
 
 
 def _caption(cell: muniment.Generation, x: Axis, y: Axis) -> list[str]:
