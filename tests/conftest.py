@@ -146,3 +146,22 @@ def gemma_home(request: pytest.FixtureRequest) -> Path:
             Models(made).add("gemma-3-270m", "text", TextGenerator())
             made.rename(home)
     return home
+
+
+@pytest.fixture(scope="session")
+def exiftool() -> str:
+    """The path of exiftool, which the integration tests need."""
+    return _program("exiftool", "libimage-exiftool-perl")
+
+
+@pytest.fixture(scope="session")
+def openssl() -> str:
+    """The path of openssl, which the integration tests need."""
+    return _program("openssl", "openssl")
+
+
+def _program(name: str, package: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        pytest.fail(f"{name} is missing; install it (Debian: {package})")
+    return path

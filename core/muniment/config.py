@@ -212,7 +212,7 @@ def _check_value(path: Path, key: str, value: str) -> None:
     if key == "producer" and not _PRODUCER.fullmatch(value):
         raise ConfigError(
             path,
-            "producer must be a code of at most 128 characters without spaces, quotes and "
+            "producer must be a code of at most 128 ASCII characters without spaces, quotes and "
             f"backslashes, not {value!r:.80}",
         )
     if key == "actor":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -17,12 +16,3 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def exiftool() -> str:
-    """The program exiftool, a system package that the machine of the integration tests has."""
-    program = shutil.which("exiftool")
-    if program is None:
-        pytest.fail("exiftool is missing; install it (Debian: libimage-exiftool-perl)")
-    return program

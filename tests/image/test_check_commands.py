@@ -15,6 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
 
+import c2pa
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -38,25 +39,6 @@ from support.commands import Here, Processes
 from support.provenance import Issued, chunk_of, issue, make_provenance, png_chunks, png_of
 
 MANIFEST = b"caBX"
-NOISE = """
-import muniment
-
-class Noise(muniment.Generator):
-    name, media_type, determinism = "noise", "image/png", "exact"
-
-    def generate(self, requests):
-        import numpy as np
-        from muniment_image.png import encode
-
-        for request in requests:
-            pixels = np.frombuffer(request.random().randbytes(28 * 28 * 3), np.uint8)
-            data = encode(pixels.reshape(28, 28, 3))
-            yield request.reply(muniment.Output("image/png", data))
-
-@muniment.hookimpl
-def muniment_generators(register):
-    register(Noise)
-"""
 
 
 @pytest.fixture
@@ -75,7 +57,7 @@ def generate(
 ) -> Callable[..., muniment.Generation]:
     """Record a picture of noise, and write it to a file."""
     plugin = tmp_path / "noise.py"
-    plugin.write_text(NOISE)
+    plugin.write_text(pictures.NOISE_PLUGIN)
     here = Here(capfd, monkeypatch)
 
     def generate(file: Path, seed: int = 7, *options: str) -> muniment.Generation:
@@ -423,7 +405,6 @@ def test_exiftool_reads_the_same_exif_of_a_camera(
 def test_the_reference_reader_reads_the_same_manifest(
     folder: Path, tmp_path: Path, stranger: Issued
 ) -> None:
-    c2pa = pytest.importorskip("c2pa")
     file = tmp_path / "a.png"
     file.write_bytes(signed(pictures.saved(pictures.noise()), stranger))
     with c2pa.Reader("image/png", BytesIO(file.read_bytes())) as reader:

@@ -21,26 +21,6 @@ from support.commands import Here, Processes, Result
 from support.plugins import PluginFolder
 from support.workers import IsolatedWorkspace
 
-NOISE = """
-import muniment
-
-class Noise(muniment.Generator):
-    name, media_type, determinism = "noise", "image/png", "exact"
-
-    def generate(self, requests):
-        import numpy as np
-        from muniment_image.png import encode
-
-        for request in requests:
-            pixels = np.frombuffer(request.random().randbytes(28 * 28 * 3), np.uint8)
-            data = encode(pixels.reshape(28, 28, 3))
-            yield request.reply(muniment.Output("image/png", data))
-
-@muniment.hookimpl
-def muniment_generators(register):
-    register(Noise)
-"""
-
 
 @pytest.fixture
 def run(
@@ -50,7 +30,7 @@ def run(
     home.mkdir()
     (home / "config.toml").write_text('policy = "none"\nevaluators = ""\nactor = "tester"\n')
     plugin = tmp_path / "noise.py"
-    plugin.write_text(NOISE)
+    plugin.write_text(pictures.NOISE_PLUGIN)
     here = Here(capfd, monkeypatch)
     return lambda *arguments: here("--plugin", plugin, *arguments)
 
@@ -221,7 +201,7 @@ def test_recorded_pictures_replay_exactly(run: Callable[..., Result]) -> None:
 
 @pytest.fixture
 def workspace(home: Path, plugin_folder: PluginFolder) -> Iterator[IsolatedWorkspace]:
-    plugin_folder.add(NOISE)
+    plugin_folder.add(pictures.NOISE_PLUGIN)
     plugin_folder.all.append(Plugin("muniment-image", "0.1.0", "image", "muniment_image.plugin"))
     workspace = IsolatedWorkspace(home, plugin_folder)
     yield workspace

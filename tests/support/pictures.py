@@ -16,6 +16,26 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY_8, GREY_16, RGB_8, PALETTE_8 = (8, 0), (16, 0), (8, 2), (8, 3)  # bits and colour type
 ORIENTATION, DESCRIPTION = 0x0112, 0x010E
 
+NOISE_PLUGIN = """
+import muniment
+
+class Noise(muniment.Generator):
+    name, media_type, determinism = "noise", "image/png", "exact"
+
+    def generate(self, requests):
+        import numpy as np
+        from muniment_image.png import encode
+
+        for request in requests:
+            pixels = np.frombuffer(request.random().randbytes(28 * 28 * 3), np.uint8)
+            data = encode(pixels.reshape(28, 28, 3))
+            yield request.reply(muniment.Output("image/png", data))
+
+@muniment.hookimpl
+def muniment_generators(register):
+    register(Noise)
+"""
+
 # An arrow to the right, and the turns that a camera undoes by the orientations 1 to 8.
 ARROW = np.array(
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import subprocess
 from datetime import UTC, datetime
@@ -50,10 +49,12 @@ def test_create_credentials_writes_a_root_and_a_leaf_for_ten_years(tmp_path: Pat
     assert load_credentials(folder / CERTIFICATE, folder / KEY) == credentials
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
-def test_create_credentials_makes_a_chain_that_openssl_verifies(tmp_path: Path) -> None:
+@pytest.mark.integration
+def test_create_credentials_makes_a_chain_that_openssl_verifies(
+    openssl: str, tmp_path: Path
+) -> None:
     create_credentials(tmp_path, name="Acme")
-    command = ["openssl", "verify", "-x509_strict", "-purpose", "smimesign", "-CAfile"]
+    command = [openssl, "verify", "-x509_strict", "-purpose", "smimesign", "-CAfile"]
     result = subprocess.run(
         [*command, str(tmp_path / ROOT), str(tmp_path / CERTIFICATE)],
         capture_output=True,

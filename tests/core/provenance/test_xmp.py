@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import shutil
 import subprocess
 import time
 import tracemalloc
@@ -70,15 +69,15 @@ def test_xmp_of_any_producer_reads_back(producer: str) -> None:
     assert json.loads(read_xmp(xmp(provenances)).aigc) == json.loads(aigc(provenances))
 
 
-@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
-def test_xmp_is_read_by_exiftool(tmp_path: Path) -> None:
+@pytest.mark.integration
+def test_xmp_is_read_by_exiftool(exiftool: str, tmp_path: Path) -> None:
     provenances = [make_provenance(producer="<&>]]>'")]
     png = saved(noise(), "PNG")
     header = len(SIGNATURE) + 25
     file = tmp_path / "picture.png"
     text = itxt("XML:com.adobe.xmp", xmp(provenances))
     file.write_bytes(png[:header] + text + png[header:])
-    command = ["exiftool", "-json", "-G1", "-n", "-struct", str(file)]
+    command = [exiftool, "-json", "-G1", "-n", "-struct", str(file)]
     result = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8")
     (facts,) = json.loads(result.stdout)
     assert facts["XMP-iptcExt:DigitalSourceType"] == GENERATED
