@@ -273,11 +273,12 @@ class Session(AbstractContextManager["Session"]):
 
         return read_file(file, lambda: self.media)
 
-    def find_file(self, file: str | Path) -> Origin:
+    def find_file(self, file: str | Path, *, content: bytes | None = None) -> Origin:
         """Return the generation that a file came from, or that used it as an input.
 
-        A file is found by its content and by the id in it. Raises UsageError for a file that cannot
-        be read, and UnknownFileError if it belongs to no generation, or nothing is recorded yet.
+        A file is found by its content and by the id in it. With `content`, which are its bytes, the
+        file is only named and not read again. Raises UsageError for a file that cannot be read, and
+        UnknownFileError if it belongs to no generation, or nothing is recorded yet.
         """
         from muniment.generation.origin import find_origin
 
@@ -285,7 +286,7 @@ class Session(AbstractContextManager["Session"]):
             store = self.store
         except NoStoreError as error:
             raise UnknownFileError(str(error)) from None
-        return find_origin(file, store, lambda: self.media)
+        return find_origin(file, store, lambda: self.media, content)
 
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
         """Yield recorded generations, newest first unless the query orders them."""

@@ -251,6 +251,9 @@ def test_a_file_is_found_in_python(workspace: Workspace, tmp_path: Path) -> None
     assert (origin.id, origin.same_content, origin.stamp) == (done.id, True, done.id)
     with pytest.raises(muniment.UsageError, match="gone"):
         session.find_file(tmp_path / "gone")
+    assert session.find_file(tmp_path / "gone", content=file.read_bytes()) == origin
+    with pytest.raises(muniment.UsageError, match="gone is empty"):
+        session.find_file(tmp_path / "gone", content=b"")
     file.write_text("another")
     with muniment.open(tmp_path / "empty") as empty:
         for each in (session, empty):

@@ -53,13 +53,18 @@ def read_file(name: str | Path, media: Callable[[], MediaTypes]) -> tuple[Proven
     return _provenances(data, media().recognised(data), media())
 
 
-def find_origin(name: str | Path, store: Store, media: Callable[[], MediaTypes]) -> Origin:
+def find_origin(
+    name: str | Path, store: Store, media: Callable[[], MediaTypes], content: bytes | None = None
+) -> Origin:
     """Return the generation that a file came from, or else the newest that used it as an input.
 
-    Content counts more than a stamp, which anyone can change. Raises UsageError if the file cannot
-    be read, and UnknownFileError if it belongs to no generation of the store.
+    Content counts more than a stamp, which anyone can change. `content` has the bytes of the file
+    if the caller has read them. Raises UsageError if the file cannot be read, and UnknownFileError
+    if it belongs to no generation of the store.
     """
-    data = _content(name)
+    data = _content(name) if content is None else content
+    if not data:
+        raise UsageError(f"{name} is empty")
     candidates = media().recognised(data)
     provenances = _provenances(data, candidates, media())
     stamp = provenances[0].id if len(provenances) == 1 else None
@@ -142,12 +147,9 @@ def _content(name: object) -> bytes:
                 f"no output or input in this store has the bytes of {file}, because it has "
                 f"{size:,} bytes; a recorded content has at most {MAX_BYTES:,}"
             )
-        content = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from None
-    if not content:
-        raise UsageError(f"{file} is empty")
-    return content
 
 
 def _unrecognised(name: str | Path, data: bytes) -> str:
