@@ -351,7 +351,7 @@ FAULTS = (
     ),
     Fault(
         "generator-of-a-file-is-read-as-an-option",
-        "core/muniment/cli/generate.py",
+        "core/muniment/cli/like.py",
         'context.session.plugins.find("generator", source.generator).name',
         "source.generator",
         (

@@ -68,14 +68,7 @@ class UnknownNameError(UsageError):
 
 
 class UnknownFileError(MunimentError):
-    """A file that is neither an output nor an input of a generation in the store.
-
-    `provenances` is what the file contains about its generations, which anyone can change.
-    """
-
-    def __init__(self, message: str, provenances: Sequence[Any] = ()) -> None:
-        super().__init__(message)
-        self.provenances = tuple(provenances)
+    """A file that is neither an output nor an input of a generation in the store."""
 
 
 class AmbiguousNameError(UsageError):

@@ -216,7 +216,8 @@ class Session(AbstractContextManager["Session"]):
         if isinstance(reference, Provenance):
             name = changes.pop("generator", reference.generator)
             registered = self.plugins.generator(name, self.config.generators())
-            return spec_of_file(reference, registered, self.models, changes)
+            add = self._resolver.add_packaged
+            return spec_of_file(reference, registered, self.models, add, changes)
         generation = self.generation(reference)
         name = changes.get("generator", generation.generator)
         if name != generation.generator:
@@ -271,7 +272,10 @@ class Session(AbstractContextManager["Session"]):
         """
         from muniment.generation.origin import read_file
 
-        return read_file(file, lambda: self.media)
+        content = read_file(file, lambda: self.media)
+        if content.problem:
+            self.media.report(f"the file has no readable provenance: {content.problem}")
+        return content.provenances
 
     def find_file(self, file: str | Path, *, content: bytes | None = None) -> Origin:
         """Return the generation that a file came from, or that used it as an input.
@@ -280,13 +284,14 @@ class Session(AbstractContextManager["Session"]):
         file is only named and not read again. Raises UsageError for a file that cannot be read, and
         UnknownFileError if it belongs to no generation, or nothing is recorded yet.
         """
-        from muniment.generation.origin import find_origin
+        from muniment.generation.origin import find_origin, read_file
 
         try:
             store = self.store
         except NoStoreError as error:
             raise UnknownFileError(str(error)) from None
-        return find_origin(file, store, lambda: self.media, content)
+        read = read_file(file, lambda: self.media, content)
+        return find_origin(read, store, lambda: self.media)
 
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
         """Yield recorded generations, newest first unless the query orders them."""

@@ -314,6 +314,26 @@ def test_a_text_gets_a_line_with_the_label(
     assert (tmp_path / "c.txt").read_text() == target.read_text()
 
 
+def test_a_text_with_a_label_is_found(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.txt"
+    for prompt, end in (("hello", ""), ("goodbye", "\n")):
+        for language in ("zh", "en"):
+            prompt += f" {language}{end}"
+            arguments = ("talk", prompt, "--visible-label", language, "-o", file, "--overwrite")
+            [made] = muniment("generate", *arguments, "--json").json("generation")
+            for text in (file.read_text(), file.read_text().removesuffix("\n")):
+                file.write_text(text)
+                found = muniment("audit", "find", file)
+                assert found.code == 0
+                assert made["id"] in found.out
+                assert "visible label" in found.out
+    for text in ("hello", f"hello {visible_label('en')}", visible_label("en")):
+        file.write_text(text + " ")
+        assert muniment("audit", "find", file).code == 1
+
+
 def test_a_terminal_shows_the_label_after_a_streamed_text(
     processes: Processes, plugin_folder: PluginFolder
 ) -> None:
@@ -462,7 +482,8 @@ def test_the_request_of_a_file_from_elsewhere_is_repeated_without_a_parent(
         ({"parameters": {"width": 1}}, "width"),
         ({"prompt": "a\0b"}, "NUL"),
         ({"model": "big\x1b[2J", "model_digest": "tree1-sha256:12"}, "tree1-sha256:12"),
-        ({"models": {"adapter": "tree1-sha256:34"}}, "tree1-sha256:34"),
+        ({"models": {"adapter": "tree1-sha256:34"}}, "adapter"),
+        ({"models": {"length": "tree1-sha256:34"}}, "length"),
     ],
 )
 def test_a_file_from_elsewhere_that_cannot_be_repeated_is_one_sentence(
@@ -473,6 +494,60 @@ def test_a_file_from_elsewhere_that_cannot_be_repeated_is_one_sentence(
     refused(result, words)
     assert "\x1b" not in result.err
     assert muniment("audit", "list").code == 1
+
+
+def test_the_values_of_a_file_are_printed_before_they_are_used(
+    muniment: Here, elsewhere: Path, tmp_path: Path
+) -> None:
+    with_facts(elsewhere, prompt="a\x1b[2J\nb")
+    result = muniment("generate", "--like", elsewhere)
+    assert result.code == 0
+    for value in ('prompt="a\\u001b[2J\\nb"', "seed=77", "length=9"):
+        assert value in result.err
+    assert "\x1b" not in result.err
+    assert "defaults" not in result.err
+    with_facts(elsewhere, seed=78, parameters={})
+    changed = muniment(*in_other_home(tmp_path / "a"), "--like", elsewhere, "b")
+    assert "seed=78" in changed.err
+    assert "prompt=" not in changed.err
+    assert "the defaults apply: length" in changed.err
+    assert "seed=7" not in muniment("generate", "--like", "last").err
+
+
+def test_a_file_without_a_prompt_is_named_where_none_is_needed(
+    muniment: Here, elsewhere: Path, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.all.clear()
+    optional = "class Beeper(muniment.Generator):\n    prompt = 'optional'"
+    plugin_folder.add(WAVES.replace("class Beeper(muniment.Generator):", optional))
+    with_facts(elsewhere, prompt="")
+    result = muniment("generate", "--like", elsewhere)
+    assert result.code == 0
+    assert "contains no prompt" in result.err
+
+
+def test_the_request_of_another_generator_is_noted(
+    muniment: Here, elsewhere: Path, tmp_path: Path
+) -> None:
+    result = muniment("generate", "talk", "--like", elsewhere)
+    assert (result.code, result.out) == (0, "红心\n")
+    assert "of generator beeper" in result.err
+    assert "length" not in result.err
+    repeated = muniment("generate", "beeper", "--like", "last", "-o", tmp_path / "a.wav")
+    assert "of generator talk" in repeated.err
+    assert "of generator" not in muniment("generate", "beeper", "--like", "last", "--bare").err
+
+
+def test_a_file_with_an_invalid_request_is_named(muniment: Here, elsewhere: Path) -> None:
+    data = elsewhere.read_bytes()
+    elsewhere.write_bytes(data.replace(b'"seed": "77"', b'"seed": "7x"'))
+    muniment("generate", "talk", "a")
+    for command in (["generate", "--like"], ["audit", "find"]):
+        result = muniment(*command, elsewhere)
+        assert (result.code, result.out) == (1, "")
+        assert "is invalid" in result.err
+        assert "seed" in result.err
+        assert result.err.count("\n") == 1
 
 
 def test_a_combined_file_is_refused_with_its_ids(

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -546,3 +547,30 @@ def test_the_default_model_of_muniment_text_is_added_by_the_first_generation(hom
         assert [json.loads(entry)["act"] for entry in model_entries(home)] == ["added"]
         (again,) = opened.replay([found])
         assert again.result == "exact"
+
+
+# ---- files of another home ---------------------------------------------------------------------
+
+
+def test_the_packaged_model_of_a_file_is_added(
+    session: Callable[..., Session], packages: Packages, tmp_path: Path
+) -> None:
+    packages.install(FIRST, SECOND)
+    with session() as elsewhere:
+        made = generate(elsewhere, model="second", seed=7).provenance
+    with Session(tmp_path / "fresh", plugins=packages.plugin_folder.plugins()) as fresh:
+        for wrong, message in (
+            ({"parameters": {"times": 9}}, "times"),
+            ({"models": {"times": made.model_digest}}, "no model of generator worded"),
+            ({"model": "/my/own"}, made.model_digest),
+        ):
+            with pytest.raises(UsageError, match=message):
+                fresh.like(replace(made, **wrong))  # type: ignore[arg-type]
+        assert names(fresh) == []
+        spec = fresh.like(made)
+        assert (spec.model, names(fresh)) == ("second", ["second"])
+        [again] = fresh.run([spec], policy="none")
+        assert isinstance(again, Generation)
+        assert (again.text, again.parents) == ("oh package:second", ())
+        with pytest.raises(UsageError, match="tree1-sha256:00"):
+            fresh.like(replace(made, model="first", model_digest="tree1-sha256:00"))

@@ -97,6 +97,14 @@ def test_a_method_that_fails_is_reported_once_with_plugin_file_and_line(
         assert f"{plugin.module}/__init__.py:11" in report
 
 
+def test_an_error_about_the_data_is_reported_as_its_sentence(plugin_folder: PluginFolder) -> None:
+    body = "def fingerprint(self, data): raise muniment.MunimentError('the dots are damaged')"
+    plugin_folder.add(media_type(body), distribution="test-dots")
+    media, reports = media_of(plugin_folder)
+    assert media.with_fingerprint(ONE) == ONE
+    assert reports == ["media type dots of test-dots: the dots are damaged"]
+
+
 def test_a_media_type_that_cannot_be_created_is_reported(plugin_folder: PluginFolder) -> None:
     plugin_folder.add(
         media_type("def __init__(self): raise OSError('gone')\ndef describe(self, data): return ''")
@@ -309,5 +317,9 @@ def test_an_invalid_provenance_in_a_file_is_reported_and_ignored(
     file = tmp_path / "file.dots"
     file.write_bytes(done.outputs[0].data + b'|{"format": "other"}')
     assert session.find_file(file).stamp is None
-    assert "other" in reports[0]
-    assert len(reports) == 1
+    assert session.read_file(file) == ()
+    assert ["other" in report for report in reports] == [True, True]
+    file.write_bytes(b"DOTS" + bytes(9) + b'|{"format": "other"}')
+    with pytest.raises(muniment.UnknownFileError, match=r"the request in .* is invalid.*other"):
+        session.find_file(file)
+    assert len(reports) == 2

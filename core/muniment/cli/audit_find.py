@@ -9,7 +9,7 @@ from muniment.cli.audit_show import show_generation
 from muniment.cli.context import CliContext
 from muniment.cli.options import isolate_option, json_option
 from muniment.cli.output import one_line, pluralize, short_id, write_note
-from muniment.generation.origin import Origin, find_origin
+from muniment.generation.origin import Origin, find_origin, read_file
 
 
 @click.command
@@ -27,7 +27,8 @@ def find(context: CliContext, file: str, as_json: bool) -> int:
     there is no such generation. It is 4 if only the id matches, since the content is another or
     cannot be compared.
     """
-    origin = find_origin(file, context.store, lambda: context.media)
+    store, media = context.store, lambda: context.media
+    origin = find_origin(read_file(file, media), store, media)
     code = show_generation(context, origin.id, as_json, origin)
     write_remarks(origin)
     return code if origin.same_content else exit_codes.UNVERIFIED

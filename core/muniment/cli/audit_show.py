@@ -128,6 +128,7 @@ def _file_sentence(origin: Origin) -> str:
 _SENTENCES = {
     "bytes": "an output of the generation, with identical bytes",
     "fingerprint": "an output of the generation, with the same content by its fingerprint",
+    "text": "an output of the generation, with a visible label after it",
     "selection": "an output of the generation, with only the selected items",
 }
 

@@ -8,14 +8,13 @@ import itertools
 import os
 import sys
 from collections.abc import Generator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import muniment
 from muniment.cli import exit_codes
-from muniment.cli.context import CliContext, context_of
+from muniment.cli.context import context_of
 from muniment.cli.interruption import full_disk_as_error, new_run
 from muniment.cli.items import write_notes
 from muniment.cli.lazy import no_such, with_checked_parser
@@ -75,13 +74,11 @@ from muniment.cli.progress import waiting
 from muniment.errors import (
     MunimentError,
     PromptError,
-    UnknownFileError,
     UnknownNameError,
-    UsageError,
 )
 from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions
-from muniment.types import Chunk, Generation, InputSpec, Provenance
+from muniment.types import Chunk, Generation, InputSpec
 
 if TYPE_CHECKING:
     from muniment.provenance.labels import Language
@@ -103,14 +100,9 @@ class _Generators(click.Group):
                 reference = args[1] if len(args) > 1 else ""
             if not reference:
                 raise click.BadOptionUsage("like", "Option '--like' requires an argument.", ctx)
-            context = context_of(ctx)
-            source = _like_source(context, reference)
-            if isinstance(source, Provenance):
-                # The name is a stranger's text, and must not be read as an option.
-                generator = context.session.plugins.find("generator", source.generator).name
-            else:
-                reference = context.store.find(source)
-                generator = context.store.generation(reference).generator
+            from muniment.cli.like import generator_of  # imports the store
+
+            generator = generator_of(ctx, reference)
             rest = args[1:] if equals else args[2:]
             args = [generator, option, reference, *rest]
         return super().parse_args(ctx, args)
@@ -301,15 +293,10 @@ def _run(
     if like is None:
         spec = muniment.GenerationSpec(generator=name, **given)
     else:
+        from muniment.cli.like import spec_like
+
         changes = {key: value for key, value in given.items() if value is not None}
-        context = context_of(click.get_current_context())
-        source = _like_source(context, like)
-        spec = session.like(source, generator=name, **changes)
-        if isinstance(source, Provenance):
-            write_note(
-                f"{one_line(like)} was generated elsewhere, so the new generation has no parent; "
-                "its request is what the file contains, which anyone can change"
-            )
+        spec = spec_like(click.get_current_context(), like, name, registered, changes)
     destination = file = None
     if output is not None:
         models = [spec.parameters.get(name) for name, field in fields.items() if field.model]
@@ -356,38 +343,6 @@ def _run(
             evaluate=evaluate or None,
         )
         return _present(answers, samples, destination, file, as_json)
-
-
-def _like_source(context: CliContext, reference: str) -> str | Provenance:
-    """Return the id of the generation that a file came from. Return an id unchanged.
-
-    Of a file from another store, return what it contains. Raises UsageError for a combined file.
-    """
-    if not Path(reference).is_file():
-        return reference
-    from muniment.cli.audit_find import write_remarks
-    from muniment.generation.origin import find_origin, read_file
-    from muniment.store import NoStoreError
-
-    try:
-        origin = find_origin(reference, context.store, lambda: context.media)
-    except (NoStoreError, UnknownFileError):
-        provenances = read_file(reference, lambda: context.media)
-        if len(provenances) != 1:
-            raise
-        return provenances[0]
-    if origin.input is not None:
-        raise UsageError(
-            f"{reference} is recorded as the input {origin.input} of generation {origin.id}, not "
-            "as an output; use the id of the generation to repeat"
-        )
-    if origin.same_content is False:
-        raise UsageError(
-            f"{reference} contains the id {origin.id}, but its content is not the recorded output; "
-            "use the id to repeat that generation"
-        )
-    write_remarks(origin)
-    return origin.id
 
 
 def _from_stdin() -> str:

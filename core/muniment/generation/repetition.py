@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from muniment.errors import UsageError, VerificationError
@@ -65,34 +65,35 @@ def spec_of_file(
     provenance: Provenance,
     registered: RegisteredObject,
     models: Models,
+    add_packaged: Callable[[str, RegisteredObject], None],
     changes: Mapping[str, Any],
 ) -> GenerationSpec:
     """Return the spec of a request that a file of another store contains, with changes.
 
     It has no parent, because the recorded request is not in this store. A file contains no system
     prompt and no inputs. `registered` is the generator to use. For another one than that of the
-    file, parameters and model are left out. Anyone can change a file, so no path in it is used.
+    file, parameters and model are left out. A model is found by its digest, after `add_packaged`
+    has added it if it is a packaged one. Anyone can change a file, so no path in it is used.
     Raises UsageError if the file contains no prompt and the generator needs one, or if a model of
     that digest is not here.
     """
     _check_changes(changes)
     if not provenance.prompt and "prompt" not in changes and registered.prompt == "required":
         raise UsageError(
-            f"the file of generation {provenance.id} contains no prompt; give a prompt"
+            f"the file of generation {provenance.id} contains no prompt, as a private file; add one"
         )
     parameters: dict[str, object] = {}
     model = None
     if registered.name == provenance.generator:
         given = changes.get("parameters", {})
-        fields = registered.parameters.fields()
-        for name, value in provenance.parameters.items():
-            if name not in fields or not fields[name].model:
-                parameters[name] = value
-        for name, digest in provenance.models.items():
-            if name not in given:
-                parameters[name] = _with_digest(digest, f"{name} of the file", models)
+        parameters = _parameters_of_file(provenance, registered, models, given)
         if provenance.model_digest and "model" not in changes:
-            model = _with_digest(provenance.model_digest, provenance.model, models)
+            model = _with_digest(provenance.model_digest, models)
+            if model is None:
+                add_packaged(provenance.model, registered)
+                model = _with_digest(provenance.model_digest, models)
+            if model is None:
+                raise _no_model(provenance.model_digest, provenance.model)
     facts = {
         "prompt": provenance.prompt or None,
         "generator": registered.name,
@@ -109,12 +110,46 @@ def _check_changes(changes: Mapping[str, Any]) -> None:
         raise UsageError(f"a request has no {', '.join(sorted(unknown))} to change")
 
 
-def _with_digest(digest: str, name: str, models: Models) -> str:
-    """Return the name of the added model with a digest. Raise UsageError if there is none."""
-    for model in models.added(on_error=lambda error: None):
-        if model.digest == digest:
-            return model.name
-    raise UsageError(
+def _parameters_of_file(
+    provenance: Provenance,
+    registered: RegisteredObject,
+    models: Models,
+    given: Mapping[str, object],
+) -> dict[str, object]:
+    """Return the parameters in a file, with the names of the models of their digests.
+
+    Those that are `given` replace them. Raises UsageError for a value that the generator does not
+    accept, and for a model that is not here. The same applies to one of a parameter for no model.
+    """
+    fields = registered.parameters.fields()
+    parameters: dict[str, object] = {
+        name: value
+        for name, value in provenance.parameters.items()
+        if name not in fields or not fields[name].model
+    }
+    registered.parameters(**{**parameters, **given})  # raises ParameterError
+    for name, digest in provenance.models.items():
+        if name not in fields or not fields[name].model:
+            raise UsageError(
+                f"the file of generation {provenance.id} has a model for the parameter "
+                f"{name:.80}, which names no model of generator {registered.name}; use the version "
+                "of the generator that made the file, or give the request yourself"
+            )
+        if name not in given:
+            parameters[name] = _with_digest(digest, models)
+            if parameters[name] is None:
+                raise _no_model(digest, f"{name} of the file")
+    return parameters
+
+
+def _with_digest(digest: str, models: Models) -> str | None:
+    """Return the name of the added model with a digest, or None."""
+    added = models.added(on_error=lambda error: None)
+    return next((model.name for model in added if model.digest == digest), None)
+
+
+def _no_model(digest: str, name: str) -> UsageError:
+    return UsageError(
         f"the file was made with model {name:.80}, whose digest is {digest:.100}, and no added "
         "model has this digest; add it with `muniment models add`, or choose a model"
     )
@@ -139,11 +174,9 @@ def _check_texts(generation: Generation, needed: set[str]) -> None:
 
 def _reference(recorded: Model, models: Models) -> str:
     """Return the name of a recorded model now, which may have been added again by another name."""
-    added = models.added(on_error=lambda error: None)
-    for model in added:
-        if model.digest == recorded.digest:
-            return model.name
-    if any(model.name == recorded.name for model in added):
+    if name := _with_digest(recorded.digest, models):
+        return name
+    if any(model.name == recorded.name for model in models.added(on_error=lambda error: None)):
         raise UsageError(
             f"model {recorded.name} is not the recorded one any more, whose digest is "
             f"{recorded.digest}; add that one, or choose a model"

@@ -420,6 +420,16 @@ class Resolver:
                 self._failed_additions[packaged.name] = error
         raise self._failed_additions[packaged.name]
 
+    def add_packaged(self, name: str, registered: RegisteredObject) -> None:
+        """Add the packaged model of a generator by its name, if there is one that is not added.
+
+        Raises ModelError.
+        """
+        generator = self._object(registered, None)
+        chosen = self._models.choose(name, registered.name, generator)
+        if isinstance(chosen, PackagedModel):
+            self._add_once(chosen, registered.name, generator)
+
     def _find_model(self, recorded: Model, generator: Generator) -> Model:
         if recorded.digest not in self._rehashed:
             model = self._models.with_digest(recorded.digest, recorded, generator)

@@ -149,18 +149,14 @@ class MediaTypes:
         """Return what a file contains about its generations, of which a combined file has several.
 
         It is empty if the file contains nothing of this kind. Anyone can change a file, so it is
-        not evidence.
+        not evidence. Raises ProvenanceError if it is invalid.
         """
         text: str | None = self._try(registered, "read_provenance", data)
         if text is None:
             return ()
         from muniment.provenance import from_json
 
-        try:
-            return from_json(text)
-        except ProvenanceError as error:
-            self._report(f"the file has no readable provenance: {error}")
-            return ()
+        return from_json(text)
 
     # ---- files -------------------------------------------------------------------------------
 
@@ -211,7 +207,7 @@ class MediaTypes:
         file = self.signer.sign(file, suffix, provenances, inputs_of, self._report)
         if "read_provenance" in implemented_methods(registered.load_class()):
             ids = {item.id for item in provenances}
-            read = {item.id for item in self.read_provenance(registered, file)}
+            read = {item.id for item in _valid(self._try(registered, "read_provenance", file))}
             if not read or read - ids:
                 problem = "a file in which read_provenance() does not find the ids"
                 raise _invalid_file(registered, "combine", problem)
@@ -235,9 +231,10 @@ class MediaTypes:
         declared = registered.load_class()
         methods = implemented_methods(declared)
         if "read_provenance" in methods:
-            facts = _only(self._call(registered, "read_provenance", file))
-            if facts is None or facts.id != provenance.id:
+            read = _valid(self._call(registered, "read_provenance", file))
+            if [item.id for item in read] != [provenance.id]:
                 return "a file in which read_provenance() does not find the id of the generation"
+            facts = read[0]
             if facts.prompt != provenance.prompt or facts.parameters != dict(provenance.parameters):
                 self._report(
                     f"the prompt or the parameters are too long for {suffix} files, so that the "
@@ -347,6 +344,10 @@ class MediaTypes:
                 return validate_media(method, getattr(subject, method)(*arguments))
         except (KeyboardInterrupt, ParameterError):
             raise
+        except MunimentError as error:  # a sentence about the data, and no fault of the plugin
+            raise PluginError(
+                name, escape_unencodable(f"media type {registered.name} of {name}: {error}")
+            ) from error
         except BaseException as error:
             raise PluginError(
                 name,
@@ -364,15 +365,14 @@ class MediaTypes:
             self.report(sentence)
 
 
-def _only(text: str | None) -> Provenance | None:
-    """Return the provenance in the JSON of one generation, or None."""
+def _valid(text: str | None) -> tuple[Provenance, ...]:
+    """Return the provenances in the JSON of a file, or none if it is invalid."""
     from muniment.provenance import from_json
 
     try:
-        provenances = from_json(text or "")
+        return from_json(text or "")
     except ProvenanceError:
-        return None
-    return provenances[0] if len(provenances) == 1 else None
+        return ()
 
 
 def _alters(declared: type[MediaType], suffix: str, values: Parameters) -> bool:

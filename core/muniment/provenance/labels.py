@@ -39,3 +39,15 @@ def aigc(provenances: Sequence[Provenance]) -> str:
 def visible_label(language: Language) -> str:
     """Return the text of the label that readers see, in Chinese or English."""
     return _VISIBLE[language]
+
+
+def without_visible_label(text: bytes) -> tuple[bytes, ...]:
+    """Return the texts that become this one when a visible label is added as the last line.
+
+    There are two, because the line end before the label can be part of the text. There are none if
+    the last line is no label.
+    """
+    before, line_end, last = text.removesuffix(b"\n").rpartition(b"\n")
+    if not before or last not in {label.encode() for label in _VISIBLE.values()}:
+        return ()
+    return (before, before + line_end)

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+import muniment
+
 from . import png
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")
@@ -40,7 +42,7 @@ _TURNS = {
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-class PictureError(ValueError):
+class PictureError(muniment.MunimentError, ValueError):
     """A picture that cannot be used. The message has the reason, and nothing of the file."""
 
 
