@@ -338,8 +338,8 @@ FAULTS = (
     Fault(
         "private-file-has-the-prompt",
         "core/muniment/plugins/file_signer.py",
-        'prompt="", parameters={}) if private',
-        "parameters={}) if private",
+        'prompt="", parameters={}, models',
+        "parameters={}, models",
         ("cli/test_provenance.py::test_a_private_file_has_neither_prompt_nor_parameters",),
     ),
     Fault(

@@ -1,4 +1,4 @@
-"""Files that are written atomically, and that only their owner can read."""
+"""Files that are written atomically, and of which most can be read by their owner only."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import stat
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, TypeAlias
 
 from muniment.errors import UsageError
+
+_Mode: TypeAlias = Literal["ab", "a+b", "r+b", "wb", "xb"]
 
 _LOCK_SECONDS = 10.0  # age of a new file without a lock at which its process has ended
 
@@ -23,18 +26,22 @@ def atomic_write(path: Path, content: bytes, protected: Sequence[Path] = ()) -> 
 
 
 @contextlib.contextmanager
-def replacing(path: Path, protected: Sequence[Path] = ()) -> Iterator[BinaryIO]:
+def replacing(
+    path: Path, protected: Sequence[Path] = (), *, private: bool = True
+) -> Iterator[BinaryIO]:
     """Yield a new file, which replaces the file at `path` when the block ends.
 
     The new file is in the same folder, and other programs may write to its `name` within the
     block. After an exception or a crash, `path` is unchanged. New files that killed processes left
-    in the folder are removed. Raises UsageError and OSError.
+    in the folder are removed. A replaced file's permissions are kept. Otherwise the new one is for
+    its owner only if it is `private`, or follows the umask. Raises UsageError and OSError.
     """
     check_target(path, protected)
     _remove_abandoned(path.parent)
     # The random name has a fixed length, because that of `path` may have the maximum already.
     temporary = path.with_name(f".muniment-{os.urandom(8).hex()}.part")
-    file = open_private(temporary, "xb")
+    opened = open_private if private or path.exists() else open_shared
+    file = opened(temporary, "xb")
     try:
         with file:
             try_lock(file)
@@ -99,9 +106,14 @@ def check_target(path: Path, protected: Sequence[Path] = ()) -> None:
             )
 
 
-def open_private(path: Path, mode: Literal["ab", "a+b", "r+b", "wb", "xb"]) -> BinaryIO:
+def open_private(path: Path, mode: _Mode) -> BinaryIO:
     """Open a file, which is created for its owner only. No link is followed. Raises OSError."""
-    return open(path, mode, opener=_open)
+    return open(path, mode, opener=partial(_open, permissions=0o600))
+
+
+def open_shared(path: Path, mode: _Mode) -> BinaryIO:
+    """Open a file, which is created as the umask allows. No link is followed. Raises OSError."""
+    return open(path, mode, opener=partial(_open, permissions=0o666))
 
 
 def try_lock(file: BinaryIO) -> bool:
@@ -142,8 +154,8 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+def _open(path: str, flags: int, permissions: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), permissions)
 
 
 def _is_inside(path: Path, folder: Path) -> bool:

@@ -254,7 +254,8 @@ class MediaType:
     `.jpg` the pixels, so that their files do not have the fingerprint. `altering_options` are the
     options of `Export` that do so when they differ from their default, such as a scale. Every
     method is optional: where one is missing or raises, bytes are compared, nothing is previewed,
-    and only `--bare` writes a file. Recorded outputs contain no provenance, and exported files do.
+    and only `--bare` writes a file. Raise MunimentError with a sentence for damaged data, which is
+    then reported as it is. Recorded outputs contain no provenance, and exported files do.
     """
 
     name: ClassVar[str]

@@ -65,7 +65,8 @@ class Field:
     `type` is one of boolean, integer, number, string, strings, choice. `ge` and `le` bound
     numbers inclusively. `choices` are the values of a Literal. The prompt rules of a policy check
     the text of a `judged` parameter. The text of a `model` parameter is the name or path of a
-    model. A `combined` option of a file has an effect only on a file of several outputs.
+    model. A `combined` option of a file has an effect only on a file of several outputs. One with
+    `suffixes` has an effect only on files that end in one of them.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Field:
     judged: bool = False
     model: bool = False
     combined: bool = False
+    suffixes: tuple[str, ...] = ()
 
     def parse(self, value: object) -> Value:
         """Return a value with the field's type. Text is parsed as on a command line.
@@ -143,14 +145,27 @@ def param(
     judged: bool = False,
     model: bool = False,
     combined: bool = False,
+    suffixes: tuple[str, ...] = (),
 ) -> Any:
     """Declare a parameter with its default, its help and (for numbers) its inclusive range.
 
     The text of a `judged` parameter of a generator is checked as the prompt is. The text of a
     `model` parameter of a generator or an evaluator refers to a model, as the option `-m` does.
-    A `combined` parameter of `MediaType.Export` is an option of combined files alone.
+    A `combined` parameter of `MediaType.Export` is an option of combined files alone, and one with
+    `suffixes` of files that end in one of them.
     """
-    return Field("", "", default, help, ge, le, judged=judged, model=model, combined=combined)
+    return Field(
+        "",
+        "",
+        default,
+        help,
+        ge,
+        le,
+        judged=judged,
+        model=model,
+        combined=combined,
+        suffixes=suffixes,
+    )
 
 
 class Parameters:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -167,7 +168,7 @@ def test_an_output_where_the_store_will_be_is_refused_before_anything_is_made(
     assert not store.exists()
 
 
-def test_new_outputs_are_for_their_owner_only_and_replaced_ones_keep_their_mode(
+def test_new_outputs_follow_the_umask_and_replaced_ones_keep_their_mode(
     muniment: Here, recorded: Path, tmp_path: Path
 ) -> None:
     lines = tmp_path / "lines.jsonl"
@@ -178,11 +179,17 @@ def test_new_outputs_are_for_their_owner_only_and_replaced_ones_keep_their_mode(
         arguments = COMMANDS.get(command, lambda path: ["batch", lines, "-o", path, "--overwrite"])(
             path
         )
-        assert muniment(*arguments).code == 0
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600, command
-        path.chmod(0o644)
-        assert muniment(*arguments).code == 0
-        assert stat.S_IMODE(path.stat().st_mode) == 0o644, command
+        before = os.umask(0o026)
+        try:
+            assert muniment(*arguments).code == 0
+            # A backup is the whole store, which only its owner can read.
+            expected = 0o600 if command == "backup" else 0o640
+            assert stat.S_IMODE(path.stat().st_mode) == expected, command
+            path.chmod(0o604)
+            assert muniment(*arguments).code == 0
+            assert stat.S_IMODE(path.stat().st_mode) == 0o604, command
+        finally:
+            os.umask(before)
     assert not list(tmp_path.glob("*.part*"))
 
 

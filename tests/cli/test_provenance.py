@@ -126,6 +126,7 @@ def test_without_a_certificate_one_notice_says_that_files_are_not_signed(
 ) -> None:
     result = muniment("generate", "beeper", "a", "-n", "3", "-o", tmp_path / "a.wav")
     assert (result.code, result.err.count(UNSIGNED)) == (0, 1)
+    assert [UNSIGNED in line for line in result.err.splitlines() if "no producer" in line] == [True]
     assert len(list(tmp_path.glob("a-*.wav"))) == 3
     for arguments in (["dotter", "a", "-o", tmp_path / "a.dots"], ["talk", "a"]):
         assert UNSIGNED not in muniment("generate", *arguments).err
@@ -212,6 +213,19 @@ class Dotter("""
 
 def test_the_settings_of_files_are_checked(muniment: Here, tmp_path: Path) -> None:
     refused(muniment("config", "set", "certificate", tmp_path / "none.pem"), "none.pem")
+    create_credentials(tmp_path, name="Test")
+    certificate, key, root = (
+        tmp_path / name for name in ("certificate.pem", "certificate.key", "root.pem")
+    )
+    (tmp_path / "text").write_text("text")
+    refused(muniment("config", "set", "certificate", key), "not a certificate in PEM")
+    refused(muniment("config", "set", "certificate", root), "self-signed")
+    refused(muniment("config", "set", "certificate_key", certificate), "not a private key in PEM")
+    refused(muniment("config", "set", "trusted_root", tmp_path / "text"), "not a certificate")
+    key.chmod(0o644)
+    refused(muniment("config", "set", "certificate_key", key), "chmod 600")
+    assert muniment("config", "list", "--json").out.count("certificate") == 0
+    assert muniment("config", "set", "trusted_root", root).code == 0
     for code in ("a b", 'a"', "a\\", "中", "a" * 129):
         refused(muniment("config", "set", "producer", code), "producer")
     assert muniment("config", "set", "producer", "001191110102MAD55U9H0F10002").code == 0
@@ -264,14 +278,21 @@ def test_the_code_of_the_producer_is_in_files(
 def test_private_needs_a_file_with_provenance(
     muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
-    refused(muniment("generate", "talk", "a", "--private"), "--private")
-    refused(muniment("generate", "talk", "a", "--private", "-o", tmp_path / "a.txt"), "--private")
-    refused(muniment("generate", "dotter", "a", "--private", "--json"), "--private", "-o FILE")
-    refused(
-        muniment("generate", "dotter", "a", "--private", "--bare", "-o", tmp_path / "a"),
-        "--private",
-    )
+    for name in ("dotter", "talk"):
+        result = muniment("generate", name, "a", "--private", "--json")
+        refused(result, "--private", "--json", "-o FILE")
     assert muniment("audit", "list").code == 1
+
+
+def test_recorded_bytes_are_private_in_any_case(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    assert muniment("generate", "talk", "a", "--private").out == "a\n"
+    assert muniment("generate", "talk", "a", "--private", "-o", tmp_path / "a.txt").code == 0
+    assert (tmp_path / "a.txt").read_text() == "a"
+    bare = tmp_path / "a.dots"
+    assert muniment("generate", "dotter", "a", "--private", "--bare", "-o", bare).code == 0
+    assert b"|" not in bare.read_bytes()
 
 
 def test_a_prompt_that_a_format_has_no_room_for_is_reported_and_the_file_is_saved(
@@ -353,7 +374,7 @@ def test_a_terminal_shows_the_label_after_a_streamed_text(
     assert f"one two\n{visible_label('en')}\n" in shown.out
     shown = processes.on_terminal("generate", "dotter", "a", "--visible-label", "en")
     assert (shown.code, "-o FILE" in shown.out) == (2, True)
-    shown = processes.on_terminal("generate", "slow", "a", "--private")
+    shown = processes.on_terminal("generate", "dotter", "a", "--private")
     assert (shown.code, "--private" in shown.out) == (2, True)
 
 
@@ -394,6 +415,24 @@ def test_an_option_that_alters_the_content_needs_no_fingerprint(
     assert "altering_options" in refusal.err
 
 
+def test_an_option_that_a_format_does_not_have_is_refused_before_anything_is_generated(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.all.clear()
+    scaled = DOTS.replace("ge=1, le=9,", "ge=1, le=9, suffixes=('.json',),")
+    plugin_folder.add(scaled)
+    for isolated in ([], ["--isolate"]):
+        arguments = ("generate", "dotter", "a", *isolated, "--scale")
+        refused(muniment(*arguments, "2", "-o", tmp_path / "a.dots"), "--scale", ".json")
+        assert muniment("audit", "list").code == 1
+    for value, suffix in (("2", ".json"), ("1", ".dots")):
+        assert muniment(*arguments, value, "-o", tmp_path / f"a{suffix}").code == 0
+    refused(muniment("audit", "get", "last", "--scale", "2"), "--scale", ".json")
+    plugin_folder.all.clear()
+    plugin_folder.add(scaled.replace("('.json',)", "('.png',)"))
+    refused(muniment("generate", "dotter", "a", "-o", tmp_path / "c.json"), "suffixes")
+
+
 def test_a_label_is_refused_where_it_cannot_stand(
     muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
@@ -405,8 +444,10 @@ def test_a_label_is_refused_where_it_cannot_stand(
             media_type=media_type,
         )
         refused(muniment("generate", name, "a", *option), media_type)
-    refused(muniment("generate", "talk", "a", *option, "--json"), "-o FILE")
-    refused(muniment("generate", "talk", "a", *option, "--bare"), "--visible-label")
+    refused(muniment("generate", "talk", "a", *option, "--json"), "--json", "-o FILE")
+    refused(muniment("generate", "talk", "a", *option, "--bare"), "remove --bare")
+    for suffix, kind in ((".json", "application/json"), (".csv", "text/csv"), (".html", "html")):
+        refused(muniment("generate", "talk", "a", *option, "-o", tmp_path / f"a{suffix}"), kind)
     refused(muniment("generate", "beeper", "a", *option, "-o", tmp_path / "a.wav"), "test-waves")
     assert muniment("audit", "list").code == 1
     muniment("generate", "talk", "a")

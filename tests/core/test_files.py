@@ -100,6 +100,19 @@ def test_replacing_the_temporary_file_is_for_its_owner_only(tmp_path: Path, umas
         assert Path(file.name).parent == tmp_path
 
 
+def test_replacing_a_shared_file_follows_the_umask_unless_it_replaces_one(
+    tmp_path: Path, umask: None
+) -> None:
+    path = tmp_path / "file"
+    with replacing(path, private=False):
+        pass
+    assert mode(path) == 0o666
+    path.chmod(0o640)
+    with replacing(path, private=False) as file:
+        assert mode(Path(file.name)) == 0o600
+    assert mode(path) == 0o640
+
+
 @pytest.mark.parametrize("error", [OSError(28, "full"), KeyboardInterrupt(), ValueError()])
 def test_replacing_after_an_exception_the_old_file_is_unchanged(
     tmp_path: Path, error: BaseException

@@ -299,8 +299,23 @@ def test_a_certificate_without_a_key_is_an_error(workspace: Workspace, tmp_path:
         session.media.export(done, done.outputs[0], ".wav", {})
     session.config.set("certificate", None)
     assert session.media.export(done, done.outputs[0], ".wav", {})
-    assert session.media.signer.lacks_certificate(".wav")
-    assert not session.media.signer.lacks_certificate(".dots")
+    signer = session.media.signer
+    assert signer.notice(".dots") == ""
+    assert all(word in signer.notice(".wav") for word in ("not signed", "no producer"))
+    session.config.set("producer", "001A")
+    assert "producer" not in signer.notice(".wav")
+
+
+def test_a_private_file_names_no_model_of_a_parameter(workspace: Workspace) -> None:
+    workspace.plugin_folder.add(DOTS)
+    done = workspace.session.generate("a", generator="dotter")
+    model = muniment.Model("m", "tree1-sha256:12", "")
+    done = replace(done, model=model, models={"adapter": model}, parameters={"steps": 3})
+    signer = workspace.session.media.signer
+    assert signer.provenance(done).models == {"adapter": model.digest}
+    private = signer.provenance(done, private=True)
+    assert (private.prompt, private.parameters, private.models) == ("", {}, {})
+    assert (private.model, private.model_digest, private.seed) == ("m", model.digest, done.seed)
 
 
 def test_the_formats_that_are_signed_are_those_of_the_library() -> None:

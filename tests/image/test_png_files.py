@@ -176,9 +176,11 @@ def test_files_of_other_formats_lead_back_to_the_record(
         [value] = result.json("generation")
         assert (value["id"], value["file"]["same_content"]) == (id, None)
         assert "cannot be compared" in result.err
-    refused = run("audit", "get", id, "-o", tmp_path / "a.png", "--quality", "50")
-    assert (refused.code, "quality" in refused.err, "Traceback" in refused.err) == (2, True, False)
+    for command in (("audit", "get", id), ("generate", "noise", "x")):
+        refused = run(*command, "-o", tmp_path / "a.png", "--quality", "50")
+        assert (refused.code, "quality" in refused.err, ".jpg" in refused.err) == (2, True, True)
     assert not (tmp_path / "a.png").exists()
+    assert len(run("audit", "list").rows) == 1
 
 
 def test_a_prompt_without_room_in_a_file_is_reported(

@@ -343,7 +343,7 @@ def _rewrite(path: Path, items: Iterable[Generation]) -> int:
     if first is None:
         return 0
     last = 0
-    with replacing(path) as file:
+    with replacing(path, private=False) as file:
         for item in itertools.chain([first], remaining):
             file.write(_line(item))
             last = item.line or 0

@@ -327,7 +327,9 @@ def _run(
             options=file_values,
         )
     else:
-        refuse_without_file(file_values, private=private, visible_label=visible_label)
+        refuse_without_file(
+            file_values, as_json=as_json, private=private, visible_label=visible_label
+        )
     # Chunks of several texts would mix, and JSON and files need complete texts.
     complete = (
         samples > 1 or as_json or destination is not None or (file is not None and file.exports)

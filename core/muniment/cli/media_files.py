@@ -71,7 +71,7 @@ class FileFormat:
         self.label = ""  # the line after a text
         self._private = private
         self._labelled = visible_label
-        self._warned = False
+        self._noticed = False
         self._suffix: str | None = None  # of the exported file, or None for the recorded bytes
         named = destination is not None and not (destination.stdout or destination.special)
         target = destination.target if named and destination else None
@@ -100,7 +100,7 @@ class FileFormat:
             )
         except NOT_WRITTEN as error:
             raise _without_file(error, generation) from error
-        self._warn_unsigned()
+        self._write_notice()
         return file
 
     def combined(self, outputs: Sequence[tuple[Generation, Output]]) -> bytes:
@@ -111,7 +111,7 @@ class FileFormat:
             )
         except NOT_WRITTEN as error:
             raise _without_file(error, outputs[0][0]) from error
-        self._warn_unsigned()
+        self._write_notice()
         return file
 
     def written_type(self, output: Output) -> str:
@@ -128,11 +128,11 @@ class FileFormat:
         line_end = "" if text.endswith("\n") or not text else "\n"
         return replace(output, data=f"{text}{line_end}{self.label}\n".encode())
 
-    def _warn_unsigned(self) -> None:
-        """Print once that files have no signature, because no certificate is set."""
-        if not self._warned and self._media().signer.lacks_certificate(self._suffix or ""):
-            self._warned = True
-            write_note("files are not signed, because the setting certificate has no value")
+    def _write_notice(self) -> None:
+        """Print once that files have no signature or no producer, because no setting has one."""
+        if not self._noticed and (notice := self._media().signer.notice(self._suffix or "")):
+            self._noticed = True
+            write_note(notice)
 
     def _choose_suffix(self, media_type: str, target: PurePath | None) -> None:
         """Choose the format of an exported file. Text and JSON may have none."""
@@ -165,25 +165,34 @@ class FileFormat:
                     "visible label; remove --visible-label"
                 )
             self._options["visible_label"] = self._labelled
-        declared.Export(**self._options)  # raises ParameterError
+        self._suffix = _suffix_of(target, media_type, declared.suffixes)
+        self._media().file_options(registered, self._suffix, self._options)
         for name in () if self.combine else self._options:
             if declared.Export.fields()[name].combined:
                 raise UsageError(
                     f"--{name.replace('_', '-')} has no effect on a file of one output; add "
                     "--combine, or remove it"
                 )
-        self._suffix = _suffix_of(target, media_type, declared.suffixes)
         self._media().signer.check(self._suffix)
 
     def _check_recorded(self, media_type: str, target: PurePath | None, bare: bool) -> None:
-        """Raise UsageError for an option of recorded bytes, or a suffix of another format."""
+        """Raise UsageError for an option of exported files, or a suffix of another format.
+
+        Recorded bytes have neither a prompt nor parameters, so they are private in any case.
+        """
         kind = media_type.partition(";")[0].strip()
-        if self._private:
-            raise UsageError("--private has no effect on recorded bytes; remove it")
+        named = None if target is None else _named_type(target)
         if self._labelled is not None:
-            if bare or kind not in _LABELLED_TEXTS:
-                content = "the recorded bytes" if bare else kind
-                raise UsageError(f"a line would make {content} invalid; remove --visible-label")
+            if bare:
+                raise UsageError(
+                    "--bare writes the recorded bytes, which have no visible label; remove --bare "
+                    "or --visible-label"
+                )
+            for content in (kind, named or kind):
+                if content not in _LABELLED_TEXTS:
+                    raise UsageError(
+                        f"a line with a label would make {content} invalid; remove --visible-label"
+                    )
             from muniment.provenance import visible_label
 
             self.label = visible_label(self._labelled)
@@ -194,7 +203,6 @@ class FileFormat:
         if self._options:
             option = next(iter(self._options)).replace("_", "-")
             raise UsageError(f"--{option} has no effect on recorded bytes; remove it")
-        named = None if target is None else _named_type(target)
         if named is None or _plain(named) == _plain(kind):
             return
         if not is_text_type(kind) or named.partition("/")[0] in _PICTURES_AND_SOUND:
@@ -204,10 +212,16 @@ class FileFormat:
             )
 
 
-def refuse_without_file(options: Iterable[str] = (), **flags: object) -> None:
-    """Raise UsageError if there are options of files, or set flags, where no file is written."""
+def refuse_without_file(
+    options: Iterable[str] = (), *, as_json: bool = False, **flags: object
+) -> None:
+    """Raise UsageError if there are options of files, or set flags, where no file is written.
+
+    With `as_json`, the record is printed instead.
+    """
     for name in (*filter(flags.get, flags), *sorted(options)):
-        raise click.UsageError(f"--{name.replace('_', '-')} needs a file; add -o FILE.")
+        reason = "has no effect on the record that --json prints" if as_json else "needs a file"
+        raise click.UsageError(f"--{name.replace('_', '-')} {reason}; add -o FILE.")
 
 
 def write(

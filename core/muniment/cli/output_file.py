@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class OutputFile:
     """Target of `-o`, which is one file, numbered files (`out-1.txt`), or stdout for `-`.
 
-    A new file can be read by its owner only. A replaced file keeps its permissions.
+    A new file has the permissions that the umask allows. A replaced file keeps its own.
     """
 
     def __init__(
@@ -87,7 +88,8 @@ class OutputFile:
         self._check(path)
         try:
             special = _special(path)
-            with path.open("wb") if special else replacing(path, self._protected) as file:
+            replaced = partial(replacing, path, self._protected, private=False)
+            with path.open("wb") if special else replaced() as file:
                 yield file
         except OSError as error:
             raise MunimentError(f"cannot write {path}: {error.strerror}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from muniment.errors import UsageError
+from muniment.errors import ProvenanceError, UsageError
 from muniment.generation.assessment import PolicyRunner
 from muniment.generation.evaluation import Evaluators
 from muniment.generation.policy import policy_reference, resolve_policy
@@ -34,6 +34,12 @@ def resolved_setting(key: str, value: str, plugins: Plugins, models: Models) -> 
         path = Path(os.path.expanduser(value)).absolute()
         if not path.is_file():
             raise UsageError(f"there is no file {path}; write the path of a file in PEM")
+        from muniment.provenance.certificates import check_setting
+
+        try:
+            check_setting(kind, path)
+        except ProvenanceError as error:
+            raise UsageError(str(error)) from None
         return str(path)
     elif kind == "evaluators":
         Evaluators(plugins, models, [value])

@@ -39,8 +39,8 @@ SIGNED_TYPES = {
 class FileSigner:
     """The producer's code, the certificate and the private key of a home.
 
-    They are read when the first file is exported. The private key stays in this process. No plugin
-    and no worker process receives it.
+    They are read when the first file is exported. The private key stays in this process, and no
+    worker process receives it.
     """
 
     def __init__(self, config: Config | None = None) -> None:
@@ -50,14 +50,25 @@ class FileSigner:
     def provenance(self, generation: Generation, *, private: bool = False) -> Provenance:
         """Return the facts that a file of a generation contains.
 
-        With `private`, they have no prompt and no parameters.
+        With `private`, they have no prompt and no parameters, and no models of parameters.
         """
         provenance = replace(generation.provenance, producer=self._setting("producer") or "")
-        return replace(provenance, prompt="", parameters={}) if private else provenance
+        if not private:
+            return provenance
+        # The model's name and digest stay, because they are parts of the labels.
+        return replace(provenance, prompt="", parameters={}, models={})
 
-    def lacks_certificate(self, suffix: str) -> bool:
-        """Return whether files of a format are not signed only because no certificate is set."""
-        return suffix in SIGNED_TYPES and self._credentials is None
+    def notice(self, suffix: str) -> str:
+        """Return a sentence on what files of a format lack without settings, or an empty text."""
+        lacks: dict[str, str] = {}
+        if suffix in SIGNED_TYPES and self._credentials is None:
+            lacks["certificate"] = "are not signed"
+        if suffix in SIGNED_TYPES and self._setting("producer") is None:
+            lacks["producer"] = "name no producer"
+        if not lacks:
+            return ""
+        effects, names = map(" and ".join, (lacks.values(), lacks))
+        return f"files {effects}; use `muniment config set` for {names}"
 
     def check(self, suffix: str) -> None:
         """Raise ProvenanceError if files of a format should be signed, but cannot be."""

@@ -176,7 +176,8 @@ class MediaTypes:
         or if the file has no provenance or other content. Raises ParameterError for an invalid
         option, and ProvenanceError if the file cannot be signed.
         """
-        registered, values = self._file_options(output.media_type, options)
+        registered = self._writer(output.media_type)
+        values = self.file_options(registered, suffix, options)
         provenance = self.signer.provenance(generation, private=private)
         file: bytes = self._call(registered, "export", output.data, provenance, suffix, values)
         if file == output.data:
@@ -196,7 +197,8 @@ class MediaTypes:
         private: bool = False,
     ) -> bytes:
         """Return one file that shows outputs of one media type. Raises as `export` does."""
-        registered, values = self._file_options(outputs[0][1].media_type, options)
+        registered = self._writer(outputs[0][1].media_type)
+        values = self.file_options(registered, suffix, options)
         data = [output.data for _, output in outputs]
         generations = [generation for generation, _ in outputs]
         provenances = [self.signer.provenance(item, private=private) for item in generations]
@@ -248,13 +250,29 @@ class MediaTypes:
                 return f"a {suffix} file with another fingerprint than the recorded output"
         return None
 
-    def _file_options(
-        self, media_type: str, options: Mapping[str, object]
-    ) -> tuple[RegisteredObject, Any]:
+    def file_options(
+        self, registered: RegisteredObject, suffix: str, options: Mapping[str, object]
+    ) -> Parameters:
+        """Return the options of a file of the format that `suffix` names.
+
+        Raises ParameterError for an invalid option, or one that the format does not have.
+        """
+        values: Parameters = registered.load_class().Export(**options)
+        for name, field in values.fields().items():
+            has_option = not field.suffixes or suffix in field.suffixes
+            if not has_option and getattr(values, name) != field.default:
+                raise ParameterError(
+                    name,
+                    f"{suffix} files have no {name}; remove --{name.replace('_', '-')}, or use a "
+                    f"file that ends in {' or '.join(field.suffixes)}",
+                )
+        return values
+
+    def _writer(self, media_type: str) -> RegisteredObject:
         registered = self.registered(media_type)
         if registered is None:
             raise PluginError("", f"no installed plugin writes files of {media_type}")
-        return registered, registered.load_class().Export(**options)
+        return registered
 
     # ---- lists -------------------------------------------------------------------------------
 

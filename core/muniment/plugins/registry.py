@@ -497,6 +497,9 @@ def check_class(kind: Kind, cls: type) -> None:
         raise TypeError(f"{where}.lossy_suffixes must be among its suffixes")
     if not set(getattr(cls, "altering_options", ())) <= set(declared.fields()):
         raise TypeError(f"{where}.altering_options must be among the fields of its Export")
+    for field in declared.fields().values():
+        if not set(field.suffixes) <= set(getattr(cls, "suffixes", ())):
+            raise TypeError(f"the suffixes of {where}.Export.{field.name} must be among its own")
     if kind == "evaluator":
         measures = getattr(cls, "measures", None)
         if not isinstance(measures, tuple) or not all(map(_is_measure, measures)):

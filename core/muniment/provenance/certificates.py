@@ -31,8 +31,8 @@ KEY = "certificate.key"
 ROOT = "root.pem"
 """The file of the root alone, to give to those who verify."""
 
-MAX_BYTES = 100_000
-"""The maximum size of a file that is read."""
+MAX_BYTES = 1_000_000
+"""The maximum size of a file that is read, which can be a list of many roots."""
 MAX_YEARS = 50
 
 _MAX_NAME = 64  # RFC 5280, ub-organization-name
@@ -139,6 +139,20 @@ def load_credentials(certificate: Path, key: Path) -> Credentials:
     return _credentials(chain, private_key)
 
 
+def check_setting(key: str, path: Path) -> None:
+    """Raise ProvenanceError unless a file can be the value of a setting of certificates.
+
+    `key` is `certificate`, `certificate_key` or `trusted_root`. Whether a certificate and a key
+    belong together is not checked, because the two are set one after the other.
+    """
+    if key == "certificate":
+        _raise_if_unusable(_parse_chain(path), path)
+    elif key == "certificate_key":
+        _parse_key(path)
+    else:
+        _parse(path, "file of root certificates")
+
+
 def check_roots(roots: Sequence[bytes]) -> str:
     """Return root certificates as one text in PEM. Raises ProvenanceError for anything else."""
     try:
@@ -199,20 +213,25 @@ def _unusable(path: Path, reason: str) -> ProvenanceError:
 
 
 def _parse_chain(path: Path) -> list[x509.Certificate]:
-    try:
-        chain = x509.load_pem_x509_certificates(_read(path, "certificate"))
-        for each in chain:  # extensions are parsed on first use
-            each.extensions  # noqa: B018
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
-        raise ProvenanceError(
-            f"the certificate {path} cannot be read: it is not a certificate in PEM"
-        ) from None
+    chain = _parse(path, "certificate")
     if len(chain) > _MAX_CERTIFICATES:
         raise ProvenanceError(
             f"the certificate {path} has {len(chain)} certificates; at most {_MAX_CERTIFICATES} "
             "are read"
         )
     return chain
+
+
+def _parse(path: Path, noun: str) -> list[x509.Certificate]:
+    try:
+        certificates = x509.load_pem_x509_certificates(_read(path, noun))
+        for each in certificates:  # extensions are parsed on first use
+            each.extensions  # noqa: B018
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
+        raise ProvenanceError(
+            f"the {noun} {path} cannot be read: it is not a certificate in PEM"
+        ) from None
+    return certificates
 
 
 def _parse_key(path: Path) -> _PrivateKey:

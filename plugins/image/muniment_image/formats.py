@@ -49,8 +49,8 @@ def encode(
 ) -> bytes:
     """Return the file of pixels [H, W, 3] in the format of a suffix, with the provenances.
 
-    `size` is the width and the height of the recorded picture, if the pixels were enlarged. Raises
-    ParameterError for a quality of PNG.
+    `size` is the width and the height of the recorded picture, if the pixels were enlarged. PNG
+    files have no quality.
     """
     from PIL import Image
 
@@ -60,10 +60,6 @@ def encode(
 
     image, file = Image.fromarray(pixels), BytesIO()
     if suffix == ".png":
-        if quality is not None:
-            raise muniment.ParameterError(
-                "quality", "a PNG file has no quality; remove --quality or use .jpg or .webp"
-            )
         image.save(file, "PNG")
         return stamp.stamped(file.getvalue(), provenances, size)
     kind = _FORMATS[suffix]

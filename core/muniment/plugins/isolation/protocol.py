@@ -116,7 +116,8 @@ def parameters_class(fields: str) -> type[Parameters]:
     for item in json.loads(fields):
         if isinstance(item["default"], list):
             item["default"] = tuple(item["default"])
-        field = Field(**{**item, "choices": tuple(item["choices"])})
+        texts = {name: tuple(item[name]) for name in ("choices", "suffixes")}
+        field = Field(**{**item, **texts})
         declared[field.name] = field
     return type("Parameters", (Parameters,), {"_fields": declared})
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from sqlalchemy import select
 
 from muniment.errors import MunimentError
-from muniment.files import atomic_write, check_target, open_private, sync_folder
+from muniment.files import atomic_write, check_target, open_private, open_shared, sync_folder
 from muniment.ledger.events import ErasureEntry
 from muniment.ledger.schema import kind_of
 from muniment.store.database.engine import Database
@@ -191,7 +191,8 @@ class Export:
                 # The state is there before the part file, which it shows to be of an export.
                 atomic_write(state, msgspec.json.encode(self._state))
             self._part.unlink(missing_ok=True)
-            part = open_private(self._part, "xb")
+            opened = open_private if self._target.exists() else open_shared
+            part = opened(self._part, "xb")
             part.write(self._format.head())
             self._save(part, self._state)
             return part

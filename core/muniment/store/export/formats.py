@@ -190,7 +190,7 @@ class Parquet(Format):
         parsing = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
         with (
             part.open("rb") as source,
-            replacing(target) as file,
+            replacing(target, private=False) as file,
             parquet.ParquetWriter(file, schema, compression="zstd") as writer,
         ):
             for group in _groups(source):
