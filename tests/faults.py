@@ -415,6 +415,22 @@ FAULTS = (
         "GOLDEN",
         ("text/test_noise.py::test_golden_values_never_change",),
     ),
+    Fault(
+        "transparent-pixels-match-a-record",
+        "plugins/image/muniment_image/verification.py",
+        "if properties := min((differences(report.data, each) for each in pictures), key=len):",
+        "if properties := []:",
+        ("image/test_verify_command.py::test_pixels_that_look_different_do_not_match",),
+    ),
+    Fault(
+        "changed-label-is-not-noted",
+        "plugins/image/muniment_image/implicit_labels.py",
+        "if not is_same or any(label.get(key) != value for key, value in own.items()):",
+        "if not is_same:",
+        (
+            "image/test_verify_command.py::test_a_label_that_is_missing_or_changed_in_an_unsigned_file_is_noted[suspected]",
+        ),
+    ),
 )
 
 

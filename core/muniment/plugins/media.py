@@ -183,10 +183,13 @@ class MediaTypes:
         if file == output.data:
             raise _invalid_file(registered, "export", _UNSTAMPED)
         inputs_of = [] if private else [generation]
-        file = self.signer.sign(file, suffix, [provenance], inputs_of, self._report)
-        if problem := self._file_problem(registered, output, provenance, suffix, values, file):
+        signed = self.signer.sign(file, suffix, [provenance], inputs_of, self._report)
+        is_signed = signed != file
+        if problem := self._file_problem(
+            registered, output, provenance, suffix, values, signed, is_signed
+        ):
             raise _invalid_file(registered, "export", problem)
-        return file
+        return signed
 
     def combine(
         self,
@@ -225,6 +228,7 @@ class MediaTypes:
         suffix: str,
         values: Parameters,
         file: bytes,
+        is_signed: bool,
     ) -> str | None:
         """Return what a file is instead of the output with its provenance, or None if it is valid.
 
@@ -238,9 +242,10 @@ class MediaTypes:
                 return "a file in which read_provenance() does not find the id of the generation"
             facts = read[0]
             if facts.prompt != provenance.prompt or facts.parameters != dict(provenance.parameters):
+                place = "manifest of the file" if is_signed else f"record of generation {facts.id}"
                 self._report(
-                    f"the prompt or the parameters are too long for {suffix} files, so that the "
-                    f"file has only the id {facts.id}"
+                    f"the prompt or the parameters are too long for {suffix} files; only the "
+                    f"{place} contains them"
                 )
         if "fingerprint" in methods and not _alters(declared, suffix, values):
             recorded, exported = (

@@ -150,7 +150,24 @@ def check_setting(key: str, path: Path) -> None:
     elif key == "certificate_key":
         _parse_key(path)
     else:
-        _parse(path, "file of root certificates")
+        read_certificates(path)
+
+
+def read_certificates(path: Path) -> list[x509.Certificate]:
+    """Return the certificates of a PEM file in their order, which are at least one.
+
+    Neither their signatures nor their times are checked. Raises ProvenanceError if the file cannot
+    be read, is too large or has no certificate.
+    """
+    try:
+        certificates = x509.load_pem_x509_certificates(_read(path, "certificate"))
+        for each in certificates:  # extensions are parsed on first use
+            each.extensions  # noqa: B018
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
+        raise ProvenanceError(
+            f"the certificate {path} cannot be read: it is not a certificate in PEM"
+        ) from None
+    return certificates
 
 
 def check_roots(roots: Sequence[bytes]) -> str:
@@ -213,25 +230,13 @@ def _unusable(path: Path, reason: str) -> ProvenanceError:
 
 
 def _parse_chain(path: Path) -> list[x509.Certificate]:
-    chain = _parse(path, "certificate")
+    chain = read_certificates(path)
     if len(chain) > _MAX_CERTIFICATES:
         raise ProvenanceError(
             f"the certificate {path} has {len(chain)} certificates; at most {_MAX_CERTIFICATES} "
             "are read"
         )
     return chain
-
-
-def _parse(path: Path, noun: str) -> list[x509.Certificate]:
-    try:
-        certificates = x509.load_pem_x509_certificates(_read(path, noun))
-        for each in certificates:  # extensions are parsed on first use
-            each.extensions  # noqa: B018
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
-        raise ProvenanceError(
-            f"the {noun} {path} cannot be read: it is not a certificate in PEM"
-        ) from None
-    return certificates
 
 
 def _parse_key(path: Path) -> _PrivateKey:

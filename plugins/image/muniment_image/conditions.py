@@ -324,16 +324,16 @@ def condition_of_captions(captions: Sequence[str]) -> CaptionCondition:
     words: set[str] = set()
     longest = 0
     for caption in captions:
-        found = {
+        caption_words = {
             word for run in _runs(caption) for word in (run if _CHINESE.fullmatch(run) else (run,))
         }
-        if len(found) > _MOST_WORDS:
+        if len(caption_words) > _MOST_WORDS:
             raise ConditionError(
                 caption,
                 f"the caption {caption!r:.80} has more than {_MOST_WORDS} words; shorten it",
             )
-        words |= found - FUNCTION_WORDS
-        longest = max(longest, len(found))
+        words |= caption_words - FUNCTION_WORDS
+        longest = max(longest, len(caption_words))
     return CaptionCondition(tuple((word,) for word in sorted(words)), longest)
 
 

@@ -51,8 +51,8 @@ def facts_of(text: str) -> str | None:
     """Return the last value of a text that `infotext` wrote with `facts`, or None."""
     last_line = text.rstrip().rpartition("\n")[2]
     # Quotation marks inside of the value have a backslash before them.
-    _, found, value_and_mark = last_line.rpartition(f'{JSON_NAME}: "')
-    if not found:
+    _, name, value_and_mark = last_line.rpartition(f'{JSON_NAME}: "')
+    if not name:
         return None
     try:
         value = json.loads(f'"{value_and_mark}')

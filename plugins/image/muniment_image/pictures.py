@@ -11,6 +11,7 @@ import ctypes
 import functools
 import logging
 import warnings
+from collections.abc import Iterator
 from io import BytesIO
 
 import numpy as np
@@ -53,6 +54,30 @@ def read_picture(data: bytes, *, grey: bool = False) -> NDArray[np.uint8]:
     upright. Colour profiles are ignored. Raises PictureError for anything but one still picture of
     at most `MAX_PIXELS`.
     """
+    with _opened(data) as image:
+        return _pixels(_loaded(image), grey=grey)
+
+
+def read_opacity(data: bytes) -> NDArray[np.uint8] | None:
+    """Return the opacity of each pixel of a picture file [H, W], or None if all are opaque.
+
+    Raises PictureError as `read_picture` does.
+    """
+    with _opened(data) as image:
+        upright = _loaded(image)
+        if not upright.has_transparency_data:
+            return None
+        if upright.mode.startswith("I;16"):
+            shades, transparent = np.asarray(upright), upright.info.get("transparency")
+            opacity = np.where(shades == transparent, 0, 255).astype(np.uint8)
+        else:
+            opacity = np.array(upright.convert("RGBA").getchannel("A"))
+    return None if opacity.min() == 255 else opacity
+
+
+@contextlib.contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """Yield a picture file, and raise PictureError for whatever a decoder raises."""
     if not data:
         raise PictureError("the file is empty; use a picture")
     if len(data) > MAX_BYTES:
@@ -61,7 +86,7 @@ def read_picture(data: bytes, *, grey: bool = False) -> NDArray[np.uint8]:
         warnings.simplefilter("ignore")  # Pillow's warnings contain parts of the file
         try:
             with Image.open(BytesIO(_without_metadata(data)), formats=FORMATS) as image:
-                return _pixels(image, grey=grey)
+                yield image
         except (PictureError, MemoryError):
             raise
         except Image.DecompressionBombError:
@@ -89,12 +114,16 @@ def _without_metadata(data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _pixels(image: Image.Image, *, grey: bool) -> NDArray[np.uint8]:
+def _loaded(image: Image.Image) -> Image.Image:
+    """Return the decoded picture upright, after checking its size. Raises PictureError."""
     _check(image)
     if image.format == "TIFF":
         _silence_libtiff()
     image.load()
-    upright = _upright(image)
+    return _upright(image)
+
+
+def _pixels(upright: Image.Image, *, grey: bool) -> NDArray[np.uint8]:
     if upright.mode.startswith("I;16"):
         shades = _eight_bits(upright)
         return shades if grey else np.repeat(shades[:, :, np.newaxis], 3, axis=2)

@@ -112,6 +112,13 @@ def profile_chunk(part: Chunk) -> bytes:
     return chunk(b"iCCP", _PROFILE_NAME + b"\0" + profile)
 
 
+def profile_of(part: Chunk) -> bytes:
+    """Return the colour profile of a chunk `iCCP`, or its bytes if it is damaged or too large."""
+    _, _, profile = part.data.partition(b"\0")
+    inflated = _inflated(profile[1:], MAX_TEXT)  # the first byte names the only method
+    return part.data if inflated is None else inflated
+
+
 def text_of(part: Chunk, limit: int = MAX_TEXT) -> Text | None:
     """Return the text of a chunk of unknown origin, or None if the chunk is no text.
 

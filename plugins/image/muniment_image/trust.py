@@ -12,8 +12,6 @@ from muniment import provenance
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-_MAX_BYTES = 1_000_000
-
 
 class Trust(NamedTuple):
     """The certificates by which signers are recognised.
@@ -21,11 +19,13 @@ class Trust(NamedTuple):
     `roots` are those whose signers are trusted, in PEM. The own certificate is recognised by its
     serial number and `own_issuer`, the certificate in PEM that issued it. Both are empty without
     an own certificate, and `own_issuer` also if the issuer's certificate is in neither setting.
+    `problems` are sentences on settings whose certificates cannot be read.
     """
 
     roots: tuple[bytes, ...] = ()
     own_issuer: bytes = b""
     own_serial: str = ""
+    problems: tuple[str, ...] = ()
 
 
 NOBODY = Trust()
@@ -33,17 +33,15 @@ NOBODY = Trust()
 
 
 def read_trust(session: muniment.Session) -> Trust:
-    """Return the certificates that the settings `certificate` and `trusted_root` name.
-
-    Raises UsageError if a file cannot be read, or has no certificate.
-    """
-    chain, roots = _read(session, "certificate"), _read(session, "trusted_root")
+    """Return the certificates that the settings `certificate` and `trusted_root` name."""
+    problems: list[str] = []
+    chain, roots = (_read(session, key, problems) for key in ("certificate", "trusted_root"))
     trusted = tuple(map(_pem, roots))
     if not chain:
-        return Trust(trusted)
+        return Trust(trusted, problems=tuple(problems))
     leaf = chain[0]
     issuers = (_pem(each) for each in (*chain[1:], *roots) if _is_issuer(each, leaf))
-    return Trust(trusted, next(issuers, b""), str(leaf.serial_number))
+    return Trust(trusted, next(issuers, b""), str(leaf.serial_number), tuple(problems))
 
 
 def read_manifest(
@@ -61,27 +59,22 @@ def read_manifest(
     return provenance.read_manifest(data, media_type, trust.roots), False
 
 
-def _read(session: muniment.Session, key: str) -> list[Certificate]:
-    """Return the certificates in the file that a setting names, or none if it has no value."""
-    from cryptography import x509
+def _read(session: muniment.Session, key: str, problems: list[str]) -> list[Certificate]:
+    """Return the certificates in the file that a setting names, or none if it has no value.
 
+    A sentence is added to `problems` if the file cannot be read.
+    """
     value = session.config.get(key)
     if value is None:
         return []
-    path = Path(os.path.expanduser(value))
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise muniment.UsageError(
-            f"cannot read {path}: {error.strerror}; correct the setting {key}"
-        ) from None
-    if len(content) > _MAX_BYTES:
-        raise _unusable(key)
-    try:
-        return x509.load_pem_x509_certificates(content)
-    except ValueError:
-        raise _unusable(key) from None
+        return provenance.read_certificates(Path(os.path.expanduser(value)))
+    except muniment.ProvenanceError as error:
+        problems.append(
+            f"the setting {key} has no effect: {error}; run `muniment config set {key} FILE` with "
+            "the file of a certificate"
+        )
+        return []
 
 
 def _is_issuer(certificate: Certificate, leaf: Certificate) -> bool:
@@ -99,10 +92,3 @@ def _pem(certificate: Certificate) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return certificate.public_bytes(Encoding.PEM)
-
-
-def _unusable(key: str) -> muniment.UsageError:
-    return muniment.UsageError(
-        f"the file of the setting {key} has no certificate in PEM; run `muniment config set {key} "
-        "FILE` with one that has"
-    )

@@ -10,6 +10,8 @@ from typing import Any
 import muniment
 
 from . import png
+from .appearance import differences
+from .implicit_labels import label_problems
 from .inspection.report import Report
 
 OWN = "intact, signed by this installation"
@@ -41,6 +43,7 @@ class Verification:
     """The result for a file: that of its manifest, and that of its pixels.
 
     Attributes:
+        file: The path of the file.
         manifest: One of OWN, TRUSTED, UNKNOWN, ALTERED, NO_MANIFEST and UNREAD.
         signer: The name in the certificate, or an empty text.
         codes: The failures of the manifest, as codes of C2PA.
@@ -50,6 +53,7 @@ class Verification:
         notes: Sentences on the record.
     """
 
+    file: Path
     manifest: str
     signer: str
     codes: tuple[str, ...]
@@ -61,14 +65,20 @@ class Verification:
     def to_json(self) -> dict[str, Any]:
         """Return the result in the shape that `image verify --json` prints."""
         return {
+            "file": str(self.file),
             "manifest": self.manifest,
             "signer": self.signer or None,
             "failures": list(self.codes),
             "pixels": self.pixels,
-            "record": self.id if self.pixels == SAME else None,
+            "record": self.record,
             "named": list(self.named),
             "notes": list(self.notes),
         }
+
+    @property
+    def record(self) -> str | None:
+        """The id of the record that has the same pixels."""
+        return self.id if self.pixels == SAME else None
 
     @property
     def exit_code(self) -> int:
@@ -79,18 +89,33 @@ class Verification:
         return _DONE if is_known else _UNKNOWN
 
 
+@dataclass(frozen=True)
+class _Match:
+    """The result for the pixels. `recorded` are the ids of all records that have them."""
+
+    pixels: str
+    id: str | None = None
+    notes: tuple[str, ...] = ()
+    recorded: tuple[str, ...] = ()
+
+
 def verify(session: muniment.Session, file: Path, report: Report) -> Verification:
     """Return the result for a file with this metadata. Raises StoreError."""
     manifest, signer = _manifest(report)
     codes = report.manifest.codes if report.manifest else ()
-    if report.problem:
-        pixels, id, notes = NO_MATCH, None, [report.problem]
-    else:
-        pixels, id, notes = _pixels(session, file, report)
+    match = (
+        _Match(NO_MATCH, notes=(report.problem,))
+        if report.problem
+        else _match(session, file, report)
+    )
+    notes = [*match.notes, *report.trust.problems]
+    # A signature protects the labels, but one of a stranger can have been made afterwards.
+    if manifest not in (OWN, TRUSTED) and (report.generations or match.recorded):
+        notes += label_problems(report.metadata.xmp, report.generations, match.recorded)
     if report.unread:
         notes.append(report.unread)
     named = tuple(item.id for item in report.generations)
-    return Verification(manifest, signer, codes, pixels, id, named, tuple(notes))
+    return Verification(file, manifest, signer, codes, match.pixels, match.id, named, tuple(notes))
 
 
 def _manifest(report: Report) -> tuple[str, str]:
@@ -108,34 +133,44 @@ def _manifest(report: Report) -> tuple[str, str]:
     return (UNKNOWN if manifest.codes and is_intact else ALTERED), signer
 
 
-def _pixels(
-    session: muniment.Session, file: Path, report: Report
-) -> tuple[str, str | None, list[str]]:
-    """Return the result for the pixels, the id of the record, and notes."""
+def _match(session: muniment.Session, file: Path, report: Report) -> _Match:
+    """Return the result for pixels that can be used."""
     try:
-        origin = session.find_file(file)
+        origin = session.find_file(file, content=report.data)
     except muniment.UnknownFileError:
-        return NO_MATCH, None, []
+        return _Match(NO_MATCH)
     if origin.input is not None:
         note = f"the file is the input {origin.input} of generation {origin.id}, and no output"
-        return NO_MATCH, None, [note]
-    if origin.same_content:
-        notes = list(_false_statements(session.generation(origin.id), report.generations))
-        if origin.others:
-            notes.append(f"further generations with the same pixels: {len(origin.others):,}")
-        return SAME, origin.id, notes
-    # The pixels of another format, and those of a scaled or labelled file, are never the recorded
-    # ones. With the same size in the recorded format, somebody altered them.
-    is_altered = (
-        origin.same_content is False
-        and report.format == "PNG"
-        and report.size == _recorded_size(session, origin.id)
-    )
-    return (OTHER if is_altered else NO_MATCH), origin.id, []
+        return _Match(NO_MATCH, notes=(note,))
+    recorded = session.generation(origin.id)
+    if not origin.same_content:
+        # The pixels of another format, and those of a scaled or labelled file, are never the
+        # recorded ones. With the same size in the recorded format, somebody altered them.
+        is_altered = (
+            origin.same_content is False
+            and report.format == "PNG"
+            and report.size in map(png.size, _outputs(recorded, "image/png"))
+        )
+        return _Match(OTHER if is_altered else NO_MATCH, origin.id)
+    ids = (origin.id, *origin.others)
+    pictures = _outputs(recorded, "image/") or [b""]
+    if properties := min((differences(report.data, each) for each in pictures), key=len):
+        note = (
+            f"the pixels are those of generation {origin.id}, but the file has "
+            f"{' and '.join(properties)}, which the record lacks, so that it can look different"
+        )
+        id = origin.id if origin.id == origin.stamp else None
+        return _Match(NO_MATCH, id, (note,), ids)
+    notes = list(_false_statements(session, recorded, report.generations))
+    if origin.others:
+        notes.append(f"further generations with the same pixels: {len(origin.others):,}")
+    return _Match(SAME, origin.id, tuple(notes), ids)
 
 
 def _false_statements(
-    generation: muniment.Generation, stated: Sequence[muniment.Provenance]
+    session: muniment.Session,
+    generation: muniment.Generation,
+    stated: Sequence[muniment.Provenance],
 ) -> Iterator[str]:
     """Yield a sentence on each statement of a file that differs from the record.
 
@@ -146,7 +181,7 @@ def _false_statements(
     comparable = [name for name, kind in _COMPARED.items() if kind not in unknown]
     for item in stated:
         if item.id != recorded.id:
-            yield f"the file names generation {item.id}, which has other pixels"
+            yield f"the file names generation {item.id}, {_mismatch(session, item.id)}"
             continue
         for name in comparable:
             value = getattr(item, name)
@@ -155,9 +190,16 @@ def _false_statements(
                 yield f"the file states another {name.replace('_', ' ')} than the record"
 
 
-def _recorded_size(session: muniment.Session, id: str) -> tuple[int, int] | None:
-    """Return the size of the picture on record, or None if it was erased."""
-    for output in session.generation(id).outputs:
-        if output.media_type == "image/png" and output.data:
-            return png.size(output.data)
-    return None
+def _mismatch(session: muniment.Session, id: str) -> str:
+    """Return the reason why a generation that a file names is not that of its pixels."""
+    try:
+        session.generation(id)
+    except muniment.UnknownNameError:
+        return "which is not in this store"
+    return "whose record does not have these pixels"
+
+
+def _outputs(generation: muniment.Generation, media_type: str) -> list[bytes]:
+    """Return the outputs whose media types begin so, without those that were erased."""
+    outputs = (item for item in generation.outputs if item.media_type.startswith(media_type))
+    return [output.data for output in outputs if output.data]

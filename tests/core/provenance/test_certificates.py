@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 from datetime import UTC, datetime
@@ -15,7 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from muniment import MunimentError, ProvenanceError, UsageError
-from muniment.provenance import create_credentials, load_credentials, read_manifest, sign
+from muniment.provenance import (
+    create_credentials,
+    load_credentials,
+    read_certificates,
+    read_manifest,
+    sign,
+)
 from muniment.provenance.certificates import CERTIFICATE, KEY, MAX_BYTES, PURPOSES, ROOT
 from support.pictures import noise, saved
 from support.provenance import DAY, Issued, issue, make_provenance, private_pem
@@ -237,6 +244,23 @@ CONTENTS = {
     "damaged key": b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
     "huge": b"\n" * (MAX_BYTES + 1),
 }
+
+
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
+def test_read_certificates_of_a_file_without_any_raises_with_its_path(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "root.pem"
+    path.write_bytes(content)
+    for file in (path, tmp_path, tmp_path / "gone"):
+        with pytest.raises(ProvenanceError, match=re.escape(str(file))):
+            read_certificates(file)
+
+
+def test_read_certificates_returns_all_in_the_order_of_the_file(tmp_path: Path) -> None:
+    issued = issue(tmp_path, end=datetime.now(UTC) - DAY, start=datetime.now(UTC) - 2 * DAY)
+    leaf, root = read_certificates(issued.certificate)
+    assert leaf.issuer == root.subject != leaf.subject
 
 
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)

@@ -32,15 +32,12 @@ def inspect(session: muniment.Session, file: Path, as_json: bool) -> None:
     Metadata of PNG, JPEG, WebP and AVIF files are read: those of Muniment, C2PA, XMP and EXIF. So
     are the parameters of A1111, ComfyUI, Fooocus, InvokeAI and NovelAI.
     """
-    from muniment_image.trust import NOBODY, read_trust
+    from muniment_image.trust import read_trust
     from muniment_image.verification import SAME, verify
 
-    try:
-        trust = read_trust(session)
-    except muniment.UsageError as error:
-        trust = NOBODY
-        write_note(f"no signer is recognised: {error}")
-    report = read_picture_file(file, trust)
+    report = read_picture_file(file, read_trust(session))
+    for problem in report.trust.problems:
+        write_note(problem)
     result = verify(session, file, report)
     record = _record(session, result.id) if result.id is not None else {}
     # Anyone can write the id of a record into a file.

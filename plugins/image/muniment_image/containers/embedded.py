@@ -33,6 +33,11 @@ class Embedded(NamedTuple):
     xmp: bytes = b""
     skipped: tuple[str, ...] = ()
 
+    @property
+    def media_type(self) -> str:
+        """The media type of the file. The names of the four formats are also the subtypes."""
+        return f"image/{self.format.lower()}"
+
 
 def format_of(file: bytes) -> str | None:
     """Return PNG, JPEG, WebP or AVIF by the beginning of a file, or None for another one."""

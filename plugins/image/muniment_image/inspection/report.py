@@ -17,18 +17,9 @@ from . import exif_facts
 from .facts import Fact, Text, bounded, value_text
 from .tools import read_texts
 
-MEDIA_TYPES = {
-    "PNG": "image/png",
-    "JPEG": "image/jpeg",
-    "WebP": "image/webp",
-    "AVIF": "image/avif",
-}
-"""The media types of the formats whose metadata are read."""
-
 _APP2, _PROFILE = 0xE2, b"ICC_PROFILE\0"
-_OWN_ASSERTION = "org.muniment.provenance"
 # Assertions that are facts of their own, or only protect the file.
-_KNOWN_ASSERTIONS = ("c2pa.actions", "c2pa.hash", _OWN_ASSERTION)
+_KNOWN_ASSERTIONS = ("c2pa.actions", "c2pa.hash", provenance.ASSERTION)
 
 
 @dataclass(frozen=True)
@@ -45,6 +36,7 @@ class Report:
         manifest: The C2PA manifest, or None.
         is_own: Whether the certificate of this installation signed the manifest.
         unread: The reason why a manifest could not be read, or an empty text.
+        trust: The certificates by which the signer was recognised.
         data: The bytes of the file.
         metadata: The texts and blocks in the file.
         own: The JSON of Muniment in the file, or None.
@@ -57,6 +49,7 @@ class Report:
     manifest: provenance.Manifest | None
     is_own: bool
     unread: str
+    trust: Trust = field(repr=False)
     data: bytes = field(repr=False)
     metadata: embedded.Embedded = field(repr=False)
     own: str | None = field(repr=False)
@@ -98,7 +91,7 @@ def read_report(data: bytes, trust: Trust = NOBODY) -> Report | None:
     if metadata is None:
         return None
     own = stamp.provenance_in(metadata)
-    manifest, is_own, unread = _manifest(data, MEDIA_TYPES[metadata.format], trust)
+    manifest, is_own, unread = _manifest(data, metadata.media_type, trust)
     generations = () if own is None else provenance.from_json(own)
     size, problem = _size(data)
     return Report(
@@ -109,6 +102,7 @@ def read_report(data: bytes, trust: Trust = NOBODY) -> Report | None:
         manifest,
         is_own,
         unread,
+        trust,
         data,
         metadata,
         own,
@@ -206,7 +200,7 @@ def _manifest_facts(manifest: provenance.Manifest, own: str | None) -> Iterator[
         facts = (item.relationship, item.title, item.media_type, item.issuer, *item.codes)
         yield Fact("C2PA", "ingredient", ", ".join(filter(None, facts)))
     if manifest.provenance != own:
-        yield Fact("C2PA", _OWN_ASSERTION, manifest.provenance)
+        yield Fact("C2PA", provenance.ASSERTION, manifest.provenance)
     for label, content in manifest.assertions:
         if not label.startswith(_KNOWN_ASSERTIONS):
             yield Fact("C2PA", label, content)
