@@ -125,14 +125,24 @@ class Png(muniment.MediaType):
             columns=options.sheet_columns,
             scale=options.sheet_scale,
         )
-        pixels = _altered(sheet, options)
-        return formats.encode(pixels, suffix, provenances, quality=options.quality)
+        return encode_sheet(sheet, provenances, suffix, options)
 
     def read_provenance(self, data: bytes) -> str | None:
         """Return the JSON that `export` wrote, or None."""
         from .stamp import read_provenance
 
         return read_provenance(data)
+
+
+def encode_sheet(
+    pixels: Any, provenances: Sequence[muniment.Provenance], suffix: str, options: Any
+) -> bytes:
+    """Return the file of a contact sheet, with the provenance of each picture on it.
+
+    `options` are those of `Png.Export`. Raises ParameterError for one that cannot be used.
+    """
+    altered = _altered(pixels, options)
+    return formats.encode(altered, suffix, provenances, quality=options.quality)
 
 
 def _needs_encoding(data: bytes, options: Any) -> bool:
