@@ -92,4 +92,4 @@ def _help(field: Field) -> str:
         default = str(field.default)
         facts.append(f"default: {default.lower() if field.type == 'boolean' else default}")
     text = field.help[:1].upper() + field.help[1:]
-    return f"{text}  [{'; '.join(facts)}]" if facts else text
+    return f"{text}  [{', '.join(facts)}]" if facts else text
