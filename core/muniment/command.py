@@ -16,6 +16,7 @@ import click
 
 from muniment.cli.context import context_of
 from muniment.cli.interruption import new_run
+from muniment.cli.media_files import FileFormat
 from muniment.cli.options import (
     FILTER_NAMES,
     confirm,
@@ -24,25 +25,31 @@ from muniment.cli.options import (
     limit_option,
     output_option,
     overwrite_option,
+    private_option,
     query_of,
+    visible_label_option,
     yes_option,
 )
 from muniment.cli.output import Column, emit, emit_one, write_data, write_json, write_note
 from muniment.cli.output_file import OutputFile
+from muniment.cli.parameter_options import FILE, export_options, take_values
 from muniment.cli.progress import Progress, counting, waiting
 
 if TYPE_CHECKING:
+    from muniment.parameters import Parameters
     from muniment.session import Session
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 __all__ = [
     "Column",
+    "FileFormat",
     "OutputFile",
     "Progress",
     "confirm",
     "emit",
     "emit_one",
+    "file_options",
     "generation_filters",
     "json_option",
     "limit_option",
@@ -91,6 +98,28 @@ def generation_filters(*, limit: int | None = None) -> Callable[[_Function], _Fu
         if limit is not None:
             decorated = limit_option(limit)(decorated)
         return filter_options(decorated)
+
+    return decorate
+
+
+def file_options(export: type[Parameters]) -> Callable[[_Function], _Function]:
+    """Return a decorator that adds the options which `generate -o` has for files of a media type.
+
+    `export` is the class `Export` of the media type. The command receives the values as one
+    argument `file_options`, a mapping with the keyword arguments of `FileFormat`.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        @click.pass_context
+        def with_options(ctx: click.Context, /, *args: Any, **options: Any) -> Any:
+            values = {name: options.pop(name) for name in ("private", "visible_label")}
+            values["options"] = take_values(options, FILE)
+            return ctx.invoke(function, *args, file_options=values, **options)
+
+        decorated = cast(_Function, update_wrapper(with_options, function))
+        for add in reversed([private_option, visible_label_option, *export_options(export)]):
+            decorated = add(decorated)
+        return decorated
 
     return decorate
 

@@ -127,6 +127,26 @@ def test_show_says_everything(recorded: Here) -> None:
     assert result.out.endswith("\noutput (text/plain, 7 bytes)\none two\n")
 
 
+def test_show_leaves_parameters_without_a_value_out(
+    muniment: Here, plugin_folder: PluginFolder
+) -> None:
+    parameters = (
+        'depth: float | None = param(None, help="depth")\nsize: int = param(3, help="size")'
+    )
+    plugin_folder.generator(
+        "optional",
+        "for r in requests: yield r.reply(Text(r.prompt))",
+        parameters=parameters,
+        distribution="test-optional",
+    )
+    assert muniment("generate", "optional", "x").code == 0
+    shown = muniment("audit", "show", "last")
+    assert "size = 3" in shown.out
+    assert "depth" not in shown.out
+    (recorded,) = muniment("audit", "show", "last", "--json").json("generation")
+    assert recorded["parameters"] == {"depth": None, "size": 3}
+
+
 def test_show_of_a_blocked_output_shows_it_as_blocked(muniment: Here, policy_file: Path) -> None:
     muniment("generate", "echo", "a leak", "--policy", policy_file)
     result = muniment("audit", "show", "last")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,10 @@ import pytest
 
 import muniment
 from muniment import command
+from muniment.provenance import from_json, to_json
 from muniment.testing import run_command
+from muniment.testing.commands import CommandResult
+from support.media import DOTS
 from support.plugins import PluginFolder
 
 
@@ -204,3 +207,54 @@ def test_an_interrupted_run_names_the_command_that_shows_it(
         [run] = {generation.run_id for generation in session.generations()}
     assert result.code == 130
     assert f"muniment audit list --run {run}" in result.stderr
+
+
+class Export(muniment.Parameters):
+    """The options of files of the media type in `support.media.DOTS`."""
+
+    scale: int = muniment.param(1, ge=1, le=9, help="size of a dot")
+
+
+@click.command
+@command.output_option
+@command.file_options(Export)
+@command.pass_session
+def joined(session: muniment.Session, output: str, file_options: dict[str, Any]) -> None:
+    """Write the outputs of the home to one file, twice as large as asked."""
+    target = command.OutputFile(output)
+    file = command.FileFormat(
+        lambda: session.media, "application/x-dots", target, combine=True, **file_options
+    )
+
+    def draw(provenances: Sequence[muniment.Provenance], suffix: str, options: Any) -> bytes:
+        dots = {"dots": [suffix], "from": to_json(provenances), "scale": 2 * options.scale}
+        return json.dumps(dots).encode()
+
+    outputs = [(item, item.outputs[0]) for item in session.generations()]
+    target.write(file.combined(outputs, draw), (), file.written_type(outputs[0][1]))
+
+
+def test_a_command_writes_one_file_of_several_outputs(
+    home: Path, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.add(DOTS)
+    target = tmp_path / "a.json"
+    with muniment.Session(home, plugins=plugin_folder.plugins()) as session:
+        list(session.run([muniment.GenerationSpec("x", "dotter")], samples_each=2, policy="none"))
+
+        def run(*arguments: str) -> CommandResult:
+            return run_command(joined, "-o", *arguments, session=session)
+
+        result = run(str(target), "--scale", "3", "--private")
+        assert result.code == 0, result.stderr
+        content = json.loads(target.read_bytes())
+        assert (content["dots"], content["scale"]) == ([".json"], 6)
+        assert [item.prompt for item in from_json(content["from"])] == ["", ""]
+        for arguments, part in (
+            (("b.json", "--visible-label", "en"), "--visible-label"),
+            (("b.json", "--scale", "10"), "scale"),
+            (("b.png",), "b.png"),
+        ):
+            refused = run(str(tmp_path / arguments[0]), *arguments[1:])
+            assert refused.code == 2
+            assert part in refused.stderr

@@ -43,8 +43,8 @@ def test_json_shows_chinese_as_it_is(muniment: Here) -> None:
 
 def test_options_come_from_the_generators_parameters(muniment: Here) -> None:
     help_ = " ".join(muniment("generate", "echo", "--help").out.split())
-    assert "--times N How often to say it [1 to 10; default: 1]" in help_
-    assert "--warmth X How warm [at least 0; default: 0.5]" in help_
+    assert "--times N How often to say it [1 to 10, default: 1]" in help_
+    assert "--warmth X How warm [at least 0, default: 0.5]" in help_
     assert "--loud / --no-loud Whether to shout [default: false]" in help_
     assert "--mood [happy|sad] The mood [default: happy]" in help_
     assert "--stop-words TEXT Words to stop at [may be repeated]" in help_

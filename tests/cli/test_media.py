@@ -139,7 +139,7 @@ def test_an_option_of_files_needs_a_file(muniment: Here) -> None:
 
 def test_the_help_of_both_commands_has_the_options_of_files(muniment: Here) -> None:
     for command in (["generate", "dotter"], ["audit", "get"]):
-        assert "Size of a dot  [1 to 9; default: 1]" in muniment(*command, "--help").out
+        assert "Size of a dot  [1 to 9, default: 1]" in muniment(*command, "--help").out
 
 
 def test_several_outputs_get_numbered_files_or_one(muniment: Here, tmp_path: Path) -> None:

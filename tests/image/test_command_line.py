@@ -74,6 +74,7 @@ def test_a_repeated_request_keeps_its_values(muniment: Here, model: str, tmp_pat
     ("arguments", "part"),
     [
         (("sandal",), "no label 'sandal'"),
+        (("sandal",), "muniment image words -m "),
         ((), "T-shirt/top"),
         (("trouser", "--steps", "0"), "steps"),
         (("trouser", "--strength", "0.5"), "strength"),

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from muniment import Training
 from muniment.testing import TrainingContract
 from muniment_image import checkpoints, files, training
-from muniment_image.checkpoints import CheckpointError
+from muniment_image.checkpoints import Checkpoint, CheckpointError
 from muniment_image.generator import ImageGenerator
 from muniment_image.training import new_family
 from muniment_image.training_options import Options, ResumeError, native_precision
@@ -153,6 +153,76 @@ def test_a_checkpoint_that_cannot_be_read_is_refused(tmp_path: Path, fault: str)
             save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(CheckpointError):
         run(tmp_path, resume=True)
+
+
+def odd(checkpoint: Checkpoint, fault: str) -> Checkpoint:
+    """Return a checkpoint with the fault of a crafted one, which can be read."""
+    tensors, state = dict(checkpoint.tensors), dict(checkpoint.state)
+    average = next(name for name in tensors if name.startswith("averaged."))
+    moment = next(name for name in tensors if name.endswith("exp_avg_sq"))
+    loss = next(name for name in tensors if name.startswith("losses."))
+    match fault:
+        case "no step of the optimizer":
+            del tensors[moment.replace("exp_avg_sq", "step")]
+        case "a step of the optimizer of another type":
+            tensors[moment.replace("exp_avg_sq", "step")] = torch.zeros(3)
+        case "a moment of another shape":
+            tensors[moment] = torch.zeros(2, 3, 5)
+        case "a negative moment":
+            tensors[moment] = tensors[moment] - 1
+        case "a state of one weight more":
+            name, _, _ = moment.split(".", 2)
+            tensors[f"{name}.{moment.split('.')[1]}.999.step"] = torch.tensor(1.0)
+        case "a state without a number":
+            tensors[f"optimizer.{moment.split('.')[1]}.x.step"] = torch.tensor(1.0)
+        case "no states":
+            tensors = {name: tensors[name] for name in tensors if "optimizer" not in name}
+        case "an average that is not finite":
+            tensors[average] = torch.full_like(tensors[average], torch.nan)
+        case "an average of another shape":
+            tensors[average] = torch.zeros(1, 2, 3)
+        case "losses of another number of steps":
+            tensors[loss] = tensors[loss][:-1]
+        case "losses that are a number":
+            tensors[loss] = torch.tensor(1.0)
+        case "names of losses that are a number":
+            state["losses"] = 5
+        case "no pictures at a time":
+            state["chunk"] = 0
+        case "pictures at a time without a number":
+            state["chunk"] = None
+        case "an environment that is a number":
+            state["environment"] = 5
+    return checkpoint._replace(tensors=tensors, state=state)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "no step of the optimizer",
+        "a step of the optimizer of another type",
+        "a moment of another shape",
+        "a negative moment",
+        "a state of one weight more",
+        "a state without a number",
+        "no states",
+        "an average that is not finite",
+        "an average of another shape",
+        "losses of another number of steps",
+        "losses that are a number",
+        "names of losses that are a number",
+        "no pictures at a time",
+        "pictures at a time without a number",
+        "an environment that is a number",
+    ],
+)
+def test_an_odd_checkpoint_is_refused_before_a_step(tmp_path: Path, fault: str) -> None:
+    run(tmp_path, watcher=Watcher(stop_after=3))
+    checkpoints.save(tmp_path, odd(checkpoints.load(tmp_path), fault))
+    with pytest.raises(ResumeError) as raised:
+        run(tmp_path, resume=True)
+    assert str(tmp_path) in str(raised.value)
+    assert "\n" not in str(raised.value).partition("Error(s)")[0]
 
 
 # ---- failures ------------------------------------------------------------------------------------

@@ -51,7 +51,8 @@ def show(context: CliContext, reference: str, as_json: bool) -> int:
     """Show everything recorded about a generation.
 
     ID is a unique beginning or end of an id, or `last`. Blocked outputs are shown too, because
-    they are evidence. The exit code is 4 if texts were altered after they were recorded.
+    they are evidence. Parameters without a value are left out. The exit code is 4 if texts were
+    altered after they were recorded.
     """
     return show_generation(context, context.store.find(reference), as_json)
 
@@ -280,7 +281,9 @@ def _pairs(values: Any) -> str:
             return "[" + ", ".join(map(repr, value)) + "]"
         return repr(value) if isinstance(value, str) and not value.isalnum() else str(value)
 
-    return "\n".join(f"{name} = {text_of(value)}" for name, value in sorted(values.items()))
+    # A parameter without a value has no effect.
+    present = sorted((name, value) for name, value in values.items() if value is not None)
+    return "\n".join(f"{name} = {text_of(value)}" for name, value in present)
 
 
 _CHANGE_MARKS = {"same": ("", ""), "removed": ("[-", "-]"), "added": ("{+", "+}")}

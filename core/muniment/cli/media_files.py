@@ -29,7 +29,7 @@ from muniment.errors import (
 from muniment.types import Generation, Output, is_text_type
 
 if TYPE_CHECKING:
-    from muniment.plugins.media import MediaTypes
+    from muniment.plugins.media import Drawing, MediaTypes
     from muniment.provenance.labels import Language
 
 _PICTURES_AND_SOUND = ("image", "audio", "video", "font")
@@ -103,11 +103,16 @@ class FileFormat:
         self._write_notice()
         return file
 
-    def combined(self, outputs: Sequence[tuple[Generation, Output]]) -> bytes:
-        """Return the bytes of one file of several outputs. Raises as `content` does."""
+    def combined(
+        self, outputs: Sequence[tuple[Generation, Output]], draw: Drawing | None = None
+    ) -> bytes:
+        """Return the bytes of one file of several outputs. Raises as `content` does.
+
+        `draw` makes the file in place of the media type.
+        """
         try:
             file = self._media().combine(
-                outputs, self._suffix or "", self._options, private=self._private
+                outputs, self._suffix or "", self._options, private=self._private, draw=draw
             )
         except NOT_WRITTEN as error:
             raise _without_file(error, outputs[0][0]) from error

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from muniment.errors import UsageError
-from muniment.parameters import Field
+from muniment.parameters import Field, Parameters
 
 if TYPE_CHECKING:
     from muniment.plugins.registry import RegisteredObject
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 # The prefixes avoid clashes with the names of a command's own options.
 PARAMETER = "parameter_of_generator_"
@@ -21,24 +23,40 @@ FILE = "option_of_file_"
 
 def parameter_option(field: Field, prefix: str) -> click.Option:
     """Return the option that sets a parameter, which parses the text itself."""
+    declarations, attributes = _declaration(field, prefix)
+    return click.Option(declarations, **attributes)
+
+
+def _declaration(field: Field, prefix: str) -> tuple[list[str], dict[str, Any]]:
+    """Return the names of an option and its attributes."""
     flag = f"--{field.name.replace('_', '-')}"
     declarations = [prefix + field.name, flag]
-    extra: dict[str, Any] = {"help": _help(field)}
+    attributes: dict[str, Any] = {"help": _help(field)}
     if field.type == "boolean":
         declarations[1] = f"{flag}/--no-{flag.removeprefix('--')}"
-        extra["default"] = None
+        attributes["default"] = None
     elif field.type == "choice":
-        extra["type"] = click.Choice(field.choices)
+        attributes["type"] = click.Choice(field.choices)
     else:
-        extra["metavar"] = {"integer": "N", "number": "X"}.get(field.type, "TEXT")
-        extra["multiple"] = field.type == "strings"
-    return click.Option(declarations, **extra)
+        attributes["metavar"] = {"integer": "N", "number": "X"}.get(field.type, "TEXT")
+        attributes["multiple"] = field.type == "strings"
+    return declarations, attributes
 
 
 def file_options(media_type: RegisteredObject | None) -> list[click.Option]:
     """Return the options of the files that a media type writes."""
     fields = {} if media_type is None else media_type.parameters.fields()
     return [parameter_option(field, FILE) for field in fields.values()]
+
+
+def export_options(export: type[Parameters]) -> list[Callable[[_Command], _Command]]:
+    """Return the decorators that add the options of the class `Export` of a media type.
+
+    An option that all files have is left out.
+    """
+    fields = [field for field in export.fields().values() if field.name != "visible_label"]
+    declared = [_declaration(field, FILE) for field in fields]
+    return [click.option(*names, **attributes) for names, attributes in declared]
 
 
 def take_values(options: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -74,4 +92,4 @@ def _help(field: Field) -> str:
         default = str(field.default)
         facts.append(f"default: {default.lower() if field.type == 'boolean' else default}")
     text = field.help[:1].upper() + field.help[1:]
-    return f"{text}  [{'; '.join(facts)}]" if facts else text
+    return f"{text}  [{', '.join(facts)}]" if facts else text

@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     from muniment.config import Config
 
 
+Drawing = Callable[[Sequence[Provenance], str, Any], bytes]
+"""A function that returns one file of several outputs.
+
+It takes the provenance of each output, the suffix of the file, and the options of the media type.
+"""
+
 _UNSTAMPED = "the recorded bytes, without provenance"
 
 
@@ -198,14 +204,22 @@ class MediaTypes:
         options: Mapping[str, object],
         *,
         private: bool = False,
+        draw: Drawing | None = None,
     ) -> bytes:
-        """Return one file that shows outputs of one media type. Raises as `export` does."""
+        """Return one file that shows outputs of one media type. Raises as `export` does.
+
+        `draw` makes the file in place of the media type, whose errors it raises unchanged.
+        """
         registered = self._writer(outputs[0][1].media_type)
         values = self.file_options(registered, suffix, options)
         data = [output.data for _, output in outputs]
         generations = [generation for generation, _ in outputs]
         provenances = [self.signer.provenance(item, private=private) for item in generations]
-        file: bytes = self._call(registered, "combine", data, provenances, suffix, values)
+        file: bytes
+        if draw is None:
+            file = self._call(registered, "combine", data, provenances, suffix, values)
+        else:
+            file = draw(provenances, suffix, values)
         if file in data:
             raise _invalid_file(registered, "combine", _UNSTAMPED)
         inputs_of = [] if private else generations

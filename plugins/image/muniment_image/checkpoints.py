@@ -98,8 +98,9 @@ def read_description(folder: Path) -> Mapping[str, Any]:
             raise ValueError(f"the format is {description['format']!r}")
         if not all(isinstance(description[name], dict) for name in ("options", "state")):
             raise ValueError("the options are missing")
-        if not 0 <= description["step"] <= description["options"]["steps"]:
-            raise ValueError(f"the step is {description['step']}")
+        step = description["step"]
+        if type(step) is not int or not 0 <= step <= description["options"]["steps"]:
+            raise ValueError(f"the step is {step!r:.40}")
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise damaged(path, error) from None
     result: dict[str, Any] = description

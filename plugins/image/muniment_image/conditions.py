@@ -52,6 +52,10 @@ class ConditionError(muniment.UsageError):
         self.text, self.suggestions = text, tuple(suggestions)
 
 
+class UnknownWordError(ConditionError):
+    """A label, or a word of a caption, that the model does not know."""
+
+
 @dataclass(frozen=True)
 class NoCondition:
     """The condition of a model that draws without being told a subject."""
@@ -115,7 +119,7 @@ class LabelCondition:
         message = f"the model has no label {_quoted(text.strip())}"
         if not suggestions:
             message += f"; use one of {', '.join(self.labels)}"
-        raise ConditionError(text, message, suggestions[:_MOST_SUGGESTIONS])
+        raise UnknownWordError(text, message, suggestions[:_MOST_SUGGESTIONS])
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that `condition_from_json` reads."""
@@ -162,7 +166,7 @@ class CaptionCondition:
             if number is not None:
                 ids.add(number)
             elif word not in self.function_words:
-                raise ConditionError(
+                raise UnknownWordError(
                     text, f"the model does not know the word {_quoted(word)}", self._similar(word)
                 )
         if not ids:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import muniment
 
+from .conditions import UnknownWordError
 from .drawings import Drawing, drawing_of, resolved_parameters
 from .model_folder import CARD, CONFIG, WEIGHTS, load_model, read_config
 from .parameters import INPUTS, ImageParameters
@@ -63,7 +65,12 @@ class ImageGenerator(muniment.Generator):
         if model is None:
             raise RuntimeError("the generator image was called without a model")
         config = _read_config(model)
-        drawing_of(request, config)
+        try:
+            drawing_of(request, config)
+        except UnknownWordError as error:
+            command = shlex.join(["muniment", "image", "words", "-m", model.name])
+            end = "" if error.suggestions else ";"
+            raise muniment.UsageError(f"{error}{end} `{command}` lists all") from None
         return muniment.Resolution(resolved_parameters(request, config))
 
     def generate(self, requests: Sequence[muniment.Request]) -> Iterable[muniment.Reply]:
@@ -139,10 +146,10 @@ class ImageGenerator(muniment.Generator):
         self._sampler = None
 
 
-def model_folder(session: muniment.Session, reference: str) -> Path:
+def model_folder(session: muniment.Session, reference: str | None) -> Path:
     """Return the folder of a model of the generator `image`, without adding a packaged one.
 
-    Raises ModelError or UsageError for a model that does not exist.
+    None is the default model. Raises ModelError or UsageError for a model that does not exist.
     """
     generator = ImageGenerator()
     chosen = session.models.choose(reference, ImageGenerator.name, generator)

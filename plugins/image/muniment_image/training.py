@@ -152,7 +152,14 @@ def train(
         log=log,
     )
     if resume:
-        loop.restore(checkpoints.load(out))
+        checkpoint = checkpoints.load(out)
+        loop.restore(checkpoint)
+        for name, tensor in checkpoint.tensors.items():
+            if not torch.isfinite(tensor).all():
+                raise ResumeError(
+                    f"the checkpoint in {out} has numbers that are not finite in {name}; train "
+                    "into a new folder, with a smaller learning rate"
+                )
     with deterministic(family.device), postponed_signals() as signalled:
         return loop.run(signalled)
 
@@ -360,10 +367,12 @@ class _Loop:
         check_unchanged(checkpoint.options, self._described)
         try:
             self.state.restore(checkpoint)
-            self.chunk = int(checkpoint.state["chunk"])
+            self.chunk = _chunk(checkpoint.state["chunk"], self._options.batch)
             before = dict(checkpoint.state.get("environment", {}))
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise ResumeError(f"the checkpoint in {self._out} does not fit: {error}") from None
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
+            raise ResumeError(
+                f"the checkpoint in {self._out} does not fit: {error}; train into a new folder"
+            ) from None
         changes = [
             f"{name} {before.get(name)} is now {value}"
             for name, value in self._environment.items()
@@ -374,3 +383,10 @@ class _Loop:
                 f"{', '.join(changes)}: the result can differ in its last digits from that of an "
                 "uninterrupted training"
             )
+
+
+def _chunk(value: object, batch: int) -> int:
+    """Return the number of pictures that a checkpoint processes at a time. Raise ValueError."""
+    if type(value) is not int or not min(2, batch) <= value <= batch:
+        raise ValueError(f"{value!r:.40} pictures at a time are not possible with batch {batch}")
+    return value

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from .checkpoints import Checkpoint
 from .families.base import Family
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")  # the averages of Adam, which have the shape of a weight
 
 
 class TrainingState:
@@ -79,7 +82,7 @@ class TrainingState:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Return to the state of a checkpoint.
 
-        Raises RuntimeError, ValueError or KeyError for tensors of another training.
+        Raises RuntimeError, ValueError, TypeError or KeyError for tensors of another training.
         """
         tensors = checkpoint.tensors
         self.family.load_state_dict(_with_prefix(tensors, "model."))
@@ -90,12 +93,33 @@ class TrainingState:
             for name, value in _with_prefix(tensors, f"optimizer.{part}.").items():
                 index, _, key = name.partition(".")
                 state.setdefault(int(index), {})[key] = value
+            _check_states(state, optimizer, part, checkpoint.step)
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self.losses = {
-            name: tensors[f"losses.{name}"].tolist() for name in checkpoint.state["losses"]
-        }
+        losses = {name: tensors[f"losses.{name}"] for name in checkpoint.state["losses"]}
+        for name, values in losses.items():
+            if values.shape != (checkpoint.step,):
+                raise ValueError(f"the {name} is not that of {checkpoint.step:,} steps")
+        self.losses = {name: values.tolist() for name, values in losses.items()}
         self.step = checkpoint.step
+
+
+def _check_states(
+    states: Mapping[int, Mapping[str, Tensor]], optimizer: Optimizer, part: str, step: int
+) -> None:
+    """Raise ValueError unless an optimizer of a part has these states after a number of steps.
+
+    PyTorch loads any state, and fails in the next step.
+    """
+    parameters = optimizer.param_groups[0]["params"]
+    if states.keys() != (set(range(len(parameters))) if step else set()):
+        raise ValueError(f"the optimizer of {part} has the states of other weights")
+    for index, state in states.items():
+        shapes = {name: value.shape for name, value in state.items()}
+        if shapes != {"step": (), **dict.fromkeys(_MOMENTS, parameters[index].shape)}:
+            raise ValueError(f"the optimizer of {part} has an odd state of weight {index}")
+        if state["step"] != step or (state["exp_avg_sq"] < 0).any():
+            raise ValueError(f"the optimizer of {part} has a state that no training reaches")
 
 
 def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

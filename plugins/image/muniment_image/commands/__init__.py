@@ -12,6 +12,7 @@ from .measure import measure
 from .sheet import sheet
 from .train import train
 from .verify import verify
+from .words import words
 
 
 @click.group
@@ -27,3 +28,4 @@ image.add_command(measure)
 image.add_command(sheet)
 image.add_command(train)
 image.add_command(verify)
+image.add_command(words)

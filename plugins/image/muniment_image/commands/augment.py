@@ -31,6 +31,7 @@ _SCORES = ("blank", "contrast", "label-match", "label-confidence", "novelty")
 @click.option(
     "--per-class",
     type=count(1, 1_000_000),
+    metavar="N",
     required=True,
     help="Number of pictures of each label to keep.",
 )
@@ -44,16 +45,21 @@ _SCORES = ("blank", "contrast", "label-match", "label-confidence", "novelty")
 @classifier_option(
     "Folder of the classifier whose labels are drawn, and which scores label-confidence."
 )
-@click.option("--data", help="Pictures from which novelty is measured.")
+@click.option("--data", metavar="FOLDER|DATASET", help="Pictures from which novelty is measured.")
 @first_seed_option("the first picture")
 @new_folder_option("New folder.")
 @click.option("--evaluate", is_flag=True, help="Measure whether the pictures help a classifier.")
-@click.option("--real", help="Data of --evaluate that the model was trained on.")
-@click.option("--test", help="Data of --evaluate that no model was trained on.")
+@click.option(
+    "--real", metavar="FOLDER|DATASET", help="Data of --evaluate that the model was trained on."
+)
+@click.option(
+    "--test", metavar="FOLDER|DATASET", help="Data of --evaluate that no model was trained on."
+)
 @steps_option(1500, "Training steps of each classifier of --evaluate.")
 @click.option(
     "--seeds",
     type=count(2, 11),
+    metavar="N",
     default=3,
     show_default=True,
     help="Number of trainings of --evaluate on each kind of data.",

@@ -15,12 +15,14 @@ _DEFAULT_NAME = "Muniment installation"
 @click.command
 @click.option(
     "--name",
+    metavar="NAME",
     default=_DEFAULT_NAME,
     show_default=True,
     help="Organization in the certificate, which every reader of a signed file sees.",
 )
 @click.option(
     "--years",
+    metavar="N",
     type=click.IntRange(1, 50),
     default=10,
     show_default=True,

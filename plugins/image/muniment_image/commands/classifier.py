@@ -13,11 +13,19 @@ from . import options
 
 
 @click.command
-@click.option("--data", required=True, help="Pictures with labels: a folder, or fashion-mnist.")
-@click.option("--test", help="Other pictures with labels, for the accuracy.")
+@click.option(
+    "--data",
+    metavar="FOLDER|DATASET",
+    required=True,
+    help="Pictures with labels, in a folder or the word fashion-mnist.",
+)
+@click.option(
+    "--test", metavar="FOLDER|DATASET", help="Other pictures with labels, for the accuracy."
+)
 @click.option(
     "--size",
     type=options.count(8, 256),
+    metavar="N",
     default=28,
     show_default=True,
     help="Width and height of the pictures that it reads, in pixels.",
@@ -26,6 +34,7 @@ from . import options
 @click.option(
     "--seed",
     type=options.seed(bits=32),
+    metavar="N",
     default=0,
     show_default=True,
     help="Seed of the first weights and of the order of the pictures.",

@@ -37,6 +37,7 @@ _FIELDS = (
     "-n",
     "--number",
     type=count(10, 1_000_000),
+    metavar="N",
     default=1000,
     show_default=True,
     help="Number of pictures to draw with --model.",
@@ -51,10 +52,15 @@ _FIELDS = (
 @click.option("--no-prompt", is_flag=True, help="Draw without a prompt.")
 @click.option(
     "--data",
+    metavar="FOLDER|DATASET",
     required=True,
     help="Real pictures that the model was not trained on, at least 20, to compare with.",
 )
-@click.option("--training", help="Pictures that the model was trained on, for the share of copies.")
+@click.option(
+    "--training",
+    metavar="FOLDER|DATASET",
+    help="Pictures that the model was trained on, for the share of copies.",
+)
 @classifier_option("Folder of the classifier whose features are compared.")
 @json_option
 @pass_session

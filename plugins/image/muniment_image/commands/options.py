@@ -30,6 +30,7 @@ def first_seed_option(first: str) -> Decorator:
     return click.option(
         "--seed",
         type=seed(),
+        metavar="N",
         default=0,
         show_default=True,
         help=f"Seed of {first}. The next ones have the next seeds.",
@@ -39,7 +40,12 @@ def first_seed_option(first: str) -> Decorator:
 def steps_option(default: int, help: str) -> Decorator:
     """Return the option `--steps` of a command that trains classifiers."""
     return click.option(
-        "--steps", type=count(1, 1_000_000), default=default, show_default=True, help=help
+        "--steps",
+        type=count(1, 1_000_000),
+        metavar="N",
+        default=default,
+        show_default=True,
+        help=help,
     )
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import re
+import contextlib
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import click
 
 import muniment
 from muniment.command import (
+    FileFormat,
     OutputFile,
+    file_options,
     json_option,
     new_run,
     overwrite_option,
@@ -24,63 +23,18 @@ from muniment.command import (
     write_note,
 )
 from muniment_image.diffusion.parameters import DiffusersParameters
+from muniment_image.media import Png
 from muniment_image.parameters import ImageParameters
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from .sheet_axes import FIELDS, Axis, check_count, check_name, check_values, placed
+from .sheet_file import MEDIA_TYPE, Cells, has_picture, sheet_command, sheet_file
 
-MAX_CELLS = 200
-"""The maximum number of cells, with which the pixels of a sheet are below its limit."""
-
-_LONGEST_TITLE = 40  # characters
-_FIELDS = ("prompt", "model", "seed")
-"""Axes that are no parameters of the generator."""
 _PARAMETERS: Mapping[str, type[muniment.Parameters]] = {
     "image": ImageParameters,
     "diffusers": DiffusersParameters,
 }
 _EXIT_CODES = {"completed": 0, "blocked": 3}
-
-
-@dataclass(frozen=True)
-class Axis:
-    """The values of one field or parameter, as texts between commas, also full-width ones."""
-
-    name: str
-    values: tuple[str, ...]
-
-    @classmethod
-    def parse(cls, text: str) -> Axis:
-        """Return the axis of a text such as `guidance=1,2,4`. Raise UsageError."""
-        name, _, listed = text.partition("=")
-        name = name.strip().replace("-", "_")
-        values = tuple(value.strip() for value in re.split("[,，]", listed))
-        if not name or not all(values):
-            raise muniment.UsageError(
-                f"{text!r} is not an axis; use a name and values, as in guidance=1,2,4"
-            )
-        if repeated := [value for value in values if values.count(value) > 1]:
-            raise muniment.UsageError(f"{name} has the value {repeated[0]} twice; remove one")
-        return cls(name, values)
-
-    @property
-    def titles(self) -> list[str]:
-        """The titles of the values. One with a character that the font lacks has a number."""
-        from muniment_image.sheet import printable
-
-        shown = [Path(value).name if self.name == "model" else value for value in self.values]
-        titles = [
-            value if len(value) <= _LONGEST_TITLE else f"{value[: _LONGEST_TITLE - 1]}…"
-            for value in shown
-        ]
-        return [
-            printable(f"{self.name} {title}") or f"{self.name} #{number}"
-            for number, title in enumerate(titles, 1)
-        ]
-
-
-_ONCE = Axis("", ("",))  # in place of the second axis
+_ALTERED = 4  # the exit code of texts or pictures that were changed after they were recorded
 
 
 def _pairs(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
@@ -99,7 +53,7 @@ def _pairs(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) 
 
 @click.command
 @click.argument("prompt", required=False)
-@click.option("--x", "across", metavar="NAME=VALUES", required=True, help="Axis of the columns.")
+@click.option("--x", "across", metavar="NAME=VALUES", help="Axis of the columns.")
 @click.option("--y", "down", metavar="NAME=VALUES", help="Axis of the rows.")
 @click.option("-m", "--model", metavar="MODEL", help="Name of an added or packaged model, or path.")
 @click.option("--seed", metavar="N", help="Seed of all cells, random if omitted.")
@@ -122,28 +76,33 @@ def _pairs(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) 
 @click.option(
     "--generator",
     type=click.Choice(list(_PARAMETERS)),
-    default="image",
-    show_default=True,
+    show_default="image",
     help="Generator of the images.",
 )
 @click.option("--policy", metavar="FILE", help="Policy file, or name of an installed policy.")
-@click.option("-o", "--output", metavar="FILE.png", required=True, help="New PNG file to write.")
+@click.option(
+    "--run", metavar="RUN", help="Run whose recorded images are shown, instead of new ones."
+)
+@click.option("-o", "--output", metavar="FILE", required=True, help="New file to write.")
 @overwrite_option
+@file_options(Png.Export)
 @json_option
 @pass_session
 def sheet(
     session: muniment.Session,
     prompt: str | None,
-    across: str,
+    across: str | None,
     down: str | None,
     model: str | None,
     seed: str | None,
     parameters: dict[str, str],
     inputs: dict[str, str],
-    generator: str,
+    generator: str | None,
     policy: str | None,
+    run: str | None,
     output: str,
     overwrite: bool,
+    file_options: dict[str, Any],
     as_json: bool,
 ) -> int:
     """Draw a sheet that compares the values of one or two axes.
@@ -152,15 +111,41 @@ def sheet(
     `muniment image sheet "red heart" --x guidance=1,2,4 --y seed=1,2,3 -o sheet.png`. Each cell is
     a recorded generation, and all of them are one run. Without an axis of seeds, all cells have the
     same seed. A cell that was blocked or failed is crossed out.
+
+    --run shows the recorded images of a run, for example of a sheet that was ended early. An axis
+    is then only a name, as in `--run last --x guidance --y seed`. Without axes, the sheet has all
+    images in their order.
     """
-    x, y = Axis.parse(across), _ONCE if down is None else Axis.parse(down)
-    _check_names((x.name, y.name), generator)
-    _check_values(x, y, {"prompt": prompt, "model": model, "seed": seed, **parameters})
-    if not output.lower().endswith(".png"):
-        raise muniment.UsageError(f"cannot write {output}: a sheet is written to a .png file")
-    files = [path for path in (model, policy, *inputs.values()) if path]
-    target = OutputFile(output, overwrite=overwrite, inputs=files)
-    session.media.signer.check(".png")
+    given = {"prompt": prompt, "model": model, "seed": seed, **parameters}
+    protected = [path for path in (model, policy, *inputs.values()) if path]
+    target = OutputFile(output, overwrite=overwrite, inputs=protected)
+    if as_json and target.stdout:
+        raise click.UsageError("--json and the sheet both go to standard output; use -o FILE.")
+    if across is not None and "sheet_columns" in file_options["options"]:
+        raise click.UsageError("--sheet-columns has no effect with --x; remove one.")
+    file = FileFormat(lambda: session.media, MEDIA_TYPE, target, combine=True, **file_options)
+    private = file_options["private"]
+    if run is not None:
+        options = {"PROMPT": prompt, "-m": model, "--seed": seed, "-p": parameters}
+        options |= {"--input": inputs, "--generator": generator, "--policy": policy}
+        for name in filter(options.get, options):
+            raise click.UsageError(f"{name} has no effect with --run; remove one.")
+        run = session.store.find_run(run)
+        cells, x, y = _recorded(session, run, across, down)
+        _print_records(cells, as_json)
+        if not any(map(has_picture, cells)):
+            raise muniment.MunimentError(
+                f"run {run} has no image to show; `muniment audit list --run {run}` has its status"
+            )
+        _write(target, file, cells, x, y, private)
+        return max(_ALTERED if cell and cell.altered else 0 for cell in cells)
+    if across is None:
+        raise click.UsageError("Missing option '--x'; use an axis, as in --x seed=1,2,3.")
+    generator = generator or "image"
+    x, y = Axis.parse(across), Axis() if down is None else Axis.parse(down)
+    for name in filter(None, (x.name, y.name)):
+        check_name(name, (*FIELDS, *_PARAMETERS[generator].fields()), f"generator {generator}")
+    check_values(x, y, given)
     common = {
         "prompt": prompt,
         "model": model,
@@ -171,46 +156,67 @@ def sheet(
         for row in y.values
         for column in x.values
     ]
-    # One batch, so that an invalid value of the last cell is refused before the first is drawn.
-    with new_run(session) as run:
+    with (
+        new_run(session) as new,
+        _naming(session, new, sheet_command(new, x, y, output, file_options)),
+    ):
+        # One batch, so that an invalid value is refused before the first cell is drawn.
         with progress(f"drawing {len(specs)} images"):
-            running = session.run(specs, policy=policy, batch_size=len(specs), run_id=run)
-            cells = [cell for cell in running if isinstance(cell, muniment.Generation)]
-        write_note(f"run {run}")
-        for cell, title in zip(cells, _titles(x, y), strict=True):
-            _report(cell, title, as_json)
-        if any(cell.status == "completed" for cell in cells):
-            target.write(_file(session, cells, x, y), (), "image/png")
+            running = session.run(specs, policy=policy, batch_size=len(specs), run_id=new)
+            drawn = [cell for cell in running if isinstance(cell, muniment.Generation)]
+        write_note(f"run {new}")
+        _print_records(drawn, as_json)
+        for cell, title in zip(drawn, _titles(x, y), strict=True):
+            _report(cell, title)
+        if any(map(has_picture, drawn)):
+            _write(target, file, drawn, x, y, private)
         else:
             write_note("no sheet was written, because no cell has an image")
-    return max((_EXIT_CODES.get(cell.status, 1) for cell in cells), key=(0, 3, 1).index)
+    return max((_EXIT_CODES.get(cell.status, 1) for cell in drawn), key=(0, 3, 1).index)
 
 
-def _check_names(names: Sequence[str], generator: str) -> None:
-    """Raise UsageError for an axis that is neither a field nor a parameter of the generator."""
-    known = [*_FIELDS, *_PARAMETERS[generator].fields()]
-    for name in filter(None, names):
-        if name not in known:
-            similar = difflib.get_close_matches(name, known)
-            hint = f"did you mean {' or '.join(similar)}?" if similar else "use another one"
-            raise muniment.UsageError(
-                f"{name!r} is not an axis of generator {generator}, which has {', '.join(known)}; "
-                f"{hint}"
-            )
+@contextlib.contextmanager
+def _naming(session: muniment.Session, run: str, command: str) -> Iterator[None]:
+    """Print the command that draws the sheet if the block ends early and images are recorded."""
+    try:
+        yield
+    except (KeyboardInterrupt, muniment.MunimentError):
+        query = muniment.Query(run=run, status="completed", limit=1)
+        with contextlib.suppress(muniment.MunimentError):  # there is no store yet
+            if list(session.generations(query)):
+                write_note(f"`{command}` draws the sheet of the recorded images")
+        raise
 
 
-def _check_values(x: Axis, y: Axis, given: Mapping[str, str | None]) -> None:
-    """Raise UsageError for axes of the same name, values given twice and too many cells."""
-    if x.name == y.name:
-        raise muniment.UsageError(f"both axes are {x.name}; use another one for --y")
-    for axis in (x, y):
-        if given.get(axis.name) is not None:
-            raise muniment.UsageError(
-                f"{axis.name} is an axis and has another value, too; remove that value"
-            )
-    count = len(x.values) * len(y.values)
-    if count > MAX_CELLS:
-        raise muniment.UsageError(f"the sheet would have {count:,} cells; use at most {MAX_CELLS}")
+def _recorded(
+    session: muniment.Session, run: str, across: str | None, down: str | None
+) -> tuple[Cells, Axis, Axis]:
+    """Return the generations of a run, in their cells, and the axes. Raise UsageError."""
+    if across is None and down is not None:
+        raise click.UsageError("--y needs --x, too.")
+    generations = list(session.generations(muniment.Query(run=run)))[::-1]  # the oldest first
+    if across is None:
+        check_count(len(generations))
+        return generations, Axis(), Axis()
+    x = Axis.recorded(across, generations)
+    y = Axis() if down is None else Axis.recorded(down, generations)
+    check_values(x, y)
+    return placed(generations, x, y), x, y
+
+
+def _write(
+    target: OutputFile, file: FileFormat, cells: Cells, x: Axis, y: Axis, private: bool
+) -> None:
+    """Write the file of a sheet."""
+    content = sheet_file(file, cells, x, y, private=private)
+    shown = next(cell for cell in cells if cell and has_picture(cell))
+    target.write(content, (), file.written_type(shown.outputs[0]))
+
+
+def _print_records(cells: Cells, as_json: bool) -> None:
+    """Print the records of the cells as JSON, if that is wanted."""
+    for cell in filter(None, cells if as_json else ()):
+        write_json(cell)
 
 
 def _spec(
@@ -221,8 +227,8 @@ def _spec(
     inputs: dict[str, str],
 ) -> muniment.GenerationSpec:
     """Return the request of a cell. `values` has its values of the axes by name."""
-    fields = {**common, **{name: values[name] for name in _FIELDS if name in values}}
-    others = {name: value for name, value in values.items() if name and name not in _FIELDS}
+    fields = {**common, **{name: values[name] for name in FIELDS if name in values}}
+    others = {name: value for name, value in values.items() if name and name not in FIELDS}
     return muniment.GenerationSpec(
         generator=generator, parameters={**parameters, **others}, inputs=inputs, **fields
     )
@@ -235,71 +241,10 @@ def _titles(x: Axis, y: Axis) -> Iterator[str]:
             yield f"{x.name}={column}" + (f", {y.name}={row}" if y.name else "")
 
 
-def _report(cell: muniment.Generation, title: str, as_json: bool) -> None:
-    """Print the record of a cell, and the reason why it has no image."""
-    if as_json:
-        write_json(cell)
+def _report(cell: muniment.Generation, title: str) -> None:
+    """Print the reason why a cell has no image."""
     if cell.status != "completed":
         reason = f": {cell.failure.message}" if cell.failure else ""
         write_note(
             f"the cell {title} was {cell.status}{reason}; `muniment audit show {cell.id}` has more"
         )
-
-
-def _file(
-    session: muniment.Session, cells: Sequence[muniment.Generation], x: Axis, y: Axis
-) -> bytes:
-    """Return the PNG file of a sheet, with the provenance of each image, and signed.
-
-    Raises MunimentError if it would have too many pixels.
-    """
-    from muniment_image import formats
-    from muniment_image.pictures import read_picture
-    from muniment_image.sheet import contact_sheet
-
-    drawn = [cell for cell in cells if cell.status == "completed"]
-    pictures = {cell.id: read_picture(cell.outputs[0].data) for cell in drawn}
-    height, width = next(iter(pictures.values())).shape[:2]
-    empty = _crossed_out(height, width)
-    try:
-        pixels = contact_sheet(
-            [pictures.get(cell.id, empty) for cell in cells],
-            [_caption(cell, x, y) for cell in cells],
-            columns=len(x.values),
-            column_titles=x.titles,
-            row_titles=y.titles if y.name else (),
-        )
-    except ValueError as error:
-        raise muniment.MunimentError(
-            f"{error}; run `muniment audit list --run {cells[0].run_id}` for the images"
-        ) from None
-    signer = session.media.signer
-    provenances = [signer.provenance(cell) for cell in drawn]
-    file = formats.encode(pixels, ".png", provenances)
-    return signer.sign(file, ".png", provenances, drawn, write_note)
-
-
-def _caption(cell: muniment.Generation, x: Axis, y: Axis) -> list[str]:
-    """Return the lines under a cell: the prompt, the status, the end of the id, and the seed.
-
-    The status is left out of a completed cell, and the prompt and the seed if they are axes.
-    """
-    lines = [cell.id[-8:]]
-    if cell.status != "completed":
-        lines.insert(0, cell.status)
-    if "prompt" not in (x.name, y.name):
-        lines.insert(0, cell.prompt)
-    if "seed" not in (x.name, y.name):
-        lines.append(f"seed {cell.seed}")
-    return lines
-
-
-def _crossed_out(height: int, width: int) -> NDArray[np.uint8]:
-    """Return a light picture with two dark diagonals."""
-    import numpy as np
-
-    pixels = np.full((height, width), 230, np.uint8)
-    place = np.arange(max(height, width))
-    rows, columns = place * height // len(place), place * width // len(place)
-    pixels[rows, columns] = pixels[rows, width - 1 - columns] = 90
-    return pixels

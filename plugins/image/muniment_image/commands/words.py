@@ -1,0 +1,57 @@
+"""The command `muniment image words`, which lists the words or labels that a model knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import click
+
+import muniment
+from muniment.command import emit, json_option, pass_session
+from muniment_image.conditions import CaptionCondition, Condition, LabelCondition
+
+
+class _Row(NamedTuple):
+    """Words of one meaning. `kind` is word or label, or ignored for words without a meaning."""
+
+    kind: str
+    words: tuple[str, ...]
+
+
+@click.command
+@click.option(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    help="Name of an added or packaged model, or path. The default is that of generate.",
+)
+@json_option
+@pass_session
+def words(session: muniment.Session, model: str | None, as_json: bool) -> None:
+    """List the words or labels that a model knows.
+
+    Of a model with captions, each line has the words of one meaning, such as `heart 心 心形 爱心`.
+    They have the same effect. The last line has the words that are ignored. Of a model with labels,
+    each line has one label.
+    """
+    from muniment_image.generator import model_folder
+    from muniment_image.model_folder import read_config
+
+    condition = read_config(model_folder(session, model)).condition
+    emit(
+        list(_rows(condition)),
+        [("kind", "kind"), ("words", lambda row: " ".join(row.words))],
+        as_json,
+        to_json=_Row._asdict,
+        empty="the model takes no label or caption",
+    )
+
+
+def _rows(condition: Condition) -> Iterator[_Row]:
+    match condition:
+        case LabelCondition(labels):
+            yield from (_Row("label", (label,)) for label in labels)
+        case CaptionCondition(words):
+            yield from (_Row("word", synonyms) for synonyms in words)
+            yield _Row("ignored", tuple(sorted(condition.function_words)))
