@@ -1,0 +1,1 @@
+"""The measures of recommendations and the protocols that compute them."""

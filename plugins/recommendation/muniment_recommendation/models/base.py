@@ -1,0 +1,71 @@
+"""The interface of the families: fit, score, explain, and the arrays to save.
+
+Shapes: Q queries, H items of a history, I items of the catalogue, K items to explain.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.catalogue import Catalogue
+from ..data.interactions import Interactions, Numbers
+
+Scores: TypeAlias = NDArray[np.float64]
+Values: TypeAlias = Mapping[str, int | float]
+"""Values of a family by name, such as the half-life of a history."""
+
+
+class Recommender(ABC):
+    """A fitted model that scores every item of the catalogue for a history.
+
+    A score is a sum over the history, so its contributions are exact. Only the family `next`
+    differs, and says so by `is_additive`. `choices` has the values that are chosen on the
+    second-to-last item of each user, by name. They apply when a history is scored, so another
+    choice needs no second fit.
+    """
+
+    family: ClassVar[str]
+    choices: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    is_additive: ClassVar[bool] = True
+    values: Values
+    """The values in force: those of `choices`, which `with_values` changes, and fixed ones."""
+
+    @classmethod
+    @abstractmethod
+    def fit(
+        cls, data: Interactions, catalogue: Catalogue, options: Mapping[str, Any], seed: int
+    ) -> Self:
+        """Fit a model. `options` are explicit values, which win over the defaults of the family.
+
+        The result depends on the arguments alone: not on the time, the number of threads or the
+        order of the rows of a table.
+        """
+
+    @abstractmethod
+    def with_values(self, values: Values) -> Self:
+        """Return the model with other values of `choices`, without fitting again."""
+
+    @abstractmethod
+    def scores(self, histories: Sequence[Numbers]) -> Scores:
+        """Return the scores [Q, I] of all items for each history, seen ones included.
+
+        The scores of an empty history do not depend on it: 0, or for `popularity` the popularity.
+        """
+
+    @abstractmethod
+    def contributions(self, history: Numbers, items: Numbers) -> Scores:
+        """Return the parts [H, K] of the scores of some items that each item of a history adds."""
+
+    @abstractmethod
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the model by name, to be saved as safetensors."""
+
+    @classmethod
+    @abstractmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], values: Values) -> Self:
+        """Return the model of saved arrays and values. Raise ValueError if they do not fit."""
