@@ -1,0 +1,72 @@
+"""Similarity of texts: rows of unit length, queries, and saved arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from muniment_recommendation.data.catalogue import CatalogueItem
+from muniment_recommendation.text_index import TextIndex, item_text
+
+TEXTS = [
+    "A quiet film about the sea. 关于大海的安静电影",
+    "A film about war. 战争电影",
+    "The history of science. 科技与历史",
+    "",
+]
+
+
+def test_rows_have_length_one_or_are_empty() -> None:
+    matrix = TextIndex.fit(TEXTS).matrix
+    lengths = np.sqrt((matrix * matrix).sum(axis=1))
+    assert lengths == pytest.approx([1, 1, 1, 0])
+
+
+def test_query_finds_the_text_in_both_languages() -> None:
+    index = TextIndex.fit(TEXTS)
+    for wish, best in (("quiet seas", 0), ("大海", 0), ("战争的书", 1), ("关于科技和历史的书", 2)):
+        similarities = index.similarities(index.query(wish))
+        assert similarities.argmax() == best, wish
+        assert 0 < similarities.max() <= 1 + 1e-12
+
+
+def test_similarity_of_a_text_with_itself_is_one() -> None:
+    index = TextIndex.fit(TEXTS)
+    assert index.similarities(index.query(TEXTS[0]))[0] == pytest.approx(1)
+
+
+def test_query_without_known_tokens_is_similar_to_nothing() -> None:
+    index = TextIndex.fit(TEXTS)
+    for wish in ("", "the", "xylophone", "🎬"):
+        assert not index.similarities(index.query(wish)).any()
+
+
+def test_saved_arrays_give_the_same_index() -> None:
+    index = TextIndex.fit(TEXTS)
+    again = TextIndex.from_arrays(index.arrays())
+    assert again.vocabulary == index.vocabulary
+    for name, array in index.arrays().items():
+        assert np.array_equal(array, again.arrays()[name]), name
+    wish = "quiet sea 科技"
+    before, after = (i.similarities(i.query(wish)) for i in (index, again))
+    assert np.array_equal(before, after)
+
+
+def test_index_of_texts_without_tokens_is_saved_and_read() -> None:
+    index = TextIndex.from_arrays(TextIndex.fit(["", "the"]).arrays())
+    assert index.matrix.shape == (2, 0)
+    assert not index.similarities(index.query("sea")).any()
+
+
+def test_arrays_that_do_not_fit_are_refused() -> None:
+    arrays = TextIndex.fit(TEXTS).arrays()
+    with pytest.raises(ValueError, match="frequencies"):
+        TextIndex.from_arrays({**arrays, "frequencies": arrays["frequencies"][:-1]})
+    with pytest.raises(ValueError, match="indices"):
+        TextIndex.from_arrays({**arrays, "columns": arrays["columns"] + 100})
+
+
+def test_item_text_has_title_and_tags_twice() -> None:
+    text = item_text(CatalogueItem("1", "Tide", "Waves.", ("sea", "calm")))
+    assert text.count("Tide") == text.count("sea") == 2
+    assert text.count("Waves") == 1
