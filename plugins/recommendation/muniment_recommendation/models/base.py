@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.catalogue import Catalogue
-from ..data.interactions import Interactions, Numbers
+from muniment_recommendation.data.catalogue import Catalogue
+from muniment_recommendation.data.interactions import Interactions, Numbers
 
 Scores: TypeAlias = NDArray[np.float64]
 Values: TypeAlias = Mapping[str, int | float]
