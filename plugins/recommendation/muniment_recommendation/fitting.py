@@ -11,7 +11,7 @@ import threadpoolctl
 
 from .data.catalogue import Catalogue
 from .data.interactions import Interactions
-from .models.base import Recommender, Values
+from .models.base import Recommender
 from .models.blend import FAMILY as BLEND, Blend, Part
 from .models.families import family_class
 from .models.popularity import Popularity
