@@ -15,7 +15,7 @@ from .models.standard import standard_of
 
 GRID = (0.0, 0.25, 0.5, 1.0)
 """The weights of a part. At least one part has the largest."""
-_CELLS = 40_000_000  # scores of a part that a choice looks at: users times items
+_USERS = 3000  # the most users whose last item decides, which are drawn by the seed
 _BLOCK_CELLS = 500_000
 _DEPTH = 20  # the choice is by NDCG at this rank, which is less noisy than at 10
 _AVERAGED = 10  # rows of the grid whose mean is taken, because the best one alone is partly luck
@@ -40,13 +40,12 @@ class Held:
 def hold_out(data: Interactions, seed: int) -> tuple[Interactions, Held]:
     """Return the data without the last item of each user, and these items.
 
-    Users with one item are not held out. At most about `_CELLS` / items users are drawn.
+    Users with one item are not held out.
     """
     earlier = data.without_last()
     users = np.flatnonzero(data.lengths >= 2)
-    most = max(1, _CELLS // data.item_count)
-    if len(users) > most:
-        users = np.sort(np.random.default_rng(seed).choice(users, most, replace=False))
+    if len(users) > _USERS:
+        users = np.sort(np.random.default_rng(seed).choice(users, _USERS, replace=False))
     targets = data.items[data.offsets[users + 1] - 1]
     return earlier, Held(earlier.histories(users), targets, data.item_count)
 

@@ -45,6 +45,7 @@ class Als(Recommender):
         self.vectors = vectors
         self.values = dict(values)
         self._gram = vectors.T @ vectors + self.values["regularization"] * np.eye(vectors.shape[1])
+        self._factor = scipy.linalg.cho_factor(self._gram)
 
     @classmethod
     def fit(
@@ -98,11 +99,11 @@ class Als(Recommender):
     def _solve(self, history: Numbers, right: Scores) -> Scores:
         """Return the solution of the equation of a history for right sides [factors, …]."""
         confidence = self.values["confidence"]
-        matrix = self._gram
+        factor = self._factor
         if confidence:
             rows = self.vectors[history]
-            matrix = matrix + confidence * (rows.T @ rows)
-        factor = scipy.linalg.cho_factor(matrix, check_finite=False)
+            matrix = self._gram + confidence * (rows.T @ rows)
+            factor = scipy.linalg.cho_factor(matrix, check_finite=False)
         return (1 + confidence) * scipy.linalg.cho_solve(factor, right)
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -23,8 +23,8 @@ Values: TypeAlias = Mapping[str, int | float]
 class Recommender(ABC):
     """A fitted model that scores every item of the catalogue for a history.
 
-    A score is a sum over the history, so its contributions are exact. Only the family `next`
-    differs, and says so by `is_additive`. `choices` has the values that are chosen on the
+    A score is a baseline and a sum over the history, so its contributions are exact. Only the
+    family `next` differs, and says so by `is_additive`. `choices` has the values that are chosen on the
     second-to-last item of each user, by name. They apply when a history is scored, so another
     choice needs no second fit.
     """
@@ -52,10 +52,11 @@ class Recommender(ABC):
 
     @abstractmethod
     def scores(self, histories: Sequence[Numbers]) -> Scores:
-        """Return the scores [Q, I] of all items for each history, seen ones included.
+        """Return the scores [Q, I] of all items for each history, seen ones included."""
 
-        The scores of an empty history do not depend on it: 0, or for `popularity` the popularity.
-        """
+    def baseline(self, items: Numbers) -> Scores:
+        """Return the part [K] of the scores of some items that depends on no history."""
+        return np.zeros(len(items))
 
     @abstractmethod
     def contributions(self, history: Numbers, items: Numbers) -> Scores:

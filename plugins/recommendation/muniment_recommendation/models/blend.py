@@ -128,7 +128,7 @@ class BlendQuery:
         result = np.zeros(len(items))
         for part, standard in zip(self.parts, self.standards, strict=True):
             scale = part.weight / standard.deviations[0]
-            result += scale * part.recommender.scores([self.history[:0]])[0, items]
+            result += scale * part.recommender.baseline(items)
         return result
 
     def offsets(self, items: Numbers) -> Scores:

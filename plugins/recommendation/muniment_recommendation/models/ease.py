@@ -25,7 +25,7 @@ class Ease(ItemMatrix):
     """
 
     family = "ease"
-    choices: ClassVar[Mapping[str, tuple[float, ...]]] = {"half_life": (2, 3, 5, 8, 12, 20, 1e6)}
+    choices: ClassVar[Mapping[str, tuple[float, ...]]] = {"half_life": (2, 4, 8, 16, 1e6)}
     default_regularization = 400.0
 
     @classmethod

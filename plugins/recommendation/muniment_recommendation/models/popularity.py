@@ -38,8 +38,12 @@ class Popularity(Recommender):
         """Return the popularity [Q, I], which does not depend on the history."""
         return np.tile(self.popularity, (len(histories), 1))
 
+    def baseline(self, items: Numbers) -> Scores:
+        """Return the popularity [K] of some items."""
+        return self.popularity[items]
+
     def contributions(self, history: Numbers, items: Numbers) -> Scores:
-        """Return zeros [H, K]: the score is that of an empty history."""
+        """Return zeros [H, K]: the score is all baseline."""
         return np.zeros((len(history), len(items)))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
