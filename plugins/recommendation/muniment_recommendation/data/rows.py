@@ -20,7 +20,7 @@ IMPRESSION = "impression"
 """The action of a user who only saw the item, which counts as nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Texts:
     """The texts of a column: the distinct ones, sorted, and the number of each row's."""
 
@@ -67,7 +67,7 @@ class TextsBuilder:
         return Texts(tuple(distinct), places[np.concatenate(chunks)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows:
     """The rows of a table of interactions, in the order of the file.
 

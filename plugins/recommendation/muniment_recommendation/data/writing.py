@@ -74,7 +74,11 @@ def _item_rows(items: Iterable[CatalogueItem]) -> Iterator[Sequence[str]]:
 
 def _write(path: Path, rows: Iterable[Sequence[str]]) -> None:
     with path.open("x", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+        plain = csv.writer(file, lineterminator="\n")
+        quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for row in rows:
+            # Python 3.11 quotes a carriage return only if it ends lines.
+            (quoted if any("\r" in text for text in row) else plain).writerow(row)
         _sync(file)
 
 
