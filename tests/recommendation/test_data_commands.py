@@ -99,9 +99,7 @@ def test_import_of_movielens_tables_writes_titles_and_tags(tmp_path: Path) -> No
     source = tmp_path / "source"
     source.mkdir()
     (source / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n")
-    (source / "movies.csv").write_text(
-        "movieId,title,genres\n31,Dangerous Minds (1995),Drama|Film\n"
-    )
+    (source / "movies.csv").write_text("movieId,title,genres\n31,Heat (1995),Action|Crime\n")
     run_command(import_data, str(source), "--out", str(tmp_path / "out"), session=object())
     [item] = read_data(tmp_path / "out").catalogue.items
     assert (item.id, item.title, item.tags) == ("31", "Heat (1995)", ("Action", "Crime"))
