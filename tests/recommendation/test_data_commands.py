@@ -10,8 +10,9 @@ import pytest
 from muniment.testing import CommandContract, run_command
 from muniment_recommendation.commands import recommendation
 from muniment_recommendation.commands.import_data import import_data
+from muniment_recommendation.commands.split import split
 from muniment_recommendation.commands.stats import stats
-from muniment_recommendation.data.reading import read_data
+from muniment_recommendation.data.reading import Data, read_data
 from support import tables
 
 
@@ -40,8 +41,17 @@ class TestImport(CommandContract):
         return object()
 
 
+class TestSplit(CommandContract):
+    command = split
+    arguments: ClassVar = ("--data", "data", "--out", "out")
+
+    @pytest.fixture
+    def session(self, data: Path) -> Any:
+        return object()
+
+
 def test_commands_are_in_the_group() -> None:
-    assert {"import", "stats"} <= set(recommendation.commands)
+    assert {"import", "split", "stats"} <= set(recommendation.commands)
 
 
 def test_stats_prints_counts_and_notes(data: Path) -> None:
@@ -109,3 +119,66 @@ def test_import_into_an_existing_folder_is_refused(data: Path) -> None:
     result = run_command(import_data, "data", "--out", "data", session=object())
     assert result.code == 2
     assert "data exists" in result.stderr
+
+
+# ---- split -------------------------------------------------------------------------------------
+
+
+def divided(source: Path, out: Path, *arguments: str) -> tuple[dict[str, Any], Data, Data]:
+    """Return the printed record, the data of train and the data of test."""
+    options = ("--data", str(source), "--out", str(out), "--json", *arguments)
+    [record] = run_command(split, *options, session=object()).json
+    return record, read_data(out / "train"), read_data(out / "test")
+
+
+def pairs_of(data: Data) -> set[tuple[str, str]]:
+    return {
+        (user, data.catalogue.items[number].id)
+        for place, user in enumerate(data.interactions.users)
+        for number in data.interactions.history(place)
+    }
+
+
+def test_split_holds_out_the_last_item_of_each_user(tmp_path: Path) -> None:
+    source = tables.write_held_out_singles(tmp_path / "data")
+    record, train, test = divided(source, tmp_path / "out")
+    assert (record["users"], record["train"], record["test"]) == (200, 1800, 200)
+    assert pairs_of(test) == {(f"u{user}", f"only{user}") for user in range(200)}
+    assert pairs_of(train) | pairs_of(test) == pairs_of(read_data(source))
+    assert train.catalogue == test.catalogue == read_data(source).catalogue
+
+
+def test_split_holds_out_repeats_with_their_pair(tmp_path: Path) -> None:
+    rows = [("u", "a", 1), ("u", "b", 2), ("u", "c", 3), ("u", "c", 4), ("v", "a", 1)]
+    source = tables.write_folder(tmp_path / "data", rows)
+    record, train, test = divided(source, tmp_path / "out")
+    assert pairs_of(train) == {("u", "a"), ("u", "b"), ("v", "a")}
+    assert (pairs_of(test), record["test"], record["skipped"]) == ({("u", "c")}, 2, 1)
+
+
+def test_split_at_a_time_trains_on_earlier_rows_only(tmp_path: Path) -> None:
+    source = tables.write_held_out_singles(tmp_path / "data")
+    _, train, test = divided(source, tmp_path / "out", "--protocol", "global-time")
+    assert train.interactions.times.max() < test.interactions.times.min()
+
+
+def test_split_by_items_hides_them_and_depends_on_the_seed(tmp_path: Path) -> None:
+    source = tables.write_plain(tmp_path / "data")
+    hidden = set()
+    for seed in ("1", "1", "2"):
+        out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
+        _, train, test = divided(source, out, "--protocol", "cold-item", "--seed", seed)
+        items = {item for _, item in pairs_of(test)}
+        assert not items & {item for _, item in pairs_of(train)}
+        assert len(items) == 16
+        hidden.add(frozenset(items))
+    assert len(hidden) == 2
+
+
+def test_split_without_a_user_to_test_is_refused(tmp_path: Path) -> None:
+    source = tables.write_folder(tmp_path / "data", [("u", "a", 1), ("v", "b", 2)])
+    out = tmp_path / "out"
+    result = run_command(split, "--data", str(source), "--out", str(out), session=object())
+    assert result.code == 2
+    assert "leave-one-out" in result.stderr
+    assert not out.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .import_data import import_data
+from .split import split
 from .stats import stats
 
 
@@ -14,4 +15,5 @@ def recommendation() -> None:
 
 
 recommendation.add_command(import_data)
+recommendation.add_command(split)
 recommendation.add_command(stats)

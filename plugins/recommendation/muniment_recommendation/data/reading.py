@@ -74,9 +74,7 @@ def data_of(tables: Tables, *, min_rating: float | None = None) -> Data:
     positive = _positive(rows, min_rating)
     # Ties in time stay in the order of the file.
     order = np.lexsort((rows.times, rows.users.numbers))
-    places = np.array([catalogue.numbers[item] for item in rows.items.distinct], np.int32)
-    items = places[rows.items.numbers]
-    pairs = rows.users.numbers.astype(np.int64) * len(catalogue) + items
+    pairs = pairs_of(rows, catalogue)
     disliked = _disliked_pairs(rows, positive, pairs, order)
     if len(disliked):
         positive &= ~np.isin(pairs, disliked)
@@ -88,13 +86,21 @@ def data_of(tables: Tables, *, min_rating: float | None = None) -> Data:
     interactions = Interactions(
         users=rows.users.distinct,
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        items=items[kept],
+        items=(pairs[kept] % len(catalogue)).astype(np.int32),
         times=rows.times[kept] // 1000,
         item_count=len(catalogue),
         disliked=_by_user(disliked, len(catalogue)),
     )
     notes = (*tables.notes, *_notes(interactions, repeats))
     return Data(catalogue, interactions, tables.files, notes, repeats)
+
+
+def pairs_of(rows: Rows, catalogue: Catalogue) -> NDArray[np.int64]:
+    """Return a number for the user and the item of each row: user times items plus item."""
+    places = np.array([catalogue.numbers[item] for item in rows.items.distinct], np.int64)
+    users = rows.users.numbers.astype(np.int64)
+    pairs: NDArray[np.int64] = users * len(catalogue) + places[rows.items.numbers]
+    return pairs
 
 
 def _positive(rows: Rows, min_rating: float | None) -> Flags:

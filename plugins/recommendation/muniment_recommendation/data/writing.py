@@ -7,7 +7,7 @@ import csv
 import itertools
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -30,20 +30,39 @@ def write_tables(folder: Path, tables: Tables) -> None:
     The folder appears with all its files or not at all. Raises DataError if the folder exists or
     cannot be written.
     """
+    with _new_folder(folder) as temporary:
+        _write_files(temporary, tables)
+
+
+def write_parts(folder: Path, parts: Mapping[str, Tables]) -> None:
+    """Write a new folder with one folder of tables for each part, as `write_tables` does."""
+    with _new_folder(folder) as temporary:
+        for name, tables in parts.items():
+            (temporary / name).mkdir()
+            _write_files(temporary / name, tables)
+
+
+@contextlib.contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new folder, which gets its name when the block ends. Raises DataError."""
     if os.path.lexists(folder):
         raise DataError(f"{folder} exists; use the path of a new folder")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         temporary.mkdir()
-        _write(temporary / INTERACTIONS, _interaction_rows(tables.rows))
-        if tables.items:
-            _write(temporary / ITEMS, _item_rows(tables.items))
+        yield temporary
         os.rename(temporary, folder)
         _sync_folder(folder.parent)
     except OSError as error:
         raise DataError(f"the folder {folder} cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_files(folder: Path, tables: Tables) -> None:
+    _write(folder / INTERACTIONS, _interaction_rows(tables.rows))
+    if tables.items:
+        _write(folder / ITEMS, _item_rows(tables.items))
 
 
 def _interaction_rows(rows: Rows) -> Iterator[Sequence[str]]:
