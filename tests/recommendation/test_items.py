@@ -27,6 +27,12 @@ def test_items_keep_their_order_and_others_follow_by_id(tmp_path: Path) -> None:
     assert catalogue.numbers == {"z": 0, "cold": 1, "a": 2, "b": 3}
 
 
+def test_items_that_are_not_described_are_counted(tmp_path: Path) -> None:
+    data = read_data(tables.write_folder(tmp_path / "1", ROWS, "item\nz\n"))
+    assert [note for note in data.notes if "2 of 3 items" in note and "'a'" in note]
+    assert not read_data(tables.write_folder(tmp_path / "2", ROWS, "item\nz\nb\na\n")).notes
+
+
 def test_columns_are_found_by_name_and_may_be_missing(tmp_path: Path) -> None:
     item = catalogue_of(tmp_path / "1", "tags,TEXT,item\nx|y,words,z\n").items[0]
     assert (item.id, item.title, item.text, item.tags) == ("z", "z", "words", ("x", "y"))
@@ -93,6 +99,14 @@ def test_columns_of_an_atomic_table_become_texts_and_tags(tmp_path: Path) -> Non
     assert (heat.title, heat.text, heat.tags) == ("Heat", "", ())
     assert data.files == ("data.inter", "data.item")
     assert [note for note in data.notes if "'price'" in note]
+
+
+def test_list_of_words_in_an_atomic_table_becomes_tags(tmp_path: Path) -> None:
+    rows = "user_id:token\titem_id:token\ttimestamp:float\nu\ta\t1\n"
+    items = "item_id:token\tcategories:token_seq\na\t['Beauty', 'Hair Care']\n"
+    (tmp_path / "data.inter").write_text(rows)
+    (tmp_path / "data.item").write_text(items)
+    assert read_data(tmp_path).catalogue.items[0].tags == ("Beauty", "Hair", "Care")
 
 
 @pytest.mark.parametrize(

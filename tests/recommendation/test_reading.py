@@ -338,6 +338,21 @@ def test_rows_are_selected_with_their_texts(tmp_path: Path) -> None:
     assert rows.without_user("nobody").users.texts() == rows.users.texts()
 
 
+def test_later_rows_are_added_with_their_actions(tmp_path: Path) -> None:
+    first = read_tables(tables.write_folder(tmp_path / "1", f"{HEADER},rating\nu,b,1,4\nu,a,2,5\n"))
+    later = read_tables(
+        tables.write_folder(tmp_path / "2", f"{HEADER},action\nv,a,1,like\nu,a,2,dislike\n")
+    )
+    data = data_of(first.with_rows(first.rows.followed_by(later.rows)))
+    assert histories(data) == {"u": ["b"], "v": ["a"]}
+    assert disliked(data) == {"u": {"a"}}
+    same = first.rows.followed_by(first.rows[:0])
+    assert same.users.texts() == ["u", "u"]
+    assert same.ratings is not None
+    assert same.ratings.tolist() == [4, 5]
+    assert same.actions is None
+
+
 def test_rows_can_be_made_without_a_file() -> None:
     users, items = TextsBuilder(), TextsBuilder()
     users.add(["b", "a"])

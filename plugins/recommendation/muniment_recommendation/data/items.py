@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from .catalogue import CatalogueItem
 from .table_file import Column, TableFile, quoted
 
-ITEM_NAMES = ("item", "item_id", "itemid", "movieid")
+ITEM_NAMES = ("item", "item_id", "itemid", "movie_id", "movieid", "product_id", "asin")
 """Names of the column of item ids, in lower case. The first one is what Muniment writes."""
 MAX_TITLE = 1000
 """Characters of a title."""
@@ -84,7 +84,7 @@ class ItemReader:
         tags: list[str] = []
         for number in self._tags:
             is_words = self._table.columns[number].type == "token_seq"
-            tags += fields[number].split() if is_words else split_tags(fields[number])
+            tags += _words(fields[number]) if is_words else split_tags(fields[number])
         return CatalogueItem(
             item_id, title if title.strip() else item_id, text, tuple(dict.fromkeys(tags))
         )
@@ -95,6 +95,11 @@ def _cut(item: CatalogueItem) -> CatalogueItem:
     if len(title) > MAX_TITLE:
         title = f"{title[: MAX_TITLE - 1]}…"
     return CatalogueItem(item.id, title, text[:MAX_TEXT], item.tags)
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a field of RecBole, which can be a list as Python writes it."""
+    return [word for part in text.split() if (word := part.strip("'\"[],"))]
 
 
 def split_tags(text: str) -> list[str]:

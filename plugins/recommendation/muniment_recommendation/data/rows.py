@@ -97,3 +97,40 @@ class Rows:
     def without_user(self, user: str) -> Rows:
         """Return the rows of all other users."""
         return self[~self.users.are(user)]
+
+    def followed_by(self, later: Rows) -> Rows:
+        """Return these rows and then other ones, as if they were in one table.
+
+        A row has no rating and a blank action if its table has no such column.
+        """
+        ratings = actions = None
+        if self.ratings is not None or later.ratings is not None:
+            ratings = np.concatenate([_ratings(self), _ratings(later)])
+        if self.actions is not None or later.actions is not None:
+            actions = joined(_actions(self), _actions(later))
+        return Rows(
+            joined(self.users, later.users),
+            joined(self.items, later.items),
+            np.concatenate([self.times, later.times]),
+            ratings,
+            actions,
+        )
+
+
+def joined(first: Texts, second: Texts) -> Texts:
+    """Return the texts of both, one after the other."""
+    distinct = sorted({*first.distinct, *second.distinct})
+    places = {text: place for place, text in enumerate(distinct)}
+    numbers = [
+        np.array([places[text] for text in texts.distinct], np.int32)[texts.numbers]
+        for texts in (first, second)
+    ]
+    return Texts(tuple(distinct), np.concatenate(numbers))
+
+
+def _ratings(rows: Rows) -> NDArray[np.float64]:
+    return np.full(len(rows), np.nan) if rows.ratings is None else rows.ratings
+
+
+def _actions(rows: Rows) -> Texts:
+    return Texts(("",), np.zeros(len(rows), np.int32)) if rows.actions is None else rows.actions

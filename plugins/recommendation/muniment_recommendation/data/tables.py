@@ -64,15 +64,23 @@ def read_tables(path: Path) -> Tables:
     source = find_source(path)
     reader = _RowReader(TableFile.open(source.interactions, is_atomic=source.is_atomic))
     rows = reader.read()
-    items, notes = _read_items(source)
+    items, notes = _read_items(source, rows)
     return Tables(rows, items, source.files, (*reader.notes, *notes))
 
 
-def _read_items(source: Source) -> tuple[tuple[CatalogueItem, ...], list[str]]:
+def _read_items(source: Source, rows: Rows) -> tuple[tuple[CatalogueItem, ...], list[str]]:
+    """Return the described items, and notes about them."""
     if source.items is None:
         return (), []
     reader = ItemReader(TableFile.open(source.items, is_atomic=source.is_atomic))
-    return reader.read(), reader.notes
+    items = reader.read()
+    described = {item.id for item in items}
+    missing = [item for item in rows.items.distinct if item not in described]
+    if not missing:
+        return items, reader.notes
+    count = f"{len(missing):,} of {len(rows.items.distinct):,} items"
+    note = f"{source.items} does not describe {count} of the rows, such as {quoted(missing[0])}"
+    return items, [*reader.notes, note]
 
 
 class _RowReader:

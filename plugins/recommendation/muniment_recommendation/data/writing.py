@@ -114,7 +114,8 @@ def remove_user(path: Path, user: str) -> int:
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     removed = 0
     try:
-        with temporary.open("x", encoding="utf-8", newline="") as file:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            shutil.copymode(target, temporary)
             for number, (record, text) in enumerate(table.texts()):
                 if number and record and record[column] == user:
                     removed += 1
@@ -122,7 +123,6 @@ def remove_user(path: Path, user: str) -> int:
                     file.write(text)
             _sync(file)
         if removed:
-            shutil.copymode(target, temporary)
             temporary.replace(target)
             _sync_folder(target.parent)
     except OSError as error:
