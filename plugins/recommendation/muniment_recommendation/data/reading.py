@@ -140,8 +140,11 @@ def _first_of_pairs(
 
 
 def _by_user(pairs: NDArray[np.int64], item_count: int) -> dict[int, Numbers]:
+    """Return the items of each user, from sorted pairs."""
     users, items = np.divmod(pairs, item_count)
-    return {int(user): items[users == user].astype(np.int32) for user in np.unique(users)}
+    distinct, first = np.unique(users, return_index=True)
+    parts = np.split(items.astype(np.int32), first[1:]) if len(first) else []
+    return dict(zip(distinct.tolist(), parts, strict=True))
 
 
 def _no_positive(tables: Tables, min_rating: float | None) -> str:
