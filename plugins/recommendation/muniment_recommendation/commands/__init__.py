@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import click
 
+from .import_data import import_data
+from .split import split
+from .stats import stats
+
 
 @click.group()
 def recommendation() -> None:
     """Fit recommendation models, measure and use them."""
+
+
+recommendation.add_command(import_data)
+recommendation.add_command(split)
+recommendation.add_command(stats)
