@@ -26,13 +26,14 @@ class Contribution(
     forbid_unknown_fields=True,
     omit_defaults=True,
     kw_only=True,
+    gc=False,  # a list has hundreds, and they refer to no other objects
     rename={"source": "from"},
 ):
     """One part of the score of an item.
 
     Attributes:
-        source: `history` for an item of the history, `rest` for the sum of its other items,
-            `prompt` for the wish, `popularity`, or `offset` for the means of all parts.
+        source: `history` for one item of the history, and `rest` for all others together. `prompt`
+            is the wish. `offset` is the mean of all parts, which was subtracted.
         item: The id of the item of the history.
         value: The number that it adds to the score.
     """
