@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 
 from .data.catalogue import CatalogueItem
 from .tokens import tokens, weight
+from .wishes import divide
+
+# How far a long text is divided by its length when it is compared with a wish. With 1 instead of
+# .25, the NDCG@10 of genres as wishes falls from .160 to .113 (movielens-small).
+_LENGTH_SHARE = 0.25
 
 
 def item_text(item: CatalogueItem) -> str:
@@ -27,6 +32,10 @@ class TextIndex:
     `matrix` is [items, vocabulary]. An entry is this product, divided by the length of its row:
 
         (1 + ln count in the text) · ln((texts + 1) / texts with the token) · weight of the token
+
+    Two items are compared by the product of their rows, the cosine. A wish is a few tokens, and the
+    rare words of a text that are not in it say nothing against the text. The similarity with a wish
+    is therefore divided by a length that counts all tokens alike (`scales`).
     """
 
     def __init__(
@@ -34,10 +43,12 @@ class TextIndex:
         vocabulary: Sequence[str],
         frequencies: NDArray[np.float64],
         matrix: scipy.sparse.csr_array,
+        scales: NDArray[np.float64],
     ) -> None:
         self.vocabulary = tuple(vocabulary)
         self.matrix = matrix
         self._frequencies = frequencies
+        self._scales = scales
         self._columns = {token: column for column, token in enumerate(self.vocabulary)}
 
     @classmethod
@@ -46,22 +57,33 @@ class TextIndex:
         counts = [Counter(tokens(text)) for text in texts]
         texts_with = Counter(token for count in counts for token in count)
         vocabulary = sorted(texts_with)
-        frequencies = np.array(
-            [np.log((len(texts) + 1) / texts_with[token]) * weight(token) for token in vocabulary]
+        shares = np.array([texts_with[token] for token in vocabulary]) / max(len(texts), 1)
+        weights = np.array([weight(*pair) for pair in zip(vocabulary, shares, strict=True)])
+        frequencies = np.log((1 + 1 / max(len(texts), 1)) / shares) * weights
+        columns = {token: column for column, token in enumerate(vocabulary)}
+        weighted = _rows(counts, columns, weights)
+        rows = _rows(counts, columns, frequencies)
+        lengths = _lengths(rows)
+        scales = _relative(lengths) / (
+            (1 - _LENGTH_SHARE) + _LENGTH_SHARE * _relative(_lengths(weighted))
         )
-        index = cls(vocabulary, frequencies, scipy.sparse.csr_array((0, len(vocabulary))))
-        index.matrix = index._rows(counts)
-        return index
+        return cls(vocabulary, frequencies, _unit(rows), scales)
 
-    def query(self, text: str) -> scipy.sparse.csr_array:
-        """Return the row [1, vocabulary] of a wish. It is empty where no token is known."""
-        return self._rows([Counter(tokens(text))])
+    def query(self, wish: str) -> scipy.sparse.csr_array:
+        """Return the row [1, vocabulary] of a wish. Unwanted tokens have negative values.
+
+        The row is empty where no token is known.
+        """
+        wanted, unwanted = divide(wish)
+        counts = (Counter(wanted), Counter(unwanted))
+        positive, negative = (_rows([c], self._columns, self._frequencies) for c in counts)
+        return _unit(positive - negative)
 
     def similarities(self, query: scipy.sparse.csr_array) -> NDArray[np.float64]:
-        """Return the cosines [items] of all items with a row that `query` returned."""
+        """Return the similarities [items] of all items with a row that `query` returned."""
         # Of a wish with few tokens, only their columns are read.
-        result: NDArray[np.float64] = self._by_token[:, query.indices] @ query.data
-        return result
+        products: NDArray[np.float64] = self._by_token[:, query.indices] @ query.data
+        return products * self._scales
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the index by name. The vocabulary is UTF-8 text in lines."""
@@ -69,6 +91,7 @@ class TextIndex:
         return {
             "vocabulary": np.frombuffer(lines, dtype=np.uint8),
             "frequencies": self._frequencies,
+            "scales": self._scales,
             "values": self.matrix.data,
             "columns": self.matrix.indices.astype(np.int32),
             "offsets": self.matrix.indptr.astype(np.int64),
@@ -77,33 +100,51 @@ class TextIndex:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Return the index of saved arrays. Raise ValueError if they do not fit."""
-        vocabulary = arrays["vocabulary"].tobytes().decode().split("\n")
-        if vocabulary == [""]:
-            vocabulary = []
-        frequencies, offsets = arrays["frequencies"], arrays["offsets"]
-        if len(frequencies) != len(vocabulary):
-            raise ValueError(f"{len(frequencies)} frequencies of {len(vocabulary)} tokens")
+        text = arrays["vocabulary"].tobytes().decode()
+        vocabulary = text.split("\n") if text else []
+        frequencies, scales = arrays["frequencies"], arrays["scales"]
+        shape = (len(arrays["offsets"]) - 1, len(vocabulary))
+        if (len(scales), len(frequencies)) != shape:
+            raise ValueError(f"scales and frequencies do not fit a matrix of {shape}")
         matrix = scipy.sparse.csr_array(
-            (arrays["values"], arrays["columns"], offsets),
-            shape=(len(offsets) - 1, len(vocabulary)),
+            (arrays["values"], arrays["columns"], arrays["offsets"]), shape=shape
         )
         matrix.check_format()
-        return cls(vocabulary, frequencies, matrix)
+        return cls(vocabulary, frequencies, matrix, scales)
 
     @cached_property
     def _by_token(self) -> scipy.sparse.csc_array:
         return self.matrix.tocsc()
 
-    def _rows(self, counts: Sequence[Counter[str]]) -> scipy.sparse.csr_array:
-        columns: list[int] = []
-        values: list[float] = []
-        offsets = [0]
-        for count in counts:
-            known = sorted((self._columns[t], n) for t, n in count.items() if t in self._columns)
-            row = [(1 + np.log(n)) * self._frequencies[column] for column, n in known]
-            length = float(np.sqrt(np.square(row).sum())) or 1.0
-            columns += [column for column, _ in known]
-            values += [value / length for value in row]
-            offsets.append(len(columns))
-        arrays = (np.array(values, float), np.array(columns, np.int32), np.array(offsets, np.int64))
-        return scipy.sparse.csr_array(arrays, shape=(len(counts), len(self.vocabulary)))
+
+def _rows(
+    counts: Sequence[Counter[str]], columns: Mapping[str, int], factors: NDArray[np.float64]
+) -> scipy.sparse.csr_array:
+    """Return the rows of (1 + ln count) · factor of the known tokens, columns in order."""
+    entries = [
+        sorted((columns[token], number) for token, number in count.items() if token in columns)
+        for count in counts
+    ]
+    offsets = np.cumsum([0, *map(len, entries)], dtype=np.int64)
+    flat = np.array([pair for row in entries for pair in row], np.int64).reshape(-1, 2)
+    places = flat[:, 0].astype(np.int32)
+    values = (1 + np.log(flat[:, 1])) * factors[places]
+    return scipy.sparse.csr_array((values, places, offsets), shape=(len(counts), len(columns)))
+
+
+def _lengths(rows: scipy.sparse.csr_array) -> NDArray[np.float64]:
+    squares: NDArray[np.float64] = (rows * rows).sum(axis=1)
+    return np.sqrt(squares)
+
+
+def _unit(rows: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+    """Return the rows divided by their lengths. Empty rows stay empty."""
+    lengths = np.repeat(_lengths(rows), np.diff(rows.indptr))
+    values = np.divide(rows.data, lengths, out=np.zeros_like(rows.data), where=lengths > 0)
+    return scipy.sparse.csr_array((values, rows.indices, rows.indptr), shape=rows.shape)
+
+
+def _relative(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return lengths in units of their mean."""
+    mean = lengths.mean() if len(lengths) else 0.0
+    return lengths / mean if mean else lengths
