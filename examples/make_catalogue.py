@@ -237,6 +237,16 @@ def make_interactions(items: list[Item], users: int, seed: int) -> list[tuple[st
     return rows
 
 
+def write(folder: Path, users: int = 200, seed: int = 7) -> None:
+    """Write both tables into a folder, which is made if it is missing."""
+    items = make_items()
+    folder.mkdir(parents=True, exist_ok=True)
+    table = [(i.id, i.title, i.text, "|".join(i.tags)) for i in items]
+    write_table(folder / "items.csv", "item,title,text,tags", table)
+    rows = make_interactions(items, users, seed)
+    write_table(folder / "interactions.csv", "user,item,timestamp", rows)
+
+
 def write_table(path: Path, header: str, rows: Iterable[Iterable[object]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -250,12 +260,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
-    items = make_items()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    table = [(i.id, i.title, i.text, "|".join(i.tags)) for i in items]
-    write_table(options.folder / "items.csv", "item,title,text,tags", table)
-    rows = make_interactions(items, options.users, options.seed)
-    write_table(options.folder / "interactions.csv", "user,item,timestamp", rows)
+    write(options.folder, options.users, options.seed)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ STOP_WORDS = frozenset(
     this those to us want wanted was watch we were which who will with would you your""".split()
 )
 _STOP_PHRASES = frozenset(
-    """給我推薦 有没有 有沒有 之类的 之類的 一部 一本 一个 一個 一些 一门 关于 關於 有关 有關
+    """有没有 有沒有 之类的 之類的 一部 一本 一个 一個 一些 一门 关于 關於 有关 有關
     喜欢 喜歡 喜爱 喜愛 推荐 推薦 想看 想要 想读 想讀 想学 想學 请给 請給 给我 給我 适合 適合
     阅读 閱讀 可以 什么 什麼 或者 以及 我 你 您 请 請 的 了 吗 嗎 呢 吧""".split()
 )
