@@ -16,10 +16,11 @@ TEXTS = [
 ]
 
 
-def test_rows_have_length_one_or_are_empty() -> None:
-    matrix = TextIndex.fit(TEXTS).matrix
-    lengths = np.sqrt((matrix * matrix).sum(axis=1))
-    assert lengths == pytest.approx([1, 1, 1, 0])
+def test_rows_of_long_texts_are_divided_by_a_quarter_of_their_length() -> None:
+    index = TextIndex.fit(["sea", "sea " + " ".join(f"word{n}" for n in range(80)), "war"])
+    first, second = (index.matrix[[row], [index.vocabulary.index("sea")]][0] for row in (0, 1))
+    mean = (1 + 9 + 1) / 3
+    assert first / second == pytest.approx((0.75 * mean + 0.25 * 9) / (0.75 * mean + 0.25))
 
 
 def test_query_finds_the_text_in_both_languages() -> None:
@@ -27,6 +28,12 @@ def test_query_finds_the_text_in_both_languages() -> None:
     for wish, best in (("quiet seas", 0), ("大海", 0), ("战争的书", 1), ("关于科技和历史的书", 2)):
         similarities = index.similarities(index.query(wish))
         assert similarities.argmax() == best, wish
+
+
+def test_query_has_length_one() -> None:
+    query = TextIndex.fit(TEXTS).query("quiet sea, no war")
+    assert (query.data**2).sum() == pytest.approx(1)
+    assert sorted(np.sign(query.data)) == [-1, 1, 1]
 
 
 def test_query_with_unwanted_tokens_is_dissimilar_to_texts_with_them() -> None:
@@ -68,7 +75,7 @@ def test_index_of_texts_without_tokens_is_saved_and_read() -> None:
 
 def test_arrays_that_do_not_fit_are_refused() -> None:
     arrays = TextIndex.fit(TEXTS).arrays()
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="frequencies"):
         TextIndex.from_arrays({**arrays, "frequencies": arrays["frequencies"][:-1]})
     with pytest.raises(ValueError, match="indices"):
         TextIndex.from_arrays({**arrays, "columns": arrays["columns"] + 100})
