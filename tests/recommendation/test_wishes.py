@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from muniment_recommendation.data.catalogue import CatalogueItem
+from muniment_recommendation.query import ListOptions, Query
+from muniment_recommendation.ranking import RankedItem
+from muniment_recommendation.recommending import ListMaker
 from muniment_recommendation.text_index import TextIndex, item_text
-from support.catalogue import catalogue
+from support.catalogue import catalogue, interactions, model
 
 # A wish, titles that must be among its first five items, and tags that none of them may have.
 CHINESE = [
@@ -64,3 +67,37 @@ def test_wish_finds_the_items_it_names(wish: str, titles: str, unwanted: str) ->
     assert not set(titles.split()) - set(first), first
     tags = {tag for item in items for tag in item.tags}
     assert not tags & set(unwanted.split()), first
+
+
+@cache
+def lists() -> ListMaker:
+    return ListMaker(model())
+
+
+def recommended(wish: str, history: np.ndarray, **options: float) -> list[RankedItem]:
+    """The first five items of a list. Seen items are not excluded, so that all can come."""
+    nothing = np.zeros(len(catalogue()), dtype=bool)
+    choices = ListOptions(k=5, exclude_seen=False, **options)  # type: ignore[arg-type]
+    return list(lists().ranking(Query(history, wish, nothing), choices).items[:5])
+
+
+@pytest.mark.parametrize(("wish", "titles", "unwanted"), CHINESE + ENGLISH)
+def test_fitted_model_answers_a_wish_as_the_texts_do(wish: str, titles: str, unwanted: str) -> None:
+    items = recommended(wish, np.array([], np.int32))
+    assert [item.item for item in items] == [item.id for item in first_five(wish)]
+
+
+@pytest.mark.parametrize("user", range(0, 200, 40))
+@pytest.mark.parametrize(
+    "wish", ["关于科技和历史的书", "安静的海边电影", "quiet films about the sea"]
+)
+def test_wish_moves_its_items_up_in_the_list_of_a_user(wish: str, user: int) -> None:
+    history = interactions().history(user)
+    wished = {item.id for item in first_five(wish)}
+    counts = [
+        len(wished & {item.item for item in recommended(wish, history, wish_weight=weight)})
+        for weight in (0.0, 8.0)
+    ]
+    assert counts[0] < counts[1] >= 3, counts
+    (first, *_) = recommended(wish, history, wish_weight=8.0)
+    assert [part.value > 0 for part in first.contributions if part.source == "prompt"] == [True]

@@ -7,7 +7,11 @@ import sys
 from functools import cache
 from types import ModuleType
 
+import numpy as np
+
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
+from muniment_recommendation.data.interactions import Interactions
+from muniment_recommendation.fitting import FitOptions, FittedModel, fit
 
 from .commands import ROOT
 
@@ -30,3 +34,25 @@ def catalogue() -> Catalogue:
     """The items as the plugin has them after reading `items.csv`."""
     items = program().make_items()
     return Catalogue(tuple(CatalogueItem(i.id, i.title, i.text, i.tags) for i in items))
+
+
+@cache
+def interactions() -> Interactions:
+    """The histories of its users, who are sorted by id."""
+    rows = program().make_interactions(program().make_items(), users=200, seed=7)
+    users = sorted({user for user, _, _ in rows})
+    lengths = [sum(row[0] == user for row in rows) for user in users]
+    numbers = catalogue().numbers
+    return Interactions(
+        users=tuple(users),
+        offsets=np.cumsum([0, *lengths]),
+        items=np.array([numbers[item] for _, item, _ in rows], np.int32),
+        times=np.array([time * 1000 for _, _, time in rows]),
+        item_count=len(numbers),
+    )
+
+
+@cache
+def model() -> FittedModel:
+    """The default model, fitted to all interactions."""
+    return fit(interactions(), catalogue(), FitOptions())
