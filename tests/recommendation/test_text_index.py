@@ -16,10 +16,11 @@ TEXTS = [
 ]
 
 
-def test_rows_have_length_one_or_are_empty() -> None:
-    matrix = TextIndex.fit(TEXTS).matrix
-    lengths = np.sqrt((matrix * matrix).sum(axis=1))
-    assert lengths == pytest.approx([1, 1, 1, 0])
+def test_rows_of_long_texts_are_divided_by_a_quarter_of_their_length() -> None:
+    index = TextIndex.fit(["sea", "sea " + " ".join(f"word{n}" for n in range(80)), "war"])
+    first, second = (index.matrix[[row], [index.vocabulary.index("sea")]][0] for row in (0, 1))
+    mean = (1 + 9 + 1) / 3
+    assert first / second == pytest.approx((0.75 * mean + 0.25 * 9) / (0.75 * mean + 0.25))
 
 
 def test_query_finds_the_text_in_both_languages() -> None:
@@ -27,12 +28,26 @@ def test_query_finds_the_text_in_both_languages() -> None:
     for wish, best in (("quiet seas", 0), ("大海", 0), ("战争的书", 1), ("关于科技和历史的书", 2)):
         similarities = index.similarities(index.query(wish))
         assert similarities.argmax() == best, wish
-        assert 0 < similarities.max() <= 1 + 1e-12
 
 
-def test_similarity_of_a_text_with_itself_is_one() -> None:
+def test_query_has_length_one() -> None:
+    query = TextIndex.fit(TEXTS).query("quiet sea, no war")
+    assert (query.data**2).sum() == pytest.approx(1)
+    assert sorted(np.sign(query.data)) == [-1, 1, 1]
+
+
+def test_query_with_unwanted_tokens_is_dissimilar_to_texts_with_them() -> None:
     index = TextIndex.fit(TEXTS)
-    assert index.similarities(index.query(TEXTS[0]))[0] == pytest.approx(1)
+    for wish in ("a film, no war", "电影，不要战争"):
+        sea, war, science, empty = index.similarities(index.query(wish))
+        assert sea > science == empty == 0 > war, wish
+
+
+def test_query_does_not_prefer_texts_without_other_words() -> None:
+    plain, described = "sea film", "quiet sea film: Anna repairs clocks with patience"
+    index = TextIndex.fit([plain, described, "war film", "war book"])
+    similarities = index.similarities(index.query("quiet films about the sea"))
+    assert similarities.argmax() == 1
 
 
 def test_query_without_known_tokens_is_similar_to_nothing() -> None:
@@ -47,7 +62,7 @@ def test_saved_arrays_give_the_same_index() -> None:
     assert again.vocabulary == index.vocabulary
     for name, array in index.arrays().items():
         assert np.array_equal(array, again.arrays()[name]), name
-    wish = "quiet sea 科技"
+    wish = "quiet sea 科技, no war"
     before, after = (i.similarities(i.query(wish)) for i in (index, again))
     assert np.array_equal(before, after)
 

@@ -30,6 +30,11 @@ def test_tokens_of_texts_in_many_scripts(text: str, expected: str) -> None:
     assert tokens(text) == expected.split()
 
 
-def test_weight_of_kinds_and_single_characters_is_light() -> None:
-    assert [weight(token) for token in ("film", "电影", "海")] == [LIGHT] * 3
-    assert [weight(token) for token in ("sea", "海边", "a", "7", "봄")] == [1.0] * 5
+def test_weight_of_single_chinese_characters_is_light() -> None:
+    assert weight("海", 0.5) == LIGHT
+    assert [weight(token, 0.5) for token in ("sea", "海边", "a", "7", "봄")] == [1.0] * 5
+
+
+def test_weight_of_a_kind_is_light_where_few_texts_name_it() -> None:
+    for kind in ("film", "电影", "书"):
+        assert (weight(kind, 0.3), weight(kind, 0.01)) == (1.0, LIGHT), kind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,10 +19,15 @@ INPUT = "input_of_generator_"
 FILE = "option_of_file_"
 
 
-def parameter_option(field: Field, prefix: str) -> click.Option:
-    """Return the option that sets a parameter, which parses the text itself."""
+def parameter_option(field: Field, prefix: str, taken: Collection[str] = ()) -> click.Option:
+    """Return the option that sets a parameter, which parses the text itself.
+
+    A name of one letter gets a short option, too, unless it is one of the `taken` flags.
+    """
     flag = f"--{field.name.replace('_', '-')}"
     declarations = [prefix + field.name, flag]
+    if len(field.name) == 1 and f"-{field.name}" not in taken:
+        declarations.append(f"-{field.name}")
     extra: dict[str, Any] = {"help": _help(field)}
     if field.type == "boolean":
         declarations[1] = f"{flag}/--no-{flag.removeprefix('--')}"

@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 
 from .data.catalogue import CatalogueItem
 from .tokens import tokens, weight
+from .wishes import divide
+
+# The part of its length by which a text is divided, beside the mean length. With 1 instead of
+# 0.25, the NDCG@10 of genres as wishes falls from .318 to .266 (MovieLens-100K).
+_LENGTH_SHARE = 0.25
 
 
 def item_text(item: CatalogueItem) -> str:
@@ -22,11 +27,15 @@ def item_text(item: CatalogueItem) -> str:
 
 
 class TextIndex:
-    """The texts of items as rows of unit length, over a sorted vocabulary.
+    """The texts of items as rows of weights, over a sorted vocabulary.
 
-    `matrix` is [items, vocabulary]. An entry is this product, divided by the length of its row:
+    `matrix` is [items, vocabulary]. An entry is this product, divided by the length of the text:
 
         (1 + ln count in the text) · ln((texts + 1) / texts with the token) · weight of the token
+
+    The length counts frequent and rare tokens alike. In a cosine, the rare words of a text would
+    count against it, although a wish or another text need not name them. Most of the length is the
+    mean of all texts (pivoted normalisation, Singhal, Buckley and Mitra, SIGIR 1996).
     """
 
     def __init__(
@@ -46,22 +55,31 @@ class TextIndex:
         counts = [Counter(tokens(text)) for text in texts]
         texts_with = Counter(token for count in counts for token in count)
         vocabulary = sorted(texts_with)
-        frequencies = np.array(
-            [np.log((len(texts) + 1) / texts_with[token]) * weight(token) for token in vocabulary]
-        )
-        index = cls(vocabulary, frequencies, scipy.sparse.csr_array((0, len(vocabulary))))
-        index.matrix = index._rows(counts)
-        return index
+        shares = np.array([texts_with[token] for token in vocabulary]) / max(len(texts), 1)
+        weights = np.array([weight(*pair) for pair in zip(vocabulary, shares, strict=True)])
+        frequencies = np.log((1 + 1 / max(len(texts), 1)) / shares) * weights
+        columns = {token: column for column, token in enumerate(vocabulary)}
+        rows = _rows(counts, columns, frequencies)
+        lengths = _lengths(_rows(counts, columns, weights))
+        lengths = (1 - _LENGTH_SHARE) * (lengths.mean() or 1.0) + _LENGTH_SHARE * lengths
+        return cls(vocabulary, frequencies, _divided(rows, lengths))
 
-    def query(self, text: str) -> scipy.sparse.csr_array:
-        """Return the row [1, vocabulary] of a wish. It is empty where no token is known."""
-        return self._rows([Counter(tokens(text))])
+    def query(self, wish: str) -> scipy.sparse.csr_array:
+        """Return the row [1, vocabulary] of a wish, of length 1. It is empty without known tokens.
+
+        Unwanted tokens have negative values.
+        """
+        wanted, unwanted = divide(wish)
+        counts = (Counter(wanted), Counter(unwanted))
+        positive, negative = (_rows([c], self._columns, self._frequencies) for c in counts)
+        row = scipy.sparse.csr_array(positive - negative)
+        return _divided(row, _lengths(row))
 
     def similarities(self, query: scipy.sparse.csr_array) -> NDArray[np.float64]:
-        """Return the cosines [items] of all items with a row that `query` returned."""
+        """Return the similarities [items] of all items with a row that `query` returned."""
         # Of a wish with few tokens, only their columns are read.
-        result: NDArray[np.float64] = self._by_token[:, query.indices] @ query.data
-        return result
+        similarities: NDArray[np.float64] = self._by_token[:, query.indices] @ query.data
+        return similarities
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the index by name. The vocabulary is UTF-8 text in lines."""
@@ -77,15 +95,14 @@ class TextIndex:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Return the index of saved arrays. Raise ValueError if they do not fit."""
-        vocabulary = arrays["vocabulary"].tobytes().decode().split("\n")
-        if vocabulary == [""]:
-            vocabulary = []
-        frequencies, offsets = arrays["frequencies"], arrays["offsets"]
+        text = arrays["vocabulary"].tobytes().decode()
+        vocabulary = text.split("\n") if text else []
+        frequencies = arrays["frequencies"]
+        shape = (len(arrays["offsets"]) - 1, len(vocabulary))
         if len(frequencies) != len(vocabulary):
             raise ValueError(f"{len(frequencies)} frequencies of {len(vocabulary)} tokens")
         matrix = scipy.sparse.csr_array(
-            (arrays["values"], arrays["columns"], offsets),
-            shape=(len(offsets) - 1, len(vocabulary)),
+            (arrays["values"], arrays["columns"], arrays["offsets"]), shape=shape
         )
         matrix.check_format()
         return cls(vocabulary, frequencies, matrix)
@@ -94,16 +111,28 @@ class TextIndex:
     def _by_token(self) -> scipy.sparse.csc_array:
         return self.matrix.tocsc()
 
-    def _rows(self, counts: Sequence[Counter[str]]) -> scipy.sparse.csr_array:
-        columns: list[int] = []
-        values: list[float] = []
-        offsets = [0]
-        for count in counts:
-            known = sorted((self._columns[t], n) for t, n in count.items() if t in self._columns)
-            row = [(1 + np.log(n)) * self._frequencies[column] for column, n in known]
-            length = float(np.sqrt(np.square(row).sum())) or 1.0
-            columns += [column for column, _ in known]
-            values += [value / length for value in row]
-            offsets.append(len(columns))
-        arrays = (np.array(values, float), np.array(columns, np.int32), np.array(offsets, np.int64))
-        return scipy.sparse.csr_array(arrays, shape=(len(counts), len(self.vocabulary)))
+
+def _rows(
+    counts: Sequence[Counter[str]], columns: Mapping[str, int], factors: NDArray[np.float64]
+) -> scipy.sparse.csr_array:
+    """Return the rows of (1 + ln count) · factor of the known tokens, columns in order."""
+    entries = [
+        sorted((columns[token], number) for token, number in count.items() if token in columns)
+        for count in counts
+    ]
+    offsets = np.cumsum([0, *map(len, entries)], dtype=np.int64)
+    flat = np.array([pair for row in entries for pair in row], np.int64).reshape(-1, 2)
+    places = flat[:, 0].astype(np.int32)
+    values = (1 + np.log(flat[:, 1])) * factors[places]
+    return scipy.sparse.csr_array((values, places, offsets), shape=(len(counts), len(columns)))
+
+
+def _lengths(rows: scipy.sparse.csr_array) -> NDArray[np.float64]:
+    squares: NDArray[np.float64] = (rows * rows).sum(axis=1)
+    return np.sqrt(squares)
+
+
+def _divided(rows: scipy.sparse.csr_array, lengths: NDArray[np.float64]) -> scipy.sparse.csr_array:
+    """Return the rows divided by their lengths, none of which is 0 for a row with entries."""
+    values = rows.data / np.repeat(lengths, np.diff(rows.indptr))
+    return scipy.sparse.csr_array((values, rows.indices, rows.indptr), shape=rows.shape)

@@ -19,7 +19,11 @@ _BLOCK = 64  # histories whose sums over the vocabulary are in memory at once
 
 
 class Text(Recommender):
-    """A score is the sum of the cosines of an item's text and those of the history."""
+    """A score is the sum of the similarities of an item's text with those of the history.
+
+    The mean similarity of an item with all items is subtracted from each. Otherwise an item with
+    the words of many others is similar to every history.
+    """
 
     family = "text"
     choices: ClassVar[Mapping[str, tuple[float, ...]]] = {"half_life": (5, 20, 100, 1e6)}
@@ -27,6 +31,8 @@ class Text(Recommender):
     def __init__(self, index: TextIndex, values: Values) -> None:
         self.index = index
         self.values = dict(values)
+        texts = index.matrix
+        self._means = texts @ np.asarray(texts.sum(axis=0)).ravel() / max(texts.shape[0], 1)
 
     @classmethod
     def fit(
@@ -46,14 +52,16 @@ class Text(Recommender):
         result = np.empty((len(histories), texts.shape[0]))
         for start in range(0, len(histories), _BLOCK):
             block = histories[start : start + _BLOCK]
-            sums = weighted_rows(block, texts.shape[0], **self._weights) @ texts
-            result[start : start + _BLOCK] = (texts @ sums.toarray().T).T
+            weights = weighted_rows(block, texts.shape[0], **self._weights)
+            similar = (texts @ (weights @ texts).toarray().T).T
+            similar -= weights.sum(axis=1)[:, None] * self._means
+            result[start : start + _BLOCK] = similar
         return result
 
     def contributions(self, history: Numbers, items: Numbers) -> Scores:
-        """Return the weighted cosines [H, K] of the history and some items."""
-        cosines = (self.index.matrix[history] @ self.index.matrix[items].T).toarray()
-        return recency(len(history), **self._weights)[:, None] * cosines
+        """Return the weighted similarities [H, K] of the history and some items."""
+        similar = (self.index.matrix[history] @ self.index.matrix[items].T).toarray()
+        return recency(len(history), **self._weights)[:, None] * (similar - self._means[items])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the index."""
