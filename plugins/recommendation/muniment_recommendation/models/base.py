@@ -24,9 +24,9 @@ class Recommender(ABC):
     """A fitted model that scores every item of the catalogue for a history.
 
     A score is a baseline and a sum over the history, so its contributions are exact. Only the
-    family `next` differs, and says so by `is_additive`. `choices` has the values that are chosen on the
-    second-to-last item of each user, by name. They apply when a history is scored, so another
-    choice needs no second fit.
+    family `next` differs, and says so by `is_additive`. `choices` has the values that are chosen
+    on the second-to-last item of each user, by name. They apply when a history is scored, so
+    another choice needs no second fit.
     """
 
     family: ClassVar[str]
