@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
 
-from .base import Recommender, Scores, Values
+from .base import Progress, Recommender, Scores, Values
 from .history import recency, weighted_rows
 
 
 class Als(Recommender):
     """A score is the product of the vectors of an item and of a history.
 
-    Options: `factors`, the length of a vector, and `iterations`.
+    The option `factors` is the length of a vector.
     """
 
     family = "als"
@@ -38,8 +38,7 @@ class Als(Recommender):
         "half_life": (3, 5, 10, 20, 1e6),
         "confidence": (0.0, 5.0),
     }
-    default_factors = 64
-    default_iterations = 15
+    options: ClassVar[Mapping[str, int | float | None]] = {"factors": 64, "iterations": 15}
 
     def __init__(self, vectors: Scores, values: Values) -> None:
         self.vectors = vectors
@@ -49,17 +48,22 @@ class Als(Recommender):
 
     @classmethod
     def fit(
-        cls, data: Interactions, catalogue: Catalogue, options: Mapping[str, Any], seed: int
+        cls,
+        data: Interactions,
+        catalogue: Catalogue,
+        options: Mapping[str, Any],
+        seed: int,
+        progress: Progress | None = None,
     ) -> Self:
         """Compute the vectors [I, factors] by conjugate gradients, on one thread."""
         from implicit.cpu.als import AlternatingLeastSquares
 
         values = {"half_life": 5.0, "floor": 0.1, "confidence": 0.0, "regularization": 10.0}
         model = AlternatingLeastSquares(
-            factors=options.get("factors", cls.default_factors),
+            factors=cls.option(options, "factors"),
             regularization=values["regularization"],
             alpha=cls.choices["confidence"][-1],
-            iterations=options.get("iterations", cls.default_iterations),
+            iterations=cls.option(options, "iterations"),
             random_state=seed,
             num_threads=1,
         )

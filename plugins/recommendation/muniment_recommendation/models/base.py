@@ -6,7 +6,7 @@ Shapes: Q queries, H items of a history, I items of the catalogue, K items to ex
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -20,6 +20,10 @@ Values: TypeAlias = Mapping[str, int | float]
 """Values of a family by name, such as the half-life of a history."""
 
 
+Progress: TypeAlias = Callable[[int, int], None]
+"""A function that is called with the number of steps done and their total."""
+
+
 class Recommender(ABC):
     """A fitted model that scores every item of the catalogue for a history.
 
@@ -31,16 +35,30 @@ class Recommender(ABC):
 
     family: ClassVar[str]
     choices: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    options: ClassVar[Mapping[str, int | float | None]] = {}
+    """The options of a fit, with their defaults. The default None is computed from the data."""
     is_additive: ClassVar[bool] = True
     values: Values
     """The values in force: those of `choices`, which `with_values` changes, and fixed ones."""
 
     @classmethod
+    def option(cls, options: Mapping[str, Any], name: str) -> Any:
+        """Return an explicit option, or its default."""
+        return options.get(name, cls.options[name])
+
+    @classmethod
     @abstractmethod
     def fit(
-        cls, data: Interactions, catalogue: Catalogue, options: Mapping[str, Any], seed: int
+        cls,
+        data: Interactions,
+        catalogue: Catalogue,
+        options: Mapping[str, Any],
+        seed: int,
+        progress: Progress | None = None,
     ) -> Self:
         """Fit a model. `options` are explicit values, which win over the defaults of the family.
+
+        A family that takes longer than seconds calls `progress` after each step.
 
         The result depends on the arguments alone: not on the time, the number of threads or the
         order of the rows of a table.

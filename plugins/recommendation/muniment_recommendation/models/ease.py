@@ -15,29 +15,33 @@ import scipy.linalg
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions
 
+from .base import Progress
 from .item_matrix import ItemMatrix, as_saved
 
 
 class Ease(ItemMatrix):
     """The weights between all items, with a history that is weighted by recency.
 
-    Options: `regularization`, the λ of the paper.
+    The option `regularization` is the λ of the paper.
     """
 
     family = "ease"
     choices: ClassVar[Mapping[str, tuple[float, ...]]] = {"half_life": (2, 4, 8, 16, 1e6)}
-    default_regularization = 400.0
+    options: ClassVar[Mapping[str, int | float | None]] = {"regularization": 400.0}
 
     @classmethod
     def fit(
-        cls, data: Interactions, catalogue: Catalogue, options: Mapping[str, Any], seed: int
+        cls,
+        data: Interactions,
+        catalogue: Catalogue,
+        options: Mapping[str, Any],
+        seed: int,
+        progress: Progress | None = None,
     ) -> Self:
         """Invert the Gram matrix [I, I]. Memory and time are quadratic and cubic in the items."""
         users = data.matrix()
         gram = (users.T @ users).toarray()
-        gram[np.diag_indices_from(gram)] += options.get(
-            "regularization", cls.default_regularization
-        )
+        gram[np.diag_indices_from(gram)] += cls.option(options, "regularization")
         weights = _inverse(gram)
         weights /= -np.diag(weights)
         np.fill_diagonal(weights, 0.0)

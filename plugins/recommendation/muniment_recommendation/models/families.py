@@ -17,6 +17,7 @@ FAMILIES = {
     "transitions": "transitions:Transitions",
     "als": "als:Als",
     "text": "text:Text",
+    "next": "next:Next",
 }
 """The families of a single model. `blend` has several of them as parts."""
 

@@ -11,7 +11,7 @@ import scipy.sparse
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions
 
-from .base import Scores
+from .base import Progress, Scores
 from .item_matrix import ItemMatrix, largest
 
 _BLOCK = 500  # rows of the similarities that are in memory before the largest are kept
@@ -20,23 +20,28 @@ _BLOCK = 500  # rows of the similarities that are in memory before the largest a
 class ItemKnn(ItemMatrix):
     """The cosine between two items, each a vector of its users, for the nearest neighbours.
 
-    Options: `neighbours`, the number of similarities that are kept for each item.
+    The option `neighbours` is the number of similarities that are kept for each item.
     """
 
     family = "item-knn"
     choices: ClassVar[Mapping[str, tuple[float, ...]]] = {"half_life": (1, 2, 5, 10, 20, 1e6)}
-    default_neighbours = 200
+    options: ClassVar[Mapping[str, int | float | None]] = {"neighbours": 200}
 
     @classmethod
     def fit(
-        cls, data: Interactions, catalogue: Catalogue, options: Mapping[str, Any], seed: int
+        cls,
+        data: Interactions,
+        catalogue: Catalogue,
+        options: Mapping[str, Any],
+        seed: int,
+        progress: Progress | None = None,
     ) -> Self:
         """Compute the similarities in blocks of items."""
         users = scipy.sparse.csc_array(data.matrix())
         norms = np.sqrt(data.counts())
         users = users @ scipy.sparse.diags_array(_inverse(norms))
         items = scipy.sparse.csr_array(users.T)
-        number = options.get("neighbours", cls.default_neighbours)
+        number = cls.option(options, "neighbours")
         blocks = []
         for start in range(0, data.item_count, _BLOCK):
             block = scipy.sparse.csr_array(items[start : start + _BLOCK] @ users)

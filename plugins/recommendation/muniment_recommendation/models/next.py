@@ -17,8 +17,8 @@ from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
 from muniment_recommendation.errors import DataError
 
-from .base import Recommender, Scores, Values
-from .next_training import Progress, TrainingOptions, exact_results, train
+from .base import Progress, Recommender, Scores, Values
+from .next_training import TrainingOptions, exact_results, train
 from .transformer import Dimensions, Network, Parameters
 
 DEFAULTS: Mapping[str, int | float] = {
@@ -48,6 +48,7 @@ class Next(Recommender):
     """
 
     family: ClassVar[str] = "next"
+    options: ClassVar[Mapping[str, int | float | None]] = {**DEFAULTS, "steps": None}
     is_additive: ClassVar[bool] = False
 
     def __init__(self, parameters: Parameters, values: Values) -> None:

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -23,10 +22,8 @@ from torch.nn import functional
 
 from muniment_recommendation.data.interactions import Interactions
 
+from .base import Progress
 from .transformer import Dimensions, Network, Parameters, initial_parameters
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""A function that is called after each step with the number of steps done and their total."""
 
 _BETAS = (0.9, 0.98)
 _WARM_UP = 100  # steps until the learning rate is reached

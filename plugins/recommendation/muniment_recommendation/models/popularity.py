@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
 
-from .base import Recommender, Scores, Values
+from .base import Progress, Recommender, Scores, Values
 
 
 class Popularity(Recommender):
@@ -25,7 +25,12 @@ class Popularity(Recommender):
 
     @classmethod
     def fit(
-        cls, data: Interactions, catalogue: Catalogue, options: Mapping[str, Any], seed: int
+        cls,
+        data: Interactions,
+        catalogue: Catalogue,
+        options: Mapping[str, Any],
+        seed: int,
+        progress: Progress | None = None,
     ) -> Self:
         """Count the users of each item."""
         return cls(np.log1p(data.counts()), {})

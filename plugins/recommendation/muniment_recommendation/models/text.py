@@ -12,7 +12,7 @@ from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
 from muniment_recommendation.text_index import TextIndex, item_text
 
-from .base import Recommender, Scores, Values
+from .base import Progress, Recommender, Scores, Values
 from .history import recency, weighted_rows
 
 _BLOCK = 64  # histories whose sums over the vocabulary are in memory at once
@@ -36,7 +36,12 @@ class Text(Recommender):
 
     @classmethod
     def fit(
-        cls, data: Interactions, catalogue: Catalogue, options: Mapping[str, Any], seed: int
+        cls,
+        data: Interactions,
+        catalogue: Catalogue,
+        options: Mapping[str, Any],
+        seed: int,
+        progress: Progress | None = None,
     ) -> Self:
         """Index the titles, tags and texts of the catalogue."""
         index = TextIndex.fit([item_text(item) for item in catalogue.items])

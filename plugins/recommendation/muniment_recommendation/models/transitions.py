@@ -11,6 +11,7 @@ import scipy.sparse
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions
 
+from .base import Progress
 from .item_matrix import ItemMatrix, largest
 
 _WINDOW = 10  # items after an item that count
@@ -21,17 +22,22 @@ _EXPONENT = 0.7  # of the sum of a row, by which it is divided: 0 prefers popula
 class Transitions(ItemMatrix):
     """The decayed number of times that one item follows another in a history.
 
-    A following item counts 1, one a step later `_DECAY`, and so on up to `_WINDOW` items. Options:
-    `successors`, the number of items that are kept for each item.
+    A following item counts 1, one a step later `_DECAY`, and so on up to `_WINDOW` items. The
+    option `successors` is the number of items that are kept for each item.
     """
 
     family = "transitions"
     choices: ClassVar[Mapping[str, tuple[float, ...]]] = {"half_life": (0.5, 1, 2, 4, 8)}
-    default_successors = 500
+    options: ClassVar[Mapping[str, int | float | None]] = {"successors": 500}
 
     @classmethod
     def fit(
-        cls, data: Interactions, catalogue: Catalogue, options: Mapping[str, Any], seed: int
+        cls,
+        data: Interactions,
+        catalogue: Catalogue,
+        options: Mapping[str, Any],
+        seed: int,
+        progress: Progress | None = None,
     ) -> Self:
         """Count the pairs of each distance within the histories."""
         size = data.item_count
@@ -44,5 +50,5 @@ class Transitions(ItemMatrix):
             counts = counts + scipy.sparse.csr_array((weights, pairs), shape=(size, size))
         sums = np.maximum(counts.sum(axis=1), 1e-12)
         shares = scipy.sparse.csr_array(scipy.sparse.diags_array(sums**-_EXPONENT) @ counts)
-        number = options.get("successors", cls.default_successors)
+        number = cls.option(options, "successors")
         return cls(largest(shares, number), {"half_life": 2.0})
