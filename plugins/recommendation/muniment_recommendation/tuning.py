@@ -18,7 +18,9 @@ GRID = (0.0, 0.25, 0.5, 1.0)
 _USERS = 3000  # the most users whose last item decides, which are drawn by the seed
 _BLOCK_CELLS = 500_000
 _DEPTH = 20  # the choice is by NDCG at this rank, which is less noisy than at 10
-_AVERAGED = 10  # rows of the grid whose mean is taken, because the best one alone is partly luck
+# The mean of the best rows of the grid is taken, because the best one alone is partly luck: a tenth
+# of the rows, up to this number.
+_AVERAGED = 10
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def choose_weights(recommenders: Sequence[Recommender], held: Held) -> tuple[flo
         for row, target in enumerate(block.targets):
             margins = np.array([scores[row] - scores[row, target] for scores in standard])
             gains += _gains(_ranks(weights, margins[:, unseen[row]].astype(np.float32)))
-    best = np.argsort(-np.round(gains, 9), kind="stable")[:_AVERAGED]
+    best = np.argsort(-np.round(gains, 9), kind="stable")
+    best = best[: min(_AVERAGED, max(1, len(grid) // 10))]
     return tuple(round(float(weight), 6) for weight in np.mean([grid[row] for row in best], axis=0))
 
 

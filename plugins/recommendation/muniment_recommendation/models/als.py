@@ -4,9 +4,10 @@ Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", I
 library `implicit` computes the vectors Y of the items. That of a user is computed from the history
 of the query, so the user need not be in the data. With the weights w of the history's items:
 
-    u = (YᵀY + λI + α Σ yₕyₕᵀ)⁻¹ (1 + α) Σ wₕyₕ
+    u = (YᵀY + λI + (c − 1) Σ yₕyₕᵀ)⁻¹ c Σ wₕyₕ
 
-With w = 1 this is equation 4 of the paper. With α = 0 it is a ridge regression on the history.
+c is the confidence in an interaction, where that in any other pair is 1. With w = 1 this is
+equation 4 of the paper. With c = 1 it is a ridge regression on the history.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Als(Recommender):
     family = "als"
     choices: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "half_life": (3, 5, 10, 20, 1e6),
-        "confidence": (0.0, 5.0),
+        "confidence": (1.0, 5.0),
     }
     options: ClassVar[Mapping[str, int | float | None]] = {"factors": 64, "iterations": 15}
 
@@ -58,7 +59,7 @@ class Als(Recommender):
         """Compute the vectors [I, factors] by conjugate gradients, on one thread."""
         from implicit.cpu.als import AlternatingLeastSquares
 
-        values = {"half_life": 5.0, "floor": 0.1, "confidence": 0.0, "regularization": 10.0}
+        values = {"half_life": 5.0, "floor": 0.1, "confidence": 1.0, "regularization": 10.0}
         model = AlternatingLeastSquares(
             factors=cls.option(options, "factors"),
             regularization=values["regularization"],
@@ -83,7 +84,7 @@ class Als(Recommender):
     def scores(self, histories: Sequence[Numbers]) -> Scores:
         """Return the products [Q, I] of the vectors of the histories and of all items."""
         sums = weighted_rows(histories, len(self.vectors), **self._weights) @ self.vectors
-        if self.values["confidence"]:
+        if self.values["confidence"] != 1:
             rows = [self._solve(history, row) for history, row in zip(histories, sums, strict=True)]
             users = np.array(rows).reshape(sums.shape)
         else:
@@ -104,11 +105,11 @@ class Als(Recommender):
         """Return the solution of the equation of a history for right sides [factors, …]."""
         confidence = self.values["confidence"]
         factor = self._factor
-        if confidence:
+        if confidence != 1:
             rows = self.vectors[history]
-            matrix = self._gram + confidence * (rows.T @ rows)
+            matrix = self._gram + (confidence - 1) * (rows.T @ rows)
             factor = scipy.linalg.cho_factor(matrix, check_finite=False)
-        return (1 + confidence) * scipy.linalg.cho_solve(factor, right)
+        return confidence * scipy.linalg.cho_solve(factor, right)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the vectors [I, factors] of the items."""

@@ -73,9 +73,12 @@ class Blend:
             scores = part.recommender.scores(histories)
             total += part.weight * standard_of(scores, unseen).apply(scores)
             order = scores if part is self._text else order
-        for row in [row for row, history in enumerate(histories) if not len(history)]:
-            total[row] = self.query(histories[row]).scores
-        return total if order is None else self._with_cold(total, order, unseen)
+        if order is not None:
+            total = self._with_cold(total, order, unseen)
+        for row, history in enumerate(histories):
+            if not len(history):
+                total[row] = self.query(history).scores
+        return total
 
     def _with_cold(self, scores: Scores, order: Scores, unseen: NDArray[np.bool_]) -> Scores:
         return place_cold_items(scores, order, self.cold, unseen) if self.cold.any() else scores
