@@ -93,6 +93,10 @@ class Next(Recommender):
                 scores[query] = self._scores_of(_tensor(history)[None]).numpy()[0]
         return scores
 
+    def baseline(self, items: Numbers) -> Scores:
+        """Return the bias [K] of some items."""
+        return self._network.parameters["item_bias"].numpy()[items].astype(np.float64)
+
     def contributions(self, history: Numbers, items: Numbers) -> Scores:
         """Return the score minus the score without each item of the history [H, K].
 
@@ -166,13 +170,14 @@ def _dimensions(values: Values, item_count: int) -> Dimensions:
 
 
 def _values(options: Mapping[str, Any], interactions: int) -> dict[str, int | float]:
-    """Return the values of a training. Raise DataError if an option cannot be used."""
-    for name, value in options.items():
-        if name != "steps" and name not in DEFAULTS:
-            names = ", ".join([*DEFAULTS, "steps"])
-            raise DataError(f"the family next has no option {name} – use one of {names}")
+    """Return the values of a training. Raise DataError if an option cannot be used.
+
+    Options of other families are ignored.
+    """
+    known = {name: options[name] for name in (*DEFAULTS, "steps") if name in options}
+    for name, value in known.items():
         _check(name, value)
-    values = {**DEFAULTS, **options}
+    values = {**DEFAULTS, **known}
     if values["width"] % values["heads"]:
         raise DataError(f"width is no multiple of heads ({values['heads']}) – change one of them")
     epochs = values.pop("epochs")
