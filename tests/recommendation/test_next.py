@@ -122,7 +122,7 @@ def test_windows_cover_each_target_and_stay_within_a_user():
         assert (owners == np.searchsorted(data.offsets, ends - 1, side="right")).all()
 
 
-def test_scores_alone_and_in_company_are_equal_bits(model):
+def test_scores_alone_and_together_are_equal_bits(model):
     histories = [cycle(start, 1 + start % 9) for start in range(ITEMS)]
     together = model.scores(histories)
     alone = np.concatenate([model.scores([history]) for history in histories])

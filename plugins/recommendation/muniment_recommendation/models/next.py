@@ -85,7 +85,7 @@ class Next(Recommender):
     def scores(self, histories: Sequence[Numbers]) -> Scores:
         """Return the scores [Q, I]. Those of an empty history are the bias of the items.
 
-        Each history is computed by itself, so its scores are the same bits in any company.
+        Each history is computed by itself, so other histories change no bit of its scores.
         """
         scores = np.empty((len(histories), self._network.dimensions.items))
         with torch.inference_mode(), exact_results():
