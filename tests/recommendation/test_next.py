@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ torch = pytest.importorskip("torch")
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem  # noqa: E402
 from muniment_recommendation.data.interactions import Interactions  # noqa: E402
 from muniment_recommendation.errors import DataError  # noqa: E402
+from muniment_recommendation.models.families import family_class  # noqa: E402
 from muniment_recommendation.models.next import Next  # noqa: E402
 from muniment_recommendation.models.next_training import make_batch, windows  # noqa: E402
 
@@ -119,7 +122,7 @@ def test_windows_cover_each_target_and_stay_within_a_user():
         assert (owners == np.searchsorted(data.offsets, ends - 1, side="right")).all()
 
 
-def test_scores_alone_and_in_company_are_equal_bits(model):
+def test_scores_alone_and_together_are_equal_bits(model):
     histories = [cycle(start, 1 + start % 9) for start in range(ITEMS)]
     together = model.scores(histories)
     alone = np.concatenate([model.scores([history]) for history in histories])
@@ -151,6 +154,8 @@ def test_an_empty_history_scores_by_popularity():
     empty, again = model.scores([np.array([], dtype=np.int32), np.array([], dtype=np.int32)])
     assert (empty == again).all()
     assert empty.argmax() == 0
+    numbers = np.array([3, 0], dtype=np.int32)
+    assert (model.baseline(numbers) == empty[numbers]).all()
     assert model.contributions(np.array([], dtype=np.int32), np.array([1])).shape == (0, 1)
 
 
@@ -203,6 +208,12 @@ def test_weights_that_do_not_fit_are_refused(model):
         Next.from_arrays({**arrays, "extra": arrays["norm"]}, model.values)
 
 
+def test_options_of_other_families_are_ignored():
+    model = fit([cycle(0, 8)], steps=1, factors=32)
+    assert model.values["steps"] == 1
+    assert "factors" not in model.values
+
+
 def test_the_number_of_steps_follows_from_the_data():
     histories = [cycle(start, 9) for start in range(ITEMS)]
     done = []
@@ -231,9 +242,20 @@ def test_one_user_can_be_fitted():
 
 @pytest.mark.parametrize(
     ("options", "name"),
-    [({"depth": 2}, "depth"), ({"dropout": 1}, "dropout"), ({"steps": 0}, "steps"),
+    [({"dropout": 1}, "dropout"), ({"steps": 0}, "steps"),
      ({"width": 10, "heads": 3}, "width"), ({"batch": float("nan")}, "batch")],
 )  # fmt: skip
 def test_options_that_cannot_be_used_are_refused(options, name):
     with pytest.raises(DataError, match=name):
         fit([cycle(0, 8)], **options)
+
+
+def test_the_family_is_found_by_its_name():
+    assert family_class("next") is Next
+
+
+def test_a_missing_library_is_an_error_with_the_extra_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "muniment_recommendation.models.next")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(DataError, match=r"muniment-recommendation\[next\]"):
+        family_class("next")

@@ -23,10 +23,16 @@ FAMILIES = {
 
 
 def family_class(name: str) -> type[Recommender]:
-    """Return the class of a family. Raise DataError for an unknown name."""
+    """Return the class of a family. Raise DataError for an unknown name or a missing library."""
     if name not in FAMILIES:
         near = difflib.get_close_matches(name, FAMILIES, 1)
         hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(FAMILIES)}"
         raise DataError(f"there is no family {name!r}; {hint}")
-    module, _, attribute = FAMILIES[name].partition(":")
-    return cast(type[Recommender], getattr(import_module(f".{module}", __package__), attribute))
+    module_name, _, attribute = FAMILIES[name].partition(":")
+    try:
+        module = import_module(f".{module_name}", __package__)
+    except ModuleNotFoundError as error:
+        # Only the family `next` needs a library of an extra, which has its name.
+        advice = f"install muniment-recommendation[{name}]"
+        raise DataError(f"the family {name} needs {error.name}; {advice}") from None
+    return cast(type[Recommender], getattr(module, attribute))

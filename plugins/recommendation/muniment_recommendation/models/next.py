@@ -86,13 +86,17 @@ class Next(Recommender):
     def scores(self, histories: Sequence[Numbers]) -> Scores:
         """Return the scores [Q, I]. Those of an empty history are the bias of the items.
 
-        Each history is computed by itself, so its scores are the same bits in any company.
+        Each history is computed by itself, so other histories change no bit of its scores.
         """
         scores = np.empty((len(histories), self._network.dimensions.items))
         with torch.inference_mode(), exact_results():
             for query, history in enumerate(histories):
                 scores[query] = self._scores_of(_tensor(history)[None]).numpy()[0]
         return scores
+
+    def baseline(self, items: Numbers) -> Scores:
+        """Return the bias [K] of some items."""
+        return self._network.parameters["item_bias"].numpy()[items].astype(np.float64)
 
     def contributions(self, history: Numbers, items: Numbers) -> Scores:
         """Return the score minus the score without each item of the history [H, K].
@@ -167,13 +171,14 @@ def _dimensions(values: Values, item_count: int) -> Dimensions:
 
 
 def _values(options: Mapping[str, Any], interactions: int) -> dict[str, int | float]:
-    """Return the values of a training. Raise DataError if an option cannot be used."""
-    for name, value in options.items():
-        if name != "steps" and name not in DEFAULTS:
-            names = ", ".join([*DEFAULTS, "steps"])
-            raise DataError(f"the family next has no option {name} – use one of {names}")
+    """Return the values of a training. Raise DataError if an option cannot be used.
+
+    Options of other families are ignored.
+    """
+    known = {name: options[name] for name in (*DEFAULTS, "steps") if name in options}
+    for name, value in known.items():
         _check(name, value)
-    values = {**DEFAULTS, **options}
+    values = {**DEFAULTS, **known}
     if values["width"] % values["heads"]:
         raise DataError(f"width is no multiple of heads ({values['heads']}) – change one of them")
     epochs = values.pop("epochs")

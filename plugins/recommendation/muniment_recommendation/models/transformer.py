@@ -1,8 +1,8 @@
 """The network of the family `next`: causal self-attention over a history.
 
-It is the architecture of SASRec (Kang and McAuley, 2018) with normalisation before each layer and
-a learned bias for each distance in place of positions. The score of an item does therefore not
-depend on the number of steps before the history, or on padding after it.
+It is SASRec (Kang and McAuley, 2018) with normalisation before each layer. A learned bias for each
+distance between two items replaces the positions. The scores therefore do not depend on where in a
+window the history begins, or on padding after it.
 
 Shapes: B histories, T items of a history, D width, I items of the catalogue, A attention heads.
 """
