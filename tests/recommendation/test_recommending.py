@@ -248,7 +248,7 @@ def test_a_counterfactual_is_the_rank_without_the_main_item_of_the_history() -> 
 
 def test_the_place_of_an_item_without_interactions_is_a_component() -> None:
     cold = np.arange(SIZE) % 10 == 1
-    model = replace(MODEL, model=Blend(MODEL.parts, MODEL.blend.popularity, cold))
+    model = replace(MODEL, model=Blend(MODEL.parts, MODEL.blend.popularity, cold, MODEL.text))
     ranking = ranked(*HISTORY, lists=ListMaker(model), k=500)
     placed = [item for item in ranking.items if int(item.item[1:]) % 10 == 1]
     assert len(placed) == 12
