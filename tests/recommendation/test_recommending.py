@@ -204,7 +204,7 @@ def test_the_wish_is_a_contribution_of_its_own_with_its_weight() -> None:
     light, heavy = (ranked(*HISTORY, wish="sea", wish_weight=weight) for weight in (0.1, 4))
     (part,) = [part for part in heavy.items[0].contributions if part.source == "prompt"]
     assert part.value > 0
-    assert heavy.standardisation["prompt"].weight == 4
+    assert heavy.standardisation["prompt"].weight == pytest.approx(4 * (1 + 0.3))
     tags = [
         sum("sea" in MODEL.catalogue.items[MODEL.catalogue.numbers[item]].tags for item in found)
         for found in (ids(light)[:10], ids(heavy)[:10])
@@ -248,7 +248,7 @@ def test_a_counterfactual_is_the_rank_without_the_main_item_of_the_history() -> 
 
 def test_the_place_of_an_item_without_interactions_is_a_component() -> None:
     cold = np.arange(SIZE) % 10 == 1
-    model = replace(MODEL, model=Blend(MODEL.parts, MODEL.blend.popularity, cold))
+    model = replace(MODEL, model=Blend(MODEL.parts, MODEL.blend.popularity, cold, MODEL.text))
     ranking = ranked(*HISTORY, lists=ListMaker(model), k=500)
     placed = [item for item in ranking.items if int(item.item[1:]) % 10 == 1]
     assert len(placed) == 12

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from muniment_recommendation.data.catalogue import CatalogueItem
+from muniment_recommendation.parameters import WISH_WEIGHT
 from muniment_recommendation.query import ListOptions, Query
 from muniment_recommendation.ranking import RankedItem
 from muniment_recommendation.recommending import ListMaker
@@ -96,8 +97,8 @@ def test_wish_moves_its_items_up_in_the_list_of_a_user(wish: str, user: int) -> 
     wished = {item.id for item in first_five(wish)}
     counts = [
         len(wished & {item.item for item in recommended(wish, history, wish_weight=weight)})
-        for weight in (0.0, 8.0)
+        for weight in (0.0, WISH_WEIGHT)
     ]
     assert counts[0] < counts[1] >= 3, counts
-    (first, *_) = recommended(wish, history, wish_weight=8.0)
+    (first, *_) = recommended(wish, history, wish_weight=WISH_WEIGHT)
     assert [part.value > 0 for part in first.contributions if part.source == "prompt"] == [True]

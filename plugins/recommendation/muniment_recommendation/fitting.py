@@ -167,7 +167,8 @@ def fit(
     if options.family == BLEND:
         popularity = Popularity.fit(data, catalogue, {}, options.seed)
         used = [Part(part, weight) for part, weight in zip(parts, weights, strict=True) if weight]
-        model: Blend | Recommender = Blend(used, popularity, data.counts() == 0)
+        cold = data.counts() == 0
+        model: Blend | Recommender = Blend(used, popularity, cold, text.of_whole_histories())
     else:
         model = parts[0]
     return FittedModel(model, text, catalogue, data, options, data_digest)

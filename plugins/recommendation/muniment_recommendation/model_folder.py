@@ -95,7 +95,8 @@ def load(folder: Path) -> FittedModel:
         return FittedModel(
             parts[0].recommender, text, catalogue, interactions, options, config["data"]
         )
-    blend = Blend(parts, Popularity(np.log1p(counts), {}), counts == 0)
+    popularity = Popularity(np.log1p(counts), {})
+    blend = Blend(parts, popularity, counts == 0, text.of_whole_histories())
     return FittedModel(blend, text, catalogue, interactions, options, config["data"])
 
 

@@ -9,6 +9,10 @@ from typing import Literal
 
 import muniment
 
+# On MovieLens-100K, with the genres of the held item as the wish and half of the users, NDCG@10 was
+# .14 without it, .33 without a history, .47 with 1.5, .53 with 3, .55 with 6.
+WISH_WEIGHT = 3.0
+
 
 class RecommendationParameters(muniment.Parameters):
     """Parameters of a ranked list."""
@@ -29,7 +33,7 @@ class RecommendationParameters(muniment.Parameters):
         0, ge=0, le=100, help="randomness of the order; 0 = by score, more = less by score"
     )
     wish_weight: float = muniment.param(
-        1, ge=0, le=100, help="weight of the prompt beside the history"
+        WISH_WEIGHT, ge=0, le=100, help="weight of the prompt relative to the history"
     )
     counterfactuals: int = muniment.param(
         0,

@@ -51,6 +51,10 @@ class Text(Recommender):
         """Return the model with other weights of a history."""
         return type(self)(self.index, {**self.values, **values})
 
+    def of_whole_histories(self) -> Self:
+        """Return the model with the same weight for new and old items."""
+        return self.with_values({"half_life": 1e6})
+
     def scores(self, histories: Sequence[Numbers]) -> Scores:
         """Return the similarities [Q, I] of all items and the histories."""
         texts = self.index.matrix
