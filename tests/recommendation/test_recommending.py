@@ -204,7 +204,7 @@ def test_the_wish_is_a_contribution_of_its_own_with_its_weight() -> None:
     light, heavy = (ranked(*HISTORY, wish="sea", wish_weight=weight) for weight in (0.1, 4))
     (part,) = [part for part in heavy.items[0].contributions if part.source == "prompt"]
     assert part.value > 0
-    assert heavy.standardisation["prompt"].weight == 4
+    assert heavy.standardisation["prompt"].weight == pytest.approx(4 * (1 + 0.3))
     tags = [
         sum("sea" in MODEL.catalogue.items[MODEL.catalogue.numbers[item]].tags for item in found)
         for found in (ids(light)[:10], ids(heavy)[:10])

@@ -14,6 +14,7 @@ import muniment
 from .data.catalogue import Catalogue
 from .data.interactions import Interactions, Numbers
 from .item_ids import numbers_of, read_ids
+from .parameters import WISH_WEIGHT
 
 _DIVERSITY_OF_POPULAR = 0.3
 
@@ -42,7 +43,7 @@ class ListOptions:
     diversity: float = 0.0
     calibrate: Literal["tags"] | None = None
     temperature: float = 0.0
-    wish_weight: float = 1.0
+    wish_weight: float = WISH_WEIGHT
     counterfactuals: int = 0
     seed: int = 0
 

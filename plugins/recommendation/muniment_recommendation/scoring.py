@@ -92,9 +92,12 @@ class Scorer:
         self._blend = model.blend
         self._index = model.text.index
         self._size = len(model.catalogue)
+        self._weights = sum(part.weight for part in model.parts)
 
     def score(self, history: Numbers, wish: str, wish_weight: float) -> Scored:
         """Return the scores for a history and a wish, which is an empty text if there is none.
+
+        `wish_weight` is relative to the sum of the weights of the other parts.
 
         Popularity replaces a history that tells no items apart, unless the wish does. Raises
         QueryError if the catalogue has no texts.
@@ -126,7 +129,7 @@ class Scorer:
             return None
         standard = standard_of(similarities[None], unseen_items([history], self._size))
         mean, deviation = float(standard.means[0]), float(standard.deviations[0])
-        return WishScores(similarities, Standardisation(mean, deviation, float(weight)))
+        return WishScores(similarities, Standardisation(mean, deviation, weight * self._weights))
 
 
 def _tells_items_apart(query: BlendQuery, size: int) -> bool:
