@@ -243,6 +243,20 @@ def test_a_blocked_title_is_replaced_by_the_next_item(
     assert replayed(session, made) == "exact"
 
 
+def test_a_rule_for_items_does_not_read_the_history(
+    session: muniment.Session, tmp_path: Path
+) -> None:
+    statuses = []
+    for stages in ("stages: [item], ", ""):
+        policy = tmp_path / f"policy-{len(stages)}.yaml"
+        policy.write_text(
+            'policy: no-title\nversion: "1"\nfilters:\n'
+            f"- {{filter: blocklist, {stages}parameters: {{category: titles, terms: [Title 3]}}}}\n"
+        )
+        statuses.append(generate(session, inputs={"history": "i3,i17"}, policy=policy).status)
+    assert statuses == ["completed", "blocked"]
+
+
 def test_feedback_names_an_item_of_the_list(session: muniment.Session) -> None:
     made = generate(session, inputs={"user": "u09"})
     assert session.feedback(made.id, action="like", item=ids(made)[3]).entry.item == 4
