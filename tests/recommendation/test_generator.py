@@ -113,8 +113,9 @@ def test_a_list_does_not_depend_on_its_batch(session: muniment.Session) -> None:
         muniment.GenerationSpec("", generator="recommendation", inputs={"user": user.encode()})
         for user in DATA.users[:8]
     ]
-    together = [ids(made) for made in session.run(specs)]
-    assert together == [ids(generate(session, inputs={"user": user})) for user in DATA.users[:8]]
+    together = [made.outputs[0].data for made in session.run(specs)]
+    alone = [generate(session, inputs={"user": user}) for user in DATA.users[:8]]
+    assert together == [made.outputs[0].data for made in alone]
 
 
 def test_a_given_history_replaces_that_of_the_user(session: muniment.Session) -> None:
@@ -148,6 +149,20 @@ def test_without_user_history_and_prompt_popular_and_diverse_items_are_listed(
     popular = sorted(range(SIZE), key=lambda number: (-counts[number], number))
     assert ids(plain) == [f"i{number}" for number in popular[:10]]
     assert ids(made) != ids(plain)
+
+
+def test_a_user_without_a_history_gets_popular_items(session: muniment.Session) -> None:
+    made = generate(session, inputs={"user": "newcomer"})
+    assert [item.name for item in session.generation(made.id).inputs] == ["user"]
+    assert ids(made) == ids(generate(session))
+    assert replayed(session, made) == "exact"
+
+
+def test_a_repeated_request_has_the_recorded_history(session: muniment.Session) -> None:
+    made = generate(session, inputs={"user": "u03"})
+    (again,) = session.run([session.like(made.id, parameters={"k": 4})])
+    assert ids(again) == ids(made)[:4]
+    assert again.inputs == session.generation(made.id).inputs
 
 
 def test_a_longer_list_begins_with_the_shorter_one(session: muniment.Session) -> None:
@@ -226,6 +241,20 @@ def test_a_blocked_title_is_replaced_by_the_next_item(
     verdicts = [verdict for verdict in recorded.verdicts if verdict.action == "block"]
     assert [verdict.item for verdict in verdicts] == [3]
     assert replayed(session, made) == "exact"
+
+
+def test_a_rule_for_items_does_not_read_the_history(
+    session: muniment.Session, tmp_path: Path
+) -> None:
+    statuses = []
+    for stages in ("stages: [item], ", ""):
+        policy = tmp_path / f"policy-{len(stages)}.yaml"
+        policy.write_text(
+            'policy: no-title\nversion: "1"\nfilters:\n'
+            f"- {{filter: blocklist, {stages}parameters: {{category: titles, terms: [Title 3]}}}}\n"
+        )
+        statuses.append(generate(session, inputs={"history": "i3,i17"}, policy=policy).status)
+    assert statuses == ["completed", "blocked"]
 
 
 def test_feedback_names_an_item_of_the_list(session: muniment.Session) -> None:

@@ -13,6 +13,7 @@ import muniment.testing
 from muniment_recommendation.media import RankingType
 from muniment_recommendation.ranking import (
     Contribution,
+    Counterfactual,
     HistoryItem,
     RankedItem,
     Ranking,
@@ -99,6 +100,12 @@ def test_control_characters_and_marks_of_direction_are_escaped() -> None:
 
 def test_a_narrow_terminal_gets_ranks_and_titles() -> None:
     assert preview(listed("sea"), 18) == ["#  title", "1  The Sea, the S…"]
+
+
+def test_a_counterfactual_stands_after_the_reasons() -> None:
+    item = msgspec.structs.replace(FULL.items[0], without=Counterfactual("m", 14, 1))
+    (_, line) = preview(msgspec.structs.replace(FULL, items=(item,)), 100)
+    assert line.endswith("King Lear 67 %, 麦克白 33 %; rank 14 without 麦克白")
 
 
 def test_an_approximate_share_is_marked() -> None:

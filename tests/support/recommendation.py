@@ -73,16 +73,19 @@ def catalogue_of(size: int) -> Catalogue:
 
 
 def interactions_of(size: int, users: int = 30, seed: int = 1) -> Interactions:
-    """Return histories of 3 to 8 random items. The items with low numbers are more popular."""
+    """Return histories of 3 to 8 random items, and an empty one of the user `newcomer`.
+
+    The items with low numbers are more popular.
+    """
     random = np.random.default_rng(seed)
     shares = 1 / np.arange(1, size + 1)
     histories = [
         random.choice(size, random.integers(3, 9), replace=False, p=shares / shares.sum())
         for _ in range(users)
     ]
-    offsets = np.cumsum([0, *map(len, histories)])
+    offsets = np.cumsum([0, *map(len, histories), 0])
     return Interactions(
-        users=tuple(f"u{number:02}" for number in range(users)),
+        users=(*(f"u{number:02}" for number in range(users)), "newcomer"),
         offsets=offsets,
         items=np.concatenate(histories).astype(np.int32),
         times=np.arange(offsets[-1]),

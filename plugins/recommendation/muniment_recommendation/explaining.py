@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,11 +58,10 @@ def _contributions(
             others["popularity"] = query.popularity(numbers)
         offsets += query.offsets(numbers)
     others["offset"] = offsets
-    history = np.empty(0, np.int32) if query is None else query.history
-    if query is None or not len(history):
-        named, values = np.empty((2, len(numbers), 0))
-    else:
-        named, values = _largest(query.contributions(numbers).T)
+    history, shares = np.empty(0, np.int32), np.empty((len(numbers), 0))
+    if query is not None and len(query.history):
+        history, shares = query.history, query.contributions(numbers).T
+    named, values = _largest(shares)
     if len(history) > MOST_NAMED or not scored.is_additive:
         # All that remains, so that approximate contributions have the exact sum, too.
         rest = scored.totals[numbers] - values.sum(axis=1) - sum(others.values())
@@ -105,9 +105,10 @@ def _pairs(named: NDArray[np.intp], values: Scores) -> Iterator[list[tuple[int, 
         yield [(number, value) for number, value in zip(row, row_values, strict=True) if value]
 
 
-def _listed(values: Scores) -> list:
+def _listed(values: Scores) -> list[Any]:
     """Return rounded numbers as a list. -0.0 becomes 0.0."""
-    return (np.round(values, VALUE_DIGITS) + 0.0).tolist()
+    rounded: list[Any] = (np.round(values, VALUE_DIGITS) + 0.0).tolist()
+    return rounded
 
 
 def _beginning(text: str) -> str:

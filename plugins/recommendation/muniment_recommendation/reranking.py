@@ -12,8 +12,6 @@ that of the tags of the history from those of the list with the item (Steck 2018
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -72,7 +70,7 @@ def reorder(
     return lists[int(np.argmax(np.round(values, 9)))][:count]
 
 
-def mean_similarity(similarities: Floats, order: Sequence[int] | NDArray[np.intp]) -> float:
+def mean_similarity(similarities: Floats, order: NDArray[np.intp]) -> float:
     """Return the mean similarity of the pairs of a list. The distance of the list is 1 minus it."""
     size = len(order)
     if size < 2:

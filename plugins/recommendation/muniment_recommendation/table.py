@@ -58,12 +58,17 @@ def _code(number: int) -> str:
 
 
 def _because(ranking: Ranking, item: RankedItem) -> str:
-    """Return the main reasons, as in `Walden 62 %, Emma 21 %`."""
-    shares = [reason for reason in reasons(ranking, item) if reason.title][:_MOST_REASONS]
+    """Return the main reasons, as in `Walden 62 %, Emma 21 %; rank 14 without Walden`."""
     mark = "" if ranking.explained == "exact" else "about "
-    return ", ".join(
-        f"{escaped(reason.title)} {mark}{reason.share:.0%}" for reason in shares
-    ).replace("%", " %")
+    shares = [reason for reason in reasons(ranking, item) if reason.title][:_MOST_REASONS]
+    text = ", ".join(
+        f"{escaped(reason.title)} {mark}{100 * reason.share:.0f} %" for reason in shares
+    )
+    if item.without is None:
+        return text
+    titles = {known.item: known.title for known in ranking.history}
+    missing = escaped(titles.get(item.without.item, item.without.item))
+    return f"{text}; rank {item.without.rank} without {missing}"
 
 
 def _column(header: str, values: list[str]) -> list[str]:
