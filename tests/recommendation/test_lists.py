@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import given, strategies as st
 
 from muniment_recommendation.measures import lists
@@ -47,14 +48,10 @@ def test_novelty_is_self_information_in_bits() -> None:
 
 
 def test_intra_list_distance_is_the_mean_over_pairs() -> None:
-    vectors = np.array([[1.0, 0], [2, 0], [0, 3]])
+    similarities = np.array([[1, 0.5, 0], [0.5, 1, 0.1], [0, 0.1, 1]])
 
-    assert lists.intra_list_distance(lists.cosines(vectors)) == pytest.approx((0 + 1 + 1) / 3)
-    assert lists.intra_list_distance(lists.cosines(vectors[:1])) == 0
-
-
-def test_an_item_without_features_is_at_distance_1_of_every_other() -> None:
-    assert lists.intra_list_distance(lists.cosines(np.array([[1.0, 1], [0, 0]]))) == 1
+    assert lists.intra_list_distance(similarities) == pytest.approx((0.5 + 1 + 0.9) / 3)
+    assert lists.intra_list_distance(similarities[:1, :1]) == 0
 
 
 def test_tiers_end_at_20_and_80_percent_of_the_interactions() -> None:
@@ -82,10 +79,10 @@ def test_exposure_without_lists_is_0() -> None:
 
 
 def test_tag_shares_divide_an_item_among_its_tags() -> None:
-    tags = [(0,), (0, 1), (), (2,)]
+    tags = scipy.sparse.csr_array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1]])
 
-    assert lists.tag_shares(_numbers(0, 1, 2), tags, 3) == pytest.approx([0.75, 0.25, 0])
-    assert lists.tag_shares(_numbers(2), tags, 3).tolist() == [0, 0, 0]
+    assert lists.tag_shares(_numbers(0, 1, 2), tags) == pytest.approx([0.75, 0.25, 0])
+    assert lists.tag_shares(_numbers(2), tags).tolist() == [0, 0, 0]
 
 
 def test_equal_shares_are_calibrated() -> None:

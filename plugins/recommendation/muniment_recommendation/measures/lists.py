@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
 from muniment_recommendation.data.interactions import Numbers
@@ -64,19 +65,12 @@ def novelty(items: Numbers, counts: NDArray[np.integer], users: int) -> float:
     return float(-np.log2(np.maximum(counts[items], 1) / users).mean())
 
 
-def cosines(vectors: Scores) -> Scores:
-    """Return the cosines [n, n] of vectors [n, features]. A vector of zeros has the cosine 0."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    directions = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-    return np.asarray(directions @ directions.T)
-
-
 def intra_list_distance(similarities: Scores) -> float:
     """Return the mean of 1 - similarity over the pairs of a list's items.
 
-    `similarities` [n, n] is symmetric. Ziegler et al., "Improving Recommendation Lists Through
-    Topic Diversification", WWW 2005, in the form of Vargas and Castells 2011. A list of fewer than
-    2 items has 0.
+    `similarities` [n, n] has cosines and is symmetric. A list of fewer than 2 items has 0. Ziegler
+    et al., "Improving Recommendation Lists Through Topic Diversification", WWW 2005, in the form of
+    Vargas and Castells, RecSys 2011.
     """
     pairs = np.triu_indices(len(similarities), k=1)
     return float(np.mean(1 - similarities[pairs])) if len(pairs[0]) else 0.0
@@ -113,19 +107,19 @@ def tier_exposures(lists: Sequence[Numbers], counts: NDArray[np.integer]) -> lis
     ]
 
 
-def tag_shares(items: Numbers, tags: Sequence[Sequence[int]], tag_count: int) -> Scores:
+def tag_shares(items: Numbers, tags: scipy.sparse.csr_array) -> Scores:
     """Return the share [tags] of each tag in a list.
 
-    `tags` has the numbers of the tags of every item of the catalogue. An item with several tags
-    counts for each in equal parts, and one without any does not count. Without a tag in the whole
-    list, all shares are 0.
+    `tags` [items, tags] has ones where an item of the catalogue has a tag. An item with several
+    tags counts for each in equal parts, and one without any does not count. Without a tag in the
+    whole list, all shares are 0.
     """
-    shares = np.zeros(tag_count)
-    for item in items:
-        for tag in tags[item]:
-            shares[tag] += 1 / len(tags[item])
-    total = shares.sum()
-    return shares / total if total else shares
+    rows = tags[items].toarray()
+    numbers = rows.sum(axis=1)
+    tagged = numbers > 0
+    if not tagged.any():
+        return np.zeros(tags.shape[1])
+    return np.asarray((rows[tagged] / numbers[tagged, None]).mean(axis=0))
 
 
 def kl_divergence(history: Scores, shown: Scores, smoothing: float = _SMOOTHING) -> float:

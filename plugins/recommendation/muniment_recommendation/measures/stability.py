@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from muniment_recommendation.data.interactions import Numbers
 from muniment_recommendation.models.base import Scores
+from muniment_recommendation.overlap import PERSISTENCE, rank_biased_overlap
 
 from .metrics import BLOCK_BYTES, DIGITS
-from .overlap import rank_biased_overlap
 
 
 def first_items(scores: Scores, excluded: Sequence[Numbers], depth: int) -> list[Numbers]:
@@ -34,7 +34,7 @@ def dropped_item_overlap(
     item_count: int,
     *,
     depth: int = 10,
-    p: float = 0.9,
+    persistence: float = PERSISTENCE,
     seed: int = 0,
 ) -> NDArray[np.float64]:
     """Return the RBO_ext [histories] of the lists with and without one item of the history.
@@ -51,7 +51,7 @@ def dropped_item_overlap(
         whole = first_items(scores(seen), seen, depth)
         dropped = first_items(scores(shorter[start : start + size]), seen, depth)
         overlaps += [
-            rank_biased_overlap(first.tolist(), second.tolist(), p)
+            rank_biased_overlap(first.tolist(), second.tolist(), persistence)
             for first, second in zip(whole, dropped, strict=True)
         ]
     return np.array(overlaps)
