@@ -11,9 +11,9 @@ import pytest
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions
 from muniment_recommendation.errors import DataError
+from muniment_recommendation.measures import PROTOCOLS
 from muniment_recommendation.measures.metrics import NAMES
 from muniment_recommendation.measures.protocols import (
-    PROTOCOLS,
     compare,
     count_fits,
     divide,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import threadpoolctl
 from numpy.typing import NDArray
 
 from muniment_recommendation.data.catalogue import Catalogue
@@ -31,7 +32,6 @@ from .metrics import NAMES, measure
 
 _Value = TypeVar("_Value")
 
-PROTOCOLS = ("leave-one-out", "global-time", "cold-item")
 COLD_SEEDS = 3
 """Number of draws of hidden items, with consecutive seeds."""
 
@@ -146,6 +146,20 @@ def evaluate(
     are summarised, too. `advance` is called after each fit, of which `count_fits` returns the
     number. Raises DataError for data without a user to test.
     """
+    # The sums of a matrix product depend on the number of threads among which they are divided.
+    with threadpoolctl.threadpool_limits(1):
+        return _evaluate(fit, interactions, catalogue, protocol, shuffles, seed, advance)
+
+
+def _evaluate(
+    fit: Fit,
+    interactions: Interactions,
+    catalogue: Catalogue,
+    protocol: str,
+    shuffles: int,
+    seed: int,
+    advance: Callable[[int], None],
+) -> EvaluationResult:
     start = time.perf_counter()
     splits = divide(interactions, protocol, seed)
     runs = []
@@ -181,7 +195,7 @@ def divide(interactions: Interactions, protocol: str, seed: int) -> list[Split]:
 
     Raises DataError if no user can be tested.
     """
-    if len(interactions.users) < 2:
+    if np.count_nonzero(interactions.lengths) < 2:
         raise DataError("the data has one user, who cannot be tested; add the rows of others")
     if protocol == "leave-one-out":
         splits = [leave_one_out(interactions)]
