@@ -24,10 +24,10 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
-from muniment_recommendation.fitting import FitOptions, fit
 
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions
+from muniment_recommendation.fitting import FitOptions, fit
 
 ITEMS, LENGTH, TASTES = 10_000, 50, 40
 EXPONENT_LIMIT = 1.1

@@ -28,15 +28,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
-from muniment_recommendation.data.reading import read_data
-from muniment_recommendation.models.families import family
 
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
+from muniment_recommendation.data.reading import read_data
 from muniment_recommendation.data.splits import leave_one_out
 from muniment_recommendation.measures.intervals import difference_intervals
 from muniment_recommendation.measures.metrics import NAMES, measure
 from muniment_recommendation.models.base import Scores
+from muniment_recommendation.models.families import family_class
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS", "LK_NUM_THREADS"), "1"
@@ -146,7 +146,7 @@ def ours(name: str, **options: float) -> Fit:
 
     def fit(train: Interactions) -> ScoreUsers:
         catalogue = Catalogue(())  # these families read the interactions alone
-        model = family(name).fit(train, catalogue, options, SEED)
+        model = family_class(name).fit(train, catalogue, options, SEED)
         return model.with_values({"half_life": 1e6}).scores
 
     return fit
