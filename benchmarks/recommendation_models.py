@@ -5,8 +5,8 @@ thread, the same training part of leave-one-out and the same users, for whom the
 Histories have no recency. They run by turns, and the times are medians of processor seconds.
 The quality is NDCG@10, and its difference has the interval of paired users.
 
-Prints one JSON line for each family. lenskit needs another pandas than the tests, so install it in
-an environment of its own.
+Prints one JSON line for each family. `lenskit==2025.8.1` needs another pandas than the tests, so
+install it in an environment of its own.
 
     python benchmarks/recommendation_models.py --data FOLDER [--families ease,item-knn,als]
         [--rounds 3]
