@@ -17,18 +17,21 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions
 from muniment_recommendation.data.reading import Data, read_data
 from muniment_recommendation.fitting import FitOptions, fit
-from muniment_recommendation.measures.protocols import EvaluationResult, compare, evaluate
+from muniment_recommendation.measures.protocols import (
+    EvaluationResult,
+    compare,
+    evaluate,
+    fit_function,
+)
 from muniment_recommendation.measures.stability import dropped_item_overlap
 from muniment_recommendation.models.blend import Blend
 
@@ -62,7 +65,7 @@ def main() -> None:
         "blend_minus_part": {name: value._asdict() for name, value in differences.items()},
     }
     if not options.quick:
-        cold = evaluate(blend_of(FitOptions()), data.interactions, data.catalogue, "cold-item")
+        cold = evaluate(fit_function(FitOptions()), data.interactions, data.catalogue, "cold-item")
         assert cold.cold is not None
         among, random = cold.cold.metrics["ndcg@10"].value, cold.cold.random["ndcg@10"]
         record["cold"] = {
@@ -76,15 +79,10 @@ def main() -> None:
     sys.exit(0 if beaten else 1)
 
 
-def blend_of(options: FitOptions) -> Callable[[Interactions, Catalogue], Blend]:
-    """Return the function that fits a model for `evaluate`."""
-    return lambda train, catalogue: fit(train, catalogue, options).blend
-
-
 def leave_one_out(data: Data, options: FitOptions, shuffles: int) -> EvaluationResult:
     """Evaluate a family and print its values to stderr."""
     result = evaluate(
-        blend_of(options), data.interactions, data.catalogue, "leave-one-out", shuffles=shuffles
+        fit_function(options), data.interactions, data.catalogue, "leave-one-out", shuffles=shuffles
     )
     print(options.family, json.dumps(shown(result)), file=sys.stderr, flush=True)
     return result

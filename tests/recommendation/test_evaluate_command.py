@@ -175,7 +175,7 @@ def test_the_blend_is_evaluated_from_python_by_its_options(tmp_path: Path) -> No
     options = FitOptions("blend", 0, {"parts": ["item-knn", "transitions"]})
 
     result = protocols.evaluate(
-        lambda train, catalogue: fit(train, catalogue, options).blend,
+        protocols.fit_function(options),
         read.interactions,
         read.catalogue,
         "leave-one-out",

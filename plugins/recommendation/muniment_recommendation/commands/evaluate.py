@@ -68,7 +68,6 @@ def evaluate(
     interactions are not tested. Intervals are those of 1,000 resamples of the users.
     """
     from muniment_recommendation.data.reading import read_data
-    from muniment_recommendation.fitting import fit
     from muniment_recommendation.measures import protocols
 
     options = _options_of(model, seed)
@@ -79,7 +78,7 @@ def evaluate(
     splits = protocols.divide(read.interactions, protocol, options.seed)
     with progress("fitting and ranking", protocols.count_fits(splits, shuffles)) as bar:
         result = protocols.evaluate(
-            lambda train, catalogue: fit(train, catalogue, options).blend,
+            protocols.fit_function(options),
             read.interactions,
             read.catalogue,
             protocol,

@@ -25,6 +25,7 @@ from muniment_recommendation.data.splits import (
     shuffle_ties,
 )
 from muniment_recommendation.errors import DataError
+from muniment_recommendation.fitting import FitOptions, fit as fit_model
 from muniment_recommendation.models.base import Scores
 
 from .intervals import Interval, difference_intervals, mean_intervals
@@ -128,6 +129,14 @@ class EvaluationResult:
         if self.cold is not None:
             record["cold"] = self.cold.to_json()
         return record
+
+
+def fit_function(options: FitOptions) -> Fit:
+    """Return the function that fits a family, for `evaluate`.
+
+    Its scores are those of recommended lists, which are standardised for every family.
+    """
+    return lambda train, catalogue: fit_model(train, catalogue, options).blend
 
 
 def evaluate(
