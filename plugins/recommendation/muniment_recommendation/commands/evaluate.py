@@ -63,9 +63,9 @@ def evaluate(
     The model is fitted and tuned again on a part of the data, and ranks all items that a user has
     not seen. Values that a model folder has from its own tuning are not used.
 
-    leave-one-out predicts the last item of each user, global-time all items after one moment, and
-    cold-item the items of a fifth of the catalogue, hidden by three seeds. Users with fewer than 3
-    interactions are not tested. Intervals are those of 1,000 resamples of the users.
+    The protocol leave-one-out predicts the last item of each user. With global-time all items after
+    one moment are predicted. With cold-item a fifth of the items is hidden, by each of three seeds.
+    Users with fewer than 3 interactions are not tested. Intervals are those of 1,000 resamples.
     """
     from muniment_recommendation.data.reading import read_data
     from muniment_recommendation.measures import protocols

@@ -80,8 +80,8 @@ def popularity_tiers(counts: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return the tier of each item [items], as its position in `TIERS`.
 
     Items are taken from the most to the least popular, and equal ones in catalogue order. The head
-    takes them up to 20 % of all interactions, the middle up to 80 %, and the tail has the rest, as
-    in Abdollahpouri et al., "The Unfairness of Popularity Bias in Recommendation", 2019.
+    takes them up to 20 % of all interactions, the middle up to 80 %, and the tail has the rest.
+    Abdollahpouri et al., "The Unfairness of Popularity Bias in Recommendation", 2019.
     """
     order = np.argsort(-counts, kind="stable")
     before = np.cumsum(counts[order]) - counts[order]  # interactions of more popular items

@@ -1,10 +1,10 @@
 """Accuracy metrics of a full ranking of all items, with exact treatment of equal scores.
 
 Equal scores have no order, so a metric is its expectation over all orders of the equal ones, each
-as likely as another (McSherry and Najork, "Computing Information Retrieval Performance Measures
-Efficiently in the Presence of Tied Scores", ECIR 2008). One item precedes an item of equal score
-with probability 1/2. A model that gives every item the same score therefore has exactly the value
-of a random order.
+as likely as another. One item precedes an item of equal score with probability 1/2. A model that
+gives every item the same score therefore has exactly the value of a random order. McSherry and
+Najork, "Computing Information Retrieval Performance Measures Efficiently in the Presence of Tied
+Scores", ECIR 2008.
 
 The cutoff k counts positions. For a user with m relevant items:
 
