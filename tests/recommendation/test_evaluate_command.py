@@ -157,6 +157,21 @@ def test_a_model_folder_gives_its_family_seed_and_explicit_options(tmp_path: Pat
     assert record["metrics"] != measured(data, "-m", "ease")["metrics"]
 
 
+def test_the_minimum_rating_of_a_model_folder_applies_unless_another_is_given(
+    tmp_path: Path,
+) -> None:
+    rows = [(*row, 1 + place % 5) for place, row in enumerate(tables.sampled_rows())]
+    data = tables.write_folder(
+        tmp_path / "data", tables.text_of(rows, "user,item,timestamp,rating")
+    )
+    model = _write_model(tmp_path / "model", data, min_rating=4.0)
+
+    metrics = measured(data, "-m", str(model), "--seed", "0")["metrics"]
+
+    assert metrics == measured(data, "-m", "ease", "--min-rating", "4")["metrics"]
+    assert metrics != measured(data, "-m", str(model), "--min-rating", "1")["metrics"]
+
+
 def test_values_that_a_model_folder_has_from_tuning_are_not_used(tmp_path: Path) -> None:
     data = tables.write_plain(tmp_path / "data")
     model = _write_model(tmp_path / "model", data)

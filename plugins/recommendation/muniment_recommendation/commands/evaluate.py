@@ -71,6 +71,8 @@ def evaluate(
     from muniment_recommendation.measures import protocols
 
     options = _options_of(model, seed)
+    if min_rating is None:
+        min_rating = options.options.get("min_rating")
     with progress("reading data"):
         read = read_data(data, min_rating=min_rating)
     for note in read.notes:
