@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .evaluate import evaluate
 from .fit import fit
 from .import_data import import_data
 from .split import split
@@ -15,6 +16,7 @@ def recommendation() -> None:
     """Fit recommendation models, measure and use them."""
 
 
+recommendation.add_command(evaluate)
 recommendation.add_command(fit)
 recommendation.add_command(import_data)
 recommendation.add_command(split)
