@@ -93,11 +93,10 @@ def test_an_item_without_interactions_is_ranked_by_its_text() -> None:
     blend = Blend([Part(links, 1.0), Part(text, 0.2)], popularity, data.counts() == 0)
     history = data.history(1)
     cold = np.flatnonzero(data.counts() == 0)
-    scores = blend.query(history).scores[cold]
+    placed = blend.query(history).scores
     similar = text.scores([history])[0, cold]
-    assert (
-        np.argsort(-scores, kind="stable").tolist() == np.argsort(-similar, kind="stable").tolist()
-    )
+    # Equal scores remain where more items are cold than known ones lie between them.
+    assert (np.diff(placed[cold][np.argsort(-similar, kind="stable")]) <= 1e-12).all()
 
 
 @given(

@@ -81,7 +81,6 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         TextIndex.from_arrays({**arrays, "columns": arrays["columns"] + 100})
 
 
-def test_item_text_has_title_and_tags_twice() -> None:
+def test_item_text_has_tags_twice() -> None:
     text = item_text(CatalogueItem("1", "Tide", "Waves.", ("sea", "calm")))
-    assert text.count("Tide") == text.count("sea") == 2
-    assert text.count("Waves") == 1
+    assert [text.count(word) for word in ("Tide", "Waves", "sea", "calm")] == [1, 1, 2, 2]

@@ -21,9 +21,9 @@ _LENGTH_SHARE = 0.25
 
 
 def item_text(item: CatalogueItem) -> str:
-    """Return the text by which an item is found. Title and tags stand in it twice."""
+    """Return the text by which an item is found. Its tags stand in it twice."""
     tags = ", ".join(item.tags)
-    return "\n".join((item.title, tags, item.title, tags, item.text))
+    return "\n".join((item.title, tags, item.text, tags))
 
 
 class TextIndex:

@@ -36,8 +36,8 @@ class Blend:
 
     `popularity` replaces the parts for an empty history. `cold` [I] is true for items without
     interactions: they are ranked by `texts`, if there is one. It scores whole histories, without
-    recency: on MovieLens-100K, that ranks hidden items better (NDCG@10 .296 among themselves) than
-    the part `text`, whose values are chosen for the next item (.248).
+    recency. The values of the part `text` are chosen for the next item, and rank hidden items worse
+    (MovieLens-100K, among themselves: NDCG@10 .215 against .242).
     """
 
     family = FAMILY

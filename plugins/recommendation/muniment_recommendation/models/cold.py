@@ -1,7 +1,7 @@
 """Place items without interactions among the others.
 
 Nothing but its text is known of such an item, so its standard score cannot be compared with those
-of other items. Its rank can: it gets the score that another item has at the same share of the list.
+of other items. Its rank can: it gets the score of the item that has the same share of its group before it.
 So items without interactions have the share of a list that they have of the catalogue.
 """
 
@@ -28,6 +28,6 @@ def place_cold_items(
         if not len(known) or not len(items):
             continue
         ranked = items[np.argsort(-order[row, items], kind="stable")]
-        places = (np.arange(len(ranked)) + 0.5) * len(known) / len(ranked) - 0.5
+        places = np.arange(len(ranked)) * len(known) / len(ranked)
         result[row, ranked] = np.interp(places, np.arange(len(known)), known)
     return result
