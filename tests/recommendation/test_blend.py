@@ -90,7 +90,7 @@ def test_an_item_without_interactions_is_ranked_by_its_text() -> None:
     text = Text.fit(data, catalogue, {}, 0)
     links = Links.fit(data, catalogue, {}, 0)
     popularity = Popularity.fit(data, catalogue, {}, 0)
-    blend = Blend([Part(links, 1.0), Part(text, 0.2)], popularity, data.counts() == 0)
+    blend = Blend([Part(links, 1.0)], popularity, data.counts() == 0, text)
     history = data.history(1)
     cold = np.flatnonzero(data.counts() == 0)
     placed = blend.query(history).scores
