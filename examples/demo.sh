@@ -57,6 +57,14 @@ say "What the file says about itself, in the terms of the standards, and whether
 run 0 muniment image inspect .demo/heart.png
 run 0 muniment image verify .demo/heart.png
 
+say "Recommendations: a small catalogue in two languages, a model fitted in seconds, and a list with its reasons."
+run 0 python examples/make_catalogue.py .demo/catalogue
+run 0 rm -rf .demo/recommender
+run 0 muniment recommendation fit --data .demo/catalogue --out .demo/recommender
+run 0 muniment generate recommendation --user u002 -m .demo/recommender -k 5 --seed 7
+run 0 muniment generate recommendation "关于科技和历史的书" --user u002 -m .demo/recommender -k 5 --seed 7
+run 0 muniment audit replay --run last
+
 say "The ledger, the tables that search it, and every prompt and output agree."
 run 0 muniment audit verify --all
 

@@ -399,6 +399,18 @@ def test_an_option_of_the_generator_that_is_taken_is_reached_by_p_alone(
     assert muniment("generate", "clash", "x", "-p", "no_stream=2").out == "2\n"
 
 
+def test_a_parameter_of_one_letter_has_a_short_option_unless_it_is_taken(
+    muniment: Here, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.generator(
+        "short",
+        "for r in requests: yield r.reply(Text(f'{r.parameters.k} {r.parameters.p}'))",
+        parameters="k: int = param(1)\np: int = param(1)",
+    )
+    assert muniment("generate", "short", "x", "-k", 2, "--p", 3).out == "2 3\n"
+    assert muniment("generate", "short", "x", "--k", 2, "-p", "p=4").out == "2 4\n"
+
+
 def test_pieces_are_shown_as_they_come(muniment: Here, plugin_folder: PluginFolder) -> None:
     plugin_folder.generator(
         "slow",

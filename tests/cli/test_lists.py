@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from support.commands import Here
+from support.commands import Here, Processes
 from support.databases import by_hand
 from support.lists import LIST, TITLES, add_lists
 from support.plugins import PluginFolder
@@ -52,6 +52,20 @@ def test_stdout_and_files_have_the_selection(ranked: Here, policy: Path, tmp_pat
     assert (output["kept"], output["wanted"]) == ([1, 2, 3], 3)
     assert output["bytes"] == len(json.dumps(SELECTED))
     assert [(v["item"], v["action"]) for v in made["verdicts"]][:2] == [(1, "block"), (2, "allow")]
+
+
+def test_a_terminal_gets_the_preview_of_a_list_in_place_of_its_json(
+    muniment: Here, plugin_folder: PluginFolder, processes: Processes
+) -> None:
+    preview = """def preview(self, data, columns):
+        return "\\n".join(f"* {title}" for title in json.loads(data))"""
+    add_lists(plugin_folder, wanted="2", extra=preview)
+    generate = ("generate", "rank", json.dumps(TITLES))
+    assert json.loads(muniment(*generate).out) == TITLES[:2]
+    assert "* red\n* green\n" in processes.on_terminal(*generate).err
+    shown = processes.on_terminal("audit", "show", "last").err
+    assert "* red\n* green\n* blue" in shown
+    assert shown.count(json.dumps(TITLES)) == 1  # the prompt
 
 
 def test_find_knows_the_file_of_a_selection(ranked: Here, tmp_path: Path) -> None:

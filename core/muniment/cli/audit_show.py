@@ -10,7 +10,7 @@ import click
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.items import candidates_of, print_candidates, unread_of
-from muniment.cli.media_files import show_media
+from muniment.cli.media_files import show_media, show_preview_of_json
 from muniment.cli.options import isolate_option, json_option
 from muniment.cli.output import (
     altered_mark,
@@ -96,6 +96,8 @@ def show_generation(
         which = f" {number} of {len(generation.outputs)}" if len(generation.outputs) > 1 else ""
         mark = _MARKS.get(generation.status, "")
         write_data(f"\noutput{which} ({output.media_type}, {len(output.data):,} bytes{mark})")
+        if show_preview_of_json(context, output):
+            continue
         if output.text is not None:
             write_data(without_end(output.text))
         else:  # bytes would mix with the text, even in a file

@@ -23,6 +23,7 @@ from muniment.cli.media_files import (
     FileFormat,
     refuse_without_file,
     show_media,
+    show_preview_of_json,
     write,
     write_combined,
 )
@@ -193,7 +194,8 @@ def command_of(
     refuse_clash(registered, media_type)
     fixed = _shared_parameters(registered.prompt == "optional")
     taken = {flag for option in fixed for flag in (*option.opts, *option.secondary_opts)}
-    own = [parameter_option(field, PARAMETER) for field in registered.parameters.fields().values()]
+    fields = registered.parameters.fields().values()
+    own = [parameter_option(field, PARAMETER, taken) for field in fields]
     own += [_input_option(spec) for spec in registered.inputs if spec.option]
     own += file_options(media_type)
     free = [option for option in own if not taken & flags([option]).keys()]
@@ -431,9 +433,12 @@ def _to_stdout(item: Generation, file: FileFormat | None, streamed: str, heading
         if file is not None and file.exports:
             write_bytes(file.content(item, output))
             continue
+        context = context_of(click.get_current_context())
+        if show_preview_of_json(context, output):
+            continue
         to_stdout(output if file is None else file.with_label(output), short_id(item.id))
         if on_terminal() and output.text is None:
-            show_media(context_of(click.get_current_context()).media, output)
+            show_media(context.media, output)
 
 
 def _input_option(spec: InputSpec) -> click.Option:

@@ -29,6 +29,7 @@ from muniment.errors import (
 from muniment.types import Generation, Output, is_text_type
 
 if TYPE_CHECKING:
+    from muniment.cli.context import CliContext
     from muniment.plugins.media import Drawing, MediaTypes
     from muniment.provenance.labels import Language
 
@@ -258,6 +259,16 @@ def show_media(media: MediaTypes, output: Output) -> None:
         write_data(excerpt(description))
     if on_terminal() and (preview := media.preview(output, get_terminal_size().columns)):
         write_styled(printable_colours(preview))
+
+
+def show_preview_of_json(context: CliContext, output: Output) -> bool:
+    """Print the preview of an output that is JSON, on a terminal. Return whether there was one."""
+    if not on_terminal() or output.text is None or output.media_type.startswith("text/"):
+        return False
+    preview = context.media.preview(output, get_terminal_size().columns)
+    if preview:
+        write_styled(printable_colours(preview))
+    return bool(preview)
 
 
 def _without_file(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -21,9 +21,14 @@ INPUT = "input_of_generator_"
 FILE = "option_of_file_"
 
 
-def parameter_option(field: Field, prefix: str) -> click.Option:
-    """Return the option that sets a parameter, which parses the text itself."""
+def parameter_option(field: Field, prefix: str, taken: Collection[str] = ()) -> click.Option:
+    """Return the option that sets a parameter, which parses the text itself.
+
+    A name of one letter gets a short option, too, unless it is one of the `taken` flags.
+    """
     declarations, attributes = _declaration(field, prefix)
+    if len(field.name) == 1 and f"-{field.name}" not in taken:
+        declarations.append(f"-{field.name}")
     return click.Option(declarations, **attributes)
 
 

@@ -1,0 +1,1 @@
+"""Recommendation generation for Muniment."""

@@ -1,0 +1,23 @@
+"""The command group `muniment recommendation`. Its commands import numpy when they run."""
+
+from __future__ import annotations
+
+import click
+
+from .evaluate import evaluate
+from .fit import fit
+from .import_data import import_data
+from .split import split
+from .stats import stats
+
+
+@click.group()
+def recommendation() -> None:
+    """Fit recommendation models, measure and use them."""
+
+
+recommendation.add_command(evaluate)
+recommendation.add_command(fit)
+recommendation.add_command(import_data)
+recommendation.add_command(split)
+recommendation.add_command(stats)

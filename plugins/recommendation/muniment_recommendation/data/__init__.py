@@ -1,0 +1,1 @@
+"""Reading tables of interactions and items, and dividing them."""

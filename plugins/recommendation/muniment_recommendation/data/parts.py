@@ -1,0 +1,52 @@
+"""The rows of a table that a split trains on, and those that it tests with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muniment_recommendation.errors import DataError
+
+from .interactions import Interactions
+from .reading import data_of, pairs_of
+from .splits import Split, cold_items, global_time, leave_one_out
+from .tables import Tables
+
+PROTOCOLS = ("leave-one-out", "global-time", "cold-item")
+
+
+def split_of(interactions: Interactions, protocol: str, seed: int = 0) -> Split:
+    """Return the split of a protocol, of which only `cold-item` depends on the seed."""
+    if protocol == "cold-item":
+        return cold_items(interactions, seed)
+    return leave_one_out(interactions) if protocol == "leave-one-out" else global_time(interactions)
+
+
+def divide(tables: Tables, protocol: str, seed: int = 0) -> tuple[Tables, Tables, Split]:
+    """Return the tables to train on and to test with, and their split.
+
+    Every row of a held-out pair of user and item is in the second part, with its repeats. Both
+    parts describe all items, so that their catalogues are that of the whole. Raises DataError if no
+    user can be tested.
+    """
+    data = data_of(tables)
+    split = split_of(data.interactions, protocol, seed)
+    if not len(split.users):
+        raise DataError(
+            f"no user can be tested by the protocol {protocol}; use another protocol or more data"
+        )
+    # The users of the rows and those of the interactions have the same numbers.
+    pairs = pairs_of(tables.rows, data.catalogue)
+    targets = np.setdiff1d(_pairs_of(data.interactions), _pairs_of(split.train))
+    held_out = np.isin(pairs, targets)
+    whole = replace(tables, items=data.catalogue.items)
+    train = whole.with_rows(tables.rows[~held_out])
+    return train, whole.with_rows(tables.rows[held_out]), split
+
+
+def _pairs_of(interactions: Interactions) -> NDArray[np.int64]:
+    users = np.repeat(np.arange(len(interactions.users)), interactions.lengths)
+    pairs: NDArray[np.int64] = users * interactions.item_count + interactions.items
+    return pairs

@@ -1,0 +1,179 @@
+"""Reading a folder of data: its catalogue, and the interactions that count as positive."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muniment_recommendation.errors import DataError
+
+from .catalogue import Catalogue
+from .interactions import Interactions, Numbers
+from .rows import DISLIKE, IMPRESSION, Flags, Rows
+from .tables import Tables, read_tables
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data of a model.
+
+    Attributes:
+        catalogue: The items of the table of items in its order, then the others sorted by id.
+        interactions: The positive interactions, each item of a user once, at its first time.
+        files: The names of the files.
+        notes: Facts that a user should know, such as the number of repeated rows.
+        repeats: Positive rows that repeat an earlier one.
+    """
+
+    catalogue: Catalogue
+    interactions: Interactions
+    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    repeats: int = 0
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of the items and the interactions.
+
+        It does not depend on the format of the files or on the order of rows with different times.
+        """
+        digest = hashlib.sha256()
+        texts = [[item.id, item.title, item.text, item.tags] for item in self.catalogue.items]
+        for part in (self.interactions.users, texts):
+            digest.update(json.dumps(part).encode())
+        disliked = self.interactions.disliked
+        arrays: list[NDArray[np.integer]] = [
+            self.interactions.offsets,
+            self.interactions.items,
+            self.interactions.times,
+            *(np.array([user, *disliked[user]]) for user in sorted(disliked)),
+        ]
+        for array in arrays:
+            digest.update(array.astype("<i8").tobytes())
+        return f"sha256:{digest.hexdigest()}"
+
+
+def read_data(path: Path, *, min_rating: float | None = None) -> Data:
+    """Return the data of a folder.
+
+    Every row is positive, except those with the action `dislike` or `impression`. With
+    `min_rating`, rows with a lower rating or none are not positive either. Raises DataError.
+    """
+    return data_of(read_tables(path), min_rating=min_rating)
+
+
+def data_of(tables: Tables, *, min_rating: float | None = None) -> Data:
+    """Return the data of tables, as `read_data` does. Raises DataError."""
+    rows, catalogue = tables.rows, tables.catalogue
+    positive = _positive(rows, min_rating)
+    # Ties in time stay in the order of the file.
+    order = np.lexsort((rows.times, rows.users.numbers))
+    pairs = pairs_of(rows, catalogue)
+    disliked = _disliked_pairs(rows, positive, pairs, order)
+    if len(disliked):
+        positive &= ~np.isin(pairs, disliked)
+    kept, repeats = _first_of_pairs(pairs, order[positive[order]])
+    if not len(kept):
+        raise DataError(_no_positive(tables, min_rating))
+    user_count = len(rows.users.distinct)
+    counts = np.bincount(rows.users.numbers[kept], minlength=user_count)
+    interactions = Interactions(
+        users=rows.users.distinct,
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        items=(pairs[kept] % len(catalogue)).astype(np.int32),
+        times=rows.times[kept] // 1000,
+        item_count=len(catalogue),
+        disliked=_by_user(disliked, len(catalogue)),
+    )
+    notes = (*tables.notes, *_notes(interactions, repeats))
+    return Data(catalogue, interactions, tables.files, notes, repeats)
+
+
+def pairs_of(rows: Rows, catalogue: Catalogue) -> NDArray[np.int64]:
+    """Return a number for the user and the item of each row: user times items plus item."""
+    places = np.array([catalogue.numbers[item] for item in rows.items.distinct], np.int64)
+    users = rows.users.numbers.astype(np.int64)
+    pairs: NDArray[np.int64] = users * len(catalogue) + places[rows.items.numbers]
+    return pairs
+
+
+def _positive(rows: Rows, min_rating: float | None) -> Flags:
+    """Return which rows count as positive."""
+    positive = np.ones(len(rows), np.bool_)
+    if rows.actions is not None:
+        positive &= ~(rows.actions.are(DISLIKE) | rows.actions.are(IMPRESSION))
+    if min_rating is not None:
+        if rows.ratings is None:
+            raise DataError(
+                f"the data has no column rating, which a minimum of {min_rating:g} needs; "
+                "remove --min-rating, or add the column"
+            )
+        positive &= rows.ratings >= min_rating  # false for NaN
+    return positive
+
+
+def _disliked_pairs(
+    rows: Rows, positive: Flags, pairs: NDArray[np.int64], order: NDArray[np.intp]
+) -> NDArray[np.int64]:
+    """Return the sorted pairs of user and item whose last row is a dislike."""
+    if rows.actions is None:
+        return np.zeros(0, np.int64)
+    dislikes = rows.actions.are(DISLIKE)
+    newest_first = order[(positive | dislikes)[order]][::-1]
+    distinct, first = np.unique(pairs[newest_first], return_index=True)
+    disliked: NDArray[np.int64] = distinct[dislikes[newest_first][first]]
+    return disliked
+
+
+def _first_of_pairs(
+    pairs: NDArray[np.int64], order: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], int]:
+    """Return the first row of each pair, in the given order, and the number of other rows."""
+    _, first = np.unique(pairs[order], return_index=True)
+    return order[np.sort(first)], len(order) - len(first)
+
+
+def _by_user(pairs: NDArray[np.int64], item_count: int) -> dict[int, Numbers]:
+    """Return the items of each user, from sorted pairs."""
+    users, items = np.divmod(pairs, item_count)
+    distinct, first = np.unique(users, return_index=True)
+    parts = np.split(items.astype(np.int32), first[1:]) if len(first) else []
+    return dict(zip(distinct.tolist(), parts, strict=True))
+
+
+def _no_positive(tables: Tables, min_rating: float | None) -> str:
+    name = tables.files[0] if tables.files else "the data"
+    reason = "" if min_rating is None else f" with a rating of {min_rating:g} or more"
+    remedy = "add rows" if min_rating is None else "add rows, or use a lower --min-rating"
+    return f"{name} has no positive row{reason}; {remedy}"
+
+
+def tied_users(interactions: Interactions) -> int:
+    """Return the number of users whose last two interactions have the same time."""
+    lasts = interactions.offsets[1:][interactions.lengths > 1] - 1
+    return int((interactions.times[lasts] == interactions.times[lasts - 1]).sum())
+
+
+def _notes(interactions: Interactions, repeats: int) -> list[str]:
+    notes = []
+    if repeats:
+        notes.append(
+            f"{repeats:,} row{'s repeat' if repeats > 1 else ' repeats'} a pair of user and item; "
+            "only the first is used"
+        )
+    active = int((interactions.lengths > 0).sum())
+    if tied := tied_users(interactions):
+        notes.append(
+            f"{tied:,} of {active:,} users have a tied last time; ties are in the order of the file"
+        )
+    if active == 1:
+        notes.append("there is only one user, so nothing can be tested against other users")
+    if interactions.item_count == 1:
+        notes.append("there is only one item, so there is nothing to rank")
+    return notes

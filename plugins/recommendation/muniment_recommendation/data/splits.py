@@ -1,0 +1,94 @@
+"""Divisions of interactions into a part to train on and target items to predict."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .interactions import Interactions, Numbers
+
+MIN_LENGTH = 3
+"""Interactions that a tested user has at least. Users with fewer are trained on only."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Interactions to train on, and the target items of the tested users.
+
+    `users` has the numbers of the tested users and `targets` the items of each. `skipped` is the
+    number of other users. `tied` is the number of tested users whose target was chosen by the order
+    of rows with equal timestamps. `hidden` has the items without any training interaction that the
+    split made, in catalogue order.
+    """
+
+    train: Interactions
+    users: NDArray[np.int64]
+    targets: tuple[Numbers, ...]
+    skipped: int
+    tied: int = 0
+    hidden: Numbers = dataclasses.field(default_factory=lambda: np.zeros(0, np.int32))
+
+
+def leave_one_out(interactions: Interactions) -> Split:
+    """Return the split whose targets are the last item of each user with 3 or more.
+
+    Items with equal timestamps are in the order of their rows.
+    """
+    is_tested = interactions.lengths >= MIN_LENGTH
+    last = interactions.offsets[1:] - 1
+    rows = np.ones(len(interactions.items), bool)
+    rows[last[is_tested]] = False
+    tested_last = last[is_tested]
+    tied = interactions.times[tested_last] == interactions.times[tested_last - 1]
+    return _split(interactions, rows, is_tested, tied=int(tied.sum()))
+
+
+def global_time(interactions: Interactions, quantile: float = 0.9) -> Split:
+    """Return the split at one moment, the given quantile of all timestamps.
+
+    All later interactions are targets, and none of them is trained on. Users with fewer than 3
+    interactions, without an earlier one or without a later one are not tested.
+    """
+    times = interactions.times
+    cut = np.quantile(times, quantile, method="lower") if len(times) else 0
+    rows = times <= cut
+    return _split(interactions, rows, interactions.lengths >= MIN_LENGTH)
+
+
+def cold_items(interactions: Interactions, seed: int, share: float = 0.2) -> Split:
+    """Return the split that hides a share of the items, which `seed` selects.
+
+    All interactions with the hidden items are targets. Only items with interactions are hidden.
+    Users with fewer than 3 interactions, with hidden items only or without one are not tested.
+    """
+    items = np.flatnonzero(interactions.counts())
+    number = round(share * len(items))
+    hidden = np.sort(np.random.default_rng(seed).permutation(items)[:number]).astype(np.int32)
+    is_hidden = np.zeros(interactions.item_count, bool)
+    is_hidden[hidden] = True
+    split = _split(interactions, ~is_hidden[interactions.items], interactions.lengths >= MIN_LENGTH)
+    return dataclasses.replace(split, hidden=hidden)
+
+
+def shuffle_ties(interactions: Interactions, seed: int) -> Interactions:
+    """Return the interactions with the rows of equal user and timestamp in a random order."""
+    users = np.repeat(np.arange(len(interactions.users)), interactions.lengths)
+    keys = np.random.default_rng(seed).random(len(users))
+    order = np.lexsort((keys, interactions.times, users))
+    return dataclasses.replace(interactions, items=interactions.items[order])
+
+
+def _split(
+    interactions: Interactions,
+    rows: NDArray[np.bool_],
+    may_be_tested: NDArray[np.bool_],
+    tied: int = 0,
+) -> Split:
+    """Return the split that trains on `rows` and tests users with rows in both parts."""
+    train, rest = interactions.keep(rows), interactions.keep(~rows)
+    users = np.flatnonzero(may_be_tested & (train.lengths > 0) & (rest.lengths > 0))
+    targets = tuple(rest.histories(users))
+    return Split(train, users, targets, len(interactions.users) - len(users), tied)

@@ -1,0 +1,136 @@
+"""The generator `recommendation`, which ranks the items of a fitted model."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import muniment
+
+from .errors import QueryError
+from .item_ids import write_ids
+from .parameters import INPUTS, RecommendationParameters
+from .ranking import MEDIA_TYPE, write_ranking
+
+if TYPE_CHECKING:
+    from .histories import Histories
+    from .recommending import ListMaker
+
+
+class RecommendationGenerator(muniment.Generator):
+    """A generator of ranked lists for a user, a history, a free text, or any of these together.
+
+    A user of the model brings its history and the items that it disliked. A given history replaces
+    that of the user. The history that was used becomes an input of the request.
+    """
+
+    name = "recommendation"
+    media_type = MEDIA_TYPE
+    prompt = "optional"
+    determinism = "exact"
+    uses_model = True
+    inputs = INPUTS
+    Parameters = RecommendationParameters
+
+    def __init__(self) -> None:
+        self._lists: ListMaker | None = None
+
+    def load(self, model: muniment.Model) -> None:
+        """Load the model's folder. Raise ModelError if it cannot be used."""
+        from threadpoolctl import ThreadpoolController
+
+        from .model_folder import load
+        from .recommending import ListMaker
+
+        self._lists = ListMaker(load(Path(model.path)))
+        self._threads = ThreadpoolController()
+
+    def resolve(
+        self, request: muniment.Request, model: muniment.Model | None
+    ) -> muniment.Resolution:
+        """Return the history of the user, and the defaults that depend on it.
+
+        Raises QueryError for a user that the model does not have, unless a history is given.
+        """
+        from .query import default_diversity, user_of
+
+        if model is None:
+            raise RuntimeError("the generator recommendation was called without a model")
+        user, inputs = user_of(request.inputs), {}
+        if user and "history" not in request.inputs:
+            history = _histories(model).of(user)
+            inputs = {"history": write_ids(history).encode()} if history else {}
+        has_history = "history" in {**request.inputs, **inputs}
+        values = {"diversity": default_diversity(has_history, request.prompt)}
+        return muniment.Resolution(values if request.parameters.diversity is None else {}, inputs)
+
+    def generate(self, requests: Sequence[muniment.Request]) -> Iterable[muniment.Reply]:
+        """Rank the items for each request alone. A request that cannot be answered fails."""
+        from .query import options_of, query_of
+
+        lists = self.lists
+        for request in requests:
+            try:
+                query = query_of(request, lists.model.catalogue, lists.model.interactions)
+                # Sums depend on the number of threads among which a product is divided.
+                with self._threads.limit(limits=1):
+                    ranking = lists.ranking(query, options_of(request))
+            except QueryError as error:
+                yield request.fail(str(error))
+                continue
+            output = muniment.Output(self.media_type, write_ranking(ranking))
+            yield request.reply(output, wanted=request.parameters.k)
+
+    @property
+    def lists(self) -> ListMaker:
+        """The loaded model. Raises RuntimeError before `load`."""
+        if self._lists is None:
+            raise RuntimeError(
+                "the generator recommendation was called before its model was loaded"
+            )
+        return self._lists
+
+    def environment(self) -> Mapping[str, str | int]:
+        """Return the versions of the libraries that compute the scores."""
+        return {name: version(name) for name in ("numpy", "scipy")}
+
+    def packaged_models(self) -> Sequence[muniment.PackagedModel]:
+        """Return no models, because none is packaged."""
+        return []
+
+    def add_model(
+        self, source: str, into: Path, progress: Callable[[str, float], None]
+    ) -> Mapping[str, Any]:
+        """Copy a folder of `muniment recommendation fit` unchanged into `into`."""
+        from .model_folder import load
+
+        folder = Path(source).expanduser()
+        progress("checking", 0.0)
+        load(folder)
+        muniment.model_digest(folder)  # refuses links out of the folder, which would be copied
+        progress("copying", 0.5)
+        shutil.copytree(folder, into, dirs_exist_ok=True)
+        return {"name": folder.resolve().name}
+
+    def find_model(self, source: str) -> Path:
+        """Raise ModelError, because only models in folders can be used."""
+        raise muniment.ModelError(
+            source,
+            f"there is no folder {source}, and generator recommendation downloads no models; use "
+            "the folder that `muniment recommendation fit --out` wrote",
+        )
+
+    def close(self) -> None:
+        """Release the model."""
+        self._lists = None
+
+
+@functools.lru_cache(maxsize=2)  # the requests of a batch have one model
+def _histories(model: muniment.Model) -> Histories:
+    from .histories import Histories
+
+    return Histories(Path(model.path))

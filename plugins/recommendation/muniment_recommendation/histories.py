@@ -1,0 +1,47 @@
+"""The histories of the users of a model, read without loading the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import safetensors
+
+import muniment
+
+from .errors import QueryError
+from .item_ids import nearest
+from .model_folder import read_catalogue, read_config, read_user, read_users
+
+
+class Histories:
+    """The histories in the folder of a model. Raises ModelError if it cannot be read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        read_config(folder)
+        try:
+            self._users = {user: number for number, user in enumerate(read_users(folder))}
+            self._items = tuple(item.id for item in read_catalogue(folder).items)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _damaged(folder, error) from None
+
+    def of(self, user: str) -> list[str]:
+        """Return the items of a user, the oldest first.
+
+        Raises QueryError for an unknown user, and ModelError if the histories are damaged.
+        """
+        if user not in self._users:
+            hint = nearest(user, self._users)
+            raise QueryError(
+                f"the model has no user {user!r}; {hint + ', or ' if hint else ''}"
+                "use --history with the items that the user took"
+            )
+        try:
+            history, _ = read_user(self._folder, self._users[user])
+            return [self._items[number] for number in history]
+        except (OSError, ValueError, IndexError, safetensors.SafetensorError) as error:
+            raise _damaged(self._folder, error) from None
+
+
+def _damaged(folder: Path, error: Exception) -> muniment.ModelError:
+    return muniment.ModelError(str(folder), f"the model {folder} is damaged ({error})")

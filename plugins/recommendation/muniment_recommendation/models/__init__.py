@@ -1,0 +1,1 @@
+"""The families of models, each in one module."""

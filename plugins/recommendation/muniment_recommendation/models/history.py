@@ -1,0 +1,36 @@
+"""Weights of the items of a history, which decay with their age."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse
+
+from muniment_recommendation.data.interactions import Numbers
+
+from .base import Scores
+
+
+def recency(length: int, half_life: float, floor: float = 0.0) -> Scores:
+    """Return the weights of a history of `length` items, the oldest first.
+
+    The newest item has the weight 1. After `half_life` items, half of the part above `floor` is
+    left.
+    """
+    ages = np.arange(length - 1, -1, -1, dtype=np.float64)
+    return floor + (1 - floor) * 0.5 ** (ages / half_life)
+
+
+def weighted_rows(
+    histories: Sequence[Numbers], item_count: int, half_life: float, floor: float = 0.0
+) -> scipy.sparse.csr_array:
+    """Return the weights [Q, I] of the items of each history. An item occurs at most once."""
+    lengths = np.array([len(history) for history in histories], dtype=np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    items = np.concatenate([np.empty(0, np.int32), *histories])
+    weights = [recency(len(history), half_life, floor) for history in histories]
+    return scipy.sparse.csr_array(
+        (np.concatenate([np.empty(0), *weights]), items, offsets),
+        shape=(len(histories), item_count),
+    )

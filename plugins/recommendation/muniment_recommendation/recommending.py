@@ -1,0 +1,164 @@
+"""Making a ranked list from a fitted model and a query."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from .data.interactions import Numbers
+from .errors import QueryError
+from .explaining import explain
+from .models.base import Scores
+from .query import ListOptions, Query
+from .ranking import SCORE_DIGITS, Counterfactual, HistoryItem, RankedItem, Ranking
+from .reranking import POOL, TagShares, reorder
+from .sampling import gumbel_noise
+from .scoring import Scorer
+from .similarity import ItemSimilarity, tag_matrix
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+    from .fitting import FittedModel
+
+CANDIDATES = 50
+"""The number of items after the wanted ones, some of which move up when a policy blocks others."""
+
+
+class ListMaker:
+    """Makes ranked lists with one fitted model."""
+
+    def __init__(self, model: FittedModel) -> None:
+        self.model = model
+        self._scorer = Scorer(model)
+
+    def ranking(self, query: Query, options: ListOptions) -> Ranking:
+        """Return the wanted items and `CANDIDATES` more, or all that there are.
+
+        A longer list with the same other options begins with the items of a shorter one. Raises
+        QueryError if no item can be recommended, or if the model lacks what the query needs.
+        """
+        allowed = _allowed(query, options)
+        scored = self._scorer.score(query.history, query.wish, options.wish_weight)
+        noise = np.zeros(len(allowed))
+        if options.temperature:
+            noise = options.temperature * gumbel_noise(options.seed, len(allowed))
+        keys = np.round(scored.totals + noise, SCORE_DIGITS)
+        length = options.k + CANDIDATES
+        numbers = _best(keys, allowed, max(length, POOL))
+        if (options.diversity or options.calibrate) and len(numbers) > 1:
+            numbers = self._reordered(query.history, options, keys, numbers)
+        catalogue = self.model.catalogue.items
+        items = explain(catalogue, scored, numbers[:length])
+        for place, item in enumerate(items[: options.counterfactuals]):
+            items[place] = self._with_counterfactual(item, query, options, noise, keys)
+        return Ranking(
+            version=1,
+            items=tuple(items),
+            history=tuple(
+                HistoryItem(item.id, item.title or item.id)
+                for item in (catalogue[number] for number in query.history)
+            ),
+            standardisation=scored.standardisation,
+            explained="exact" if scored.is_additive else "approximate",
+            notes=scored.notes,
+        )
+
+    def _reordered(
+        self, history: Numbers, options: ListOptions, keys: Scores, numbers: Numbers
+    ) -> Numbers:
+        """Return the best items in their new order. Only the first `POOL` change their places."""
+        pool, others = numbers[:POOL], numbers[POOL:]
+        order = reorder(
+            keys[pool],
+            min(len(pool), options.k + CANDIDATES),
+            diversity=options.diversity,
+            similarities=self._similarity.among(pool) if options.diversity else None,
+            tags=self._tag_shares(history, pool) if options.calibrate else None,
+        )
+        return np.concatenate([pool[order], others])
+
+    def _tag_shares(self, history: Numbers, pool: Numbers) -> TagShares | None:
+        """Return the shares of tags, or None for a history without tags.
+
+        Raises QueryError if no item of the catalogue has tags.
+        """
+        if not self._tags.nnz:
+            raise QueryError(
+                "no item of the model has tags to calibrate by; remove --calibrate, or fit with an "
+                "items.csv that has tags"
+            )
+        tagged = self._tags[history].toarray()
+        tagged = tagged[tagged.any(axis=1)]
+        return TagShares(tagged.mean(axis=0), self._tags[pool].toarray()) if len(tagged) else None
+
+    def _with_counterfactual(
+        self, item: RankedItem, query: Query, options: ListOptions, noise: Scores, keys: Scores
+    ) -> RankedItem:
+        """Return an item with its rank without the item of the history that adds most to it.
+
+        That item stays excluded. An item that no item of the history raises is unchanged.
+        """
+        main = item.contributions[0] if item.contributions else None
+        if main is None or main.source != "history" or main.value <= 0:
+            return item
+        numbers = self.model.catalogue.numbers
+        remaining = query.history[query.history != numbers[main.item]]
+        scored = self._scorer.score(remaining, query.wish, options.wish_weight)
+        changed = np.round(scored.totals + noise, SCORE_DIGITS)
+        allowed = _allowed(query, options)
+        number = numbers[item.item]
+        without = Counterfactual(
+            main.item, _rank(changed, allowed, number), _rank(keys, allowed, number)
+        )
+        return msgspec.structs.replace(item, without=without)
+
+    @cached_property
+    def _similarity(self) -> ItemSimilarity:
+        return ItemSimilarity.of(self.model.catalogue, self.model.interactions)
+
+    @cached_property
+    def _tags(self) -> scipy.sparse.csr_array:
+        """The tags of items, with a sum of 1 for each item that has any."""
+        tags = tag_matrix(self.model.catalogue)
+        tags.data /= np.repeat(np.diff(tags.indptr), np.diff(tags.indptr))
+        return tags
+
+
+def _allowed(query: Query, options: ListOptions) -> NDArray[np.bool_]:
+    """Return whether each item may be recommended. Raise QueryError if none may."""
+    allowed = ~query.forbidden
+    if options.exclude_seen:
+        allowed[query.history] = False
+    if not allowed.any():
+        seen_all = not query.forbidden.all()
+        raise QueryError(
+            "all items that could be recommended are in the history; add --no-exclude-seen to "
+            "recommend them again"
+            if seen_all
+            else "no item remains to be recommended, after the inputs only and exclude and the "
+            "disliked items; change them"
+        )
+    return allowed
+
+
+def _best(keys: Scores, allowed: NDArray[np.bool_], count: int) -> Numbers:
+    """Return the allowed items with the largest keys, in the order of the catalogue if equal."""
+    numbers = np.flatnonzero(allowed)
+    values = keys[numbers]
+    if count < len(values):
+        least = np.partition(values, -count)[-count]
+        numbers = numbers[values >= least]
+        values = keys[numbers]
+    return numbers[np.argsort(-values, kind="stable")[:count]].astype(np.int32)
+
+
+def _rank(keys: Scores, allowed: NDArray[np.bool_], number: int) -> int:
+    """Return the rank of an item by its key, from 1. Equal keys are in the catalogue's order."""
+    better = (keys > keys[number]) & allowed
+    equal = (keys[:number] == keys[number]) & allowed[:number]
+    return int(better.sum() + equal.sum()) + 1

@@ -1,0 +1,163 @@
+"""Tests of the media type of ranked lists: the contract suite, previews and comparisons."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import msgspec
+import pytest
+from rich.cells import cell_len
+
+import muniment.testing
+from muniment_recommendation.media import RankingType
+from muniment_recommendation.ranking import (
+    Contribution,
+    Counterfactual,
+    HistoryItem,
+    RankedItem,
+    Ranking,
+    Standardisation,
+    write_ranking,
+)
+
+TITLES = {
+    "sea": "The Sea, the Sea",
+    "hongloumeng": "红楼梦：一部关于家族兴衰的长篇小说",
+    "control": "a\x1b[31mred\u202etitle\nof two lines",
+    "long": "A title " * 40,
+    "007": "007",
+}
+
+
+def listed(*ids: str, notes: tuple[str, ...] = (), seen: tuple[str, ...] = ("k", "m")) -> Ranking:
+    items = [
+        RankedItem(
+            item=id,
+            title=TITLES[id],
+            text="A text of the item." if id == "sea" else "",
+            score=3.0 - place,
+            components={"ease": 3.0 - place},
+            contributions=(
+                Contribution(source="history", item="k", value=2.0),
+                Contribution(source="history", item="m", value=1.0),
+                Contribution(source="offset", value=0.0 - place),
+            ),
+        )
+        for place, id in enumerate(ids)
+    ]
+    titles = {"k": "King Lear", "m": "麦克白"}
+    return Ranking(
+        version=1,
+        items=tuple(items),
+        history=tuple(HistoryItem(id, titles[id]) for id in seen),
+        standardisation={"ease": Standardisation(0.0, 1.0, 1.0)},
+        explained="exact",
+        notes=notes,
+    )
+
+
+FULL = listed(*TITLES)
+EMPTY = Ranking(version=1, items=(), history=(), standardisation={}, explained="exact")
+
+
+class TestRankingType(muniment.testing.MediaTypeContract):
+    media_type = RankingType
+    samples = tuple(
+        map(write_ranking, (FULL, EMPTY, listed("sea"), listed("hongloumeng", "sea", "007")))
+    )
+
+
+def preview(ranking: Ranking, columns: int) -> list[str]:
+    return RankingType().preview(write_ranking(ranking), columns).split("\n")
+
+
+@pytest.mark.parametrize("columns", [1, 5, 12, 20, 40, 80, 200])
+def test_no_line_of_the_preview_is_wider_than_the_terminal(columns: int) -> None:
+    lines = preview(FULL, columns)
+    assert len(lines) == len(TITLES) + 1
+    assert max(map(cell_len, lines)) <= columns
+
+
+def test_the_preview_has_ranks_scores_titles_and_reasons() -> None:
+    header, first, *_ = preview(FULL, 80)
+    assert header.split() == ["#", "score", "title", "because", "of"]
+    assert first.startswith("1   3.000  The Sea, the Sea")
+    assert "King Lear 67 %, 麦克白 33 %" in first
+
+
+def test_columns_are_aligned_after_chinese_titles() -> None:
+    lines = preview(listed("sea", "hongloumeng"), 80)
+    starts = {cell_len(line[: line.index("King Lear")]) for line in lines[1:]}
+    assert len(starts) == 1
+
+
+def test_control_characters_and_marks_of_direction_are_escaped() -> None:
+    text = "\n".join(preview(FULL, 200))
+    assert "a\\x1b[31mred\\u202etitle\\x0aof two lines" in text
+    assert text.replace("\n", "").isprintable()
+
+
+def test_a_narrow_terminal_gets_ranks_and_titles() -> None:
+    assert preview(listed("sea"), 18) == ["#  title", "1  The Sea, the S…"]
+
+
+def test_a_counterfactual_stands_after_the_reasons() -> None:
+    item = msgspec.structs.replace(FULL.items[0], without=Counterfactual("m", 14, 1))
+    (_, line) = preview(msgspec.structs.replace(FULL, items=(item,)), 100)
+    assert line.endswith("King Lear 67 %, 麦克白 33 %; rank 14 without 麦克白")
+
+
+def test_an_approximate_share_is_marked() -> None:
+    approximate = msgspec.structs.replace(FULL, explained="approximate")
+    assert "King Lear about 67 %" in preview(approximate, 100)[1]
+
+
+def test_notes_stand_above_the_list() -> None:
+    lines = preview(listed("sea", notes=("popular items are listed",)), 80)
+    assert lines[0] == "popular items are listed"
+    assert preview(EMPTY, 80) == ["no items"]
+
+
+def compared(first: Ranking, second: Ranking) -> muniment.Comparison:
+    return RankingType().compare(write_ranking(first), write_ranking(second))
+
+
+def test_a_comparison_names_the_first_rank_that_differs() -> None:
+    comparison = compared(listed("sea", "long", "007"), listed("sea", "007", "long"))
+    assert comparison.position == "rank 2"
+    assert comparison.distance == pytest.approx(1 - (0.1 / 0.9 * (0.9 + 0.405 + 0.729) + 0.729))
+
+
+def test_a_list_that_ends_earlier_differs_at_the_rank_after_its_end() -> None:
+    assert compared(listed("sea", "long"), listed("sea")).position == "rank 2"
+
+
+def test_lists_of_the_same_order_are_compared_by_their_scores() -> None:
+    first = listed("sea", "long")
+    item = msgspec.structs.replace(
+        first.items[1],
+        score=2.5,
+        components={"ease": 2.5},
+        contributions=(Contribution(source="popularity", value=2.5),),
+    )
+    comparison = compared(first, msgspec.structs.replace(first, items=(first.items[0], item)))
+    assert (comparison.distance, comparison.position) == (0.5, "rank 2")
+
+
+def test_lists_with_the_same_scores_have_no_distance() -> None:
+    assert compared(FULL, msgspec.structs.replace(FULL, notes=("a note",))).distance is None
+
+
+def test_filters_read_title_and_text() -> None:
+    items = {item.id: item.text for item in RankingType().items(write_ranking(FULL))}
+    assert items["sea"] == "The Sea, the Sea\nA text of the item."
+    assert items["hongloumeng"] == TITLES["hongloumeng"]
+
+
+def test_listing_the_plugin_imports_no_large_library() -> None:
+    program = (
+        "import sys, muniment_recommendation.plugin;"
+        "sys.exit(bool({'numpy', 'scipy', 'implicit', 'rich'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
