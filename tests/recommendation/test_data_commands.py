@@ -94,7 +94,9 @@ def test_import_of_atomic_files_writes_the_same_data(tmp_path: Path) -> None:
     items = "item_id:token,movie_title:token_seq,class:token_seq\nb,Toy Story,Animation Comedy\n"
     source = tables.write_atomic(tmp_path / "source", rows, items)
     out = tmp_path / "out"
-    result = run_command(import_data, str(source), "--out", str(out), "--json", session=object())
+    result = run_command(
+        recommendation, "import", str(source), "--out", str(out), "--json", session=object()
+    )
     assert result.json == [{"folder": str(out), "rows": 2, "users": 1, "items": 2}]
     assert read_data(out).digest == read_data(source).digest
     assert (
@@ -178,7 +180,9 @@ def test_split_by_items_hides_them_and_depends_on_the_seed(tmp_path: Path) -> No
 def test_split_without_a_user_to_test_is_refused(tmp_path: Path) -> None:
     source = tables.write_folder(tmp_path / "data", [("u", "a", 1), ("v", "b", 2)])
     out = tmp_path / "out"
-    result = run_command(split, "--data", str(source), "--out", str(out), session=object())
+    result = run_command(
+        recommendation, "split", "--data", str(source), "--out", str(out), session=object()
+    )
     assert result.code == 2
     assert "leave-one-out" in result.stderr
     assert not out.exists()

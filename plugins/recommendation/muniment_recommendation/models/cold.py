@@ -1,8 +1,8 @@
 """Place items without interactions among the others.
 
 Nothing but its text is known of such an item, so its standard score cannot be compared with those
-of other items. Its rank can: it gets the score of the item that has the same share of its group before it.
-So items without interactions have the share of a list that they have of the catalogue.
+of other items. Its rank can. It gets the score of the item that has the same share of its group
+before it. So items without interactions have the share of a list that they have of the catalogue.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
 """EASE: a linear model between items that has a closed form.
 
-Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, equation 8: with the Gram
-matrix G = XᵀX + λI of the interactions X and P = G⁻¹, the weights are B = I − P / diag(P).
+Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, equation 8:
+
+    G = XᵀX + λI,  P = G⁻¹,  B = I − P / diag(P)
+
+X has the interactions, and B has the weights between items.
 """
 
 from __future__ import annotations
