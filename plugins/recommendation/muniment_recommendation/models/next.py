@@ -26,7 +26,7 @@ DEFAULTS: Mapping[str, int | float] = {
     "layers": 2,
     "heads": 2,
     "length": 50,
-    "epochs": 20,
+    "epochs": 25,
     "batch": 1600,
     "learning_rate": 0.002,
     "dropout": 0.3,
