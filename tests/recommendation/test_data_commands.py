@@ -50,8 +50,20 @@ class TestSplit(CommandContract):
         return object()
 
 
-def test_commands_are_in_the_group() -> None:
-    assert {"import", "split", "stats"} <= set(recommendation.commands)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("recommendation", "import"),
+        ("recommendation", "split"),
+        ("recommendation", "stats"),
+        ("recommendation", "fit"),
+        ("recommendation", "evaluate"),
+    ],
+)
+def test_commands_are_in_the_group(words: tuple[str, str]) -> None:
+    result = run_command(recommendation, words[1], "--help", session=object())
+    assert result.code == 0
+    assert words[1] in result.stdout
 
 
 def test_stats_prints_counts_and_notes(data: Path) -> None:

@@ -1,8 +1,9 @@
 """Place items without interactions among the others.
 
 Nothing but its text is known of such an item, so its standard score cannot be compared with those
-of other items. Its rank can. It gets the score of the item that has the same share of its group
-before it. So items without interactions have the share of a list that they have of the catalogue.
+of other items. Its rank can. It gets the score that an item with interactions has at the same share
+of the list. So items without interactions have about the share of a list that they have of the
+catalogue.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Scores
+
+# With 0.5, the share at the head of a list is exactly that of the catalogue. A smaller number is a
+# little better for items without interactions, because only a list can bring them interactions.
+_AHEAD = 0.2
 
 
 def place_cold_items(
@@ -28,6 +33,6 @@ def place_cold_items(
         if not len(known) or not len(items):
             continue
         ranked = items[np.argsort(-order[row, items], kind="stable")]
-        places = np.arange(len(ranked)) * len(known) / len(ranked)
+        places = (np.arange(len(ranked)) + _AHEAD) * len(known) / len(ranked) - 0.5
         result[row, ranked] = np.interp(places, np.arange(len(known)), known)
     return result
