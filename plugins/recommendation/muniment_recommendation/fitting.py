@@ -193,6 +193,10 @@ def _fit_parts(
         progress(name, start / total)
         return lambda part, parts: progress(name, (start + part / parts) / total)
 
+    if len(names) == 1 and not family_class(names[0]).choices:
+        only = _fit_part(names[0], data, catalogue, options, step(f"fitting {names[0]}"))
+        progress("fitted", 1.0)
+        return (1.0,), [only]
     chosen = [
         choose_values(
             _fit_part(name, earlier, catalogue, options, step(f"choosing the values of {name}")),

@@ -13,6 +13,7 @@ from muniment_recommendation.data.interactions import Numbers
 from .base import Recommender, Scores
 from .cold import place_cold_items
 from .standard import standard_of
+from .text import Text
 
 FAMILY = "blend"
 _BLOCK_CELLS = 2_000_000  # scores of one part that are in memory at once
@@ -47,12 +48,14 @@ class Blend:
         parts: Sequence[Part],
         popularity: Recommender,
         cold: NDArray[np.bool_],
-        texts: Recommender | None = None,
+        texts: Text | None = None,
     ) -> None:
         self.parts = tuple(parts)
         self.popularity = popularity
         self.cold = cold
-        self._texts = texts
+        self._order_cold = None
+        if texts is not None and cold.any():
+            self._order_cold = texts.scorer_of(np.flatnonzero(cold).astype(np.int32))
 
     def scores(self, histories: Sequence[Numbers]) -> Scores:
         """Return the scores [Q, I] of all items, standardised over those not in the history."""
@@ -87,9 +90,11 @@ class Blend:
         self, scores: Scores, histories: Sequence[Numbers], unseen: NDArray[np.bool_]
     ) -> Scores:
         """Return scores [Q, I] in which cold items have a place."""
-        if self._texts is None or not self.cold.any():
+        if self._order_cold is None:
             return scores
-        return place_cold_items(scores, self._texts.scores(histories), self.cold, unseen)
+        order = np.zeros(scores.shape)
+        order[:, self.cold] = self._order_cold(histories)
+        return place_cold_items(scores, order, self.cold, unseen)
 
 
 class BlendQuery:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
 from muniment_recommendation.data.catalogue import Catalogue
@@ -57,13 +58,23 @@ class Text(Recommender):
 
     def scores(self, histories: Sequence[Numbers]) -> Scores:
         """Return the similarities [Q, I] of all items and the histories."""
-        texts = self.index.matrix
+        return self._scores(histories, self.index.matrix, self._means)
+
+    def scorer_of(self, items: Numbers) -> Callable[[Sequence[Numbers]], Scores]:
+        """Return a function that returns the scores [Q, K] of some items alone."""
+        texts, means = self.index.matrix[items], self._means[items]
+        return lambda histories: self._scores(histories, texts, means)
+
+    def _scores(
+        self, histories: Sequence[Numbers], texts: scipy.sparse.csr_array, means: Scores
+    ) -> Scores:
+        every = self.index.matrix
         result = np.empty((len(histories), texts.shape[0]))
         for start in range(0, len(histories), _BLOCK):
             block = histories[start : start + _BLOCK]
-            weights = weighted_rows(block, texts.shape[0], **self._weights)
-            similar = (texts @ (weights @ texts).toarray().T).T
-            similar -= weights.sum(axis=1)[:, None] * self._means
+            weights = weighted_rows(block, every.shape[0], **self._weights)
+            similar = (texts @ (weights @ every).toarray().T).T
+            similar -= weights.sum(axis=1)[:, None] * means
             result[start : start + _BLOCK] = similar
         return result
 
