@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import muniment
 
-from .conditions import UnknownWordError
+from .conditions import ConditionError, UnknownWordError
 from .drawings import Drawing, drawing_of, resolved_parameters
 from .model_folder import CARD, CONFIG, WEIGHTS, load_model, read_config
 from .parameters import INPUTS, ImageParameters
@@ -70,7 +70,8 @@ class ImageGenerator(muniment.Generator):
         except UnknownWordError as error:
             command = shlex.join(["muniment", "image", "words", "-m", model.name])
             end = "" if error.suggestions else ";"
-            raise muniment.UsageError(f"{error}{end} `{command}` lists all") from None
+            message = f"{error}{end} `{command}` lists all"
+            raise ConditionError(error.text, message) from None
         return muniment.Resolution(resolved_parameters(request, config))
 
     def generate(self, requests: Sequence[muniment.Request]) -> Iterable[muniment.Reply]:
