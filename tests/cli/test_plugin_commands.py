@@ -67,7 +67,7 @@ def test_a_command_is_listed_by_its_summary_and_called(
 ) -> None:
     module = add(WORDS, "commanding-words", words="words")
     help_ = processes("--help")
-    assert f"words  Of {module}." in help_.out
+    assert f"words Of {module}." in " ".join(help_.out.split())
     assert module not in sys.modules
     assert muniment("generate", "echo", "one two", "--tag", "a", "--tag", "b").code == 0
     assert muniment("generate", "echo", "one", "--actor", "王").code == 0
