@@ -66,6 +66,7 @@ from muniment.validation import check_name, check_texts, refuse_empty
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from muniment.generation.feedback import FeedbackEvent
     from muniment.generation.lists import Candidate, Lists
     from muniment.generation.origin import Origin
     from muniment.ledger.events import FeedbackEntry, ReviewEntry, TrainingEntry
@@ -406,6 +407,16 @@ class Session(AbstractContextManager["Session"]):
             cast("Action | None", action),
             position,
         )
+
+    def feedback_events(self, query: Query | None = None) -> Iterator[FeedbackEvent]:
+        """Yield recorded feedback on the generations that pass the filters of a query.
+
+        Feedback on one generation is together, in its order. The earliest generation is first. The
+        query's `limit` and `sort` have no effect. A page is in memory at a time.
+        """
+        from muniment.generation.feedback import feedback_events
+
+        return feedback_events(self.store.events.feedback(query or Query()), self._lists)
 
     def review(
         self, reference: str, decision: str, reason: str | None = None
