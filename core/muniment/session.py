@@ -513,6 +513,13 @@ class Session(AbstractContextManager["Session"]):
         """
         return self._resolver.verify_model(name)
 
+    def release_models(self) -> None:
+        """Release all loaded models, so that the next request or replay reads their files again.
+
+        A session resolves each model once. Call this after the files of a model were replaced.
+        """
+        self._resolver.close()
+
     def ensure_store(self) -> None:
         """Open the store for recording, and create it if it does not exist. Raises StoreError."""
         self._open_store()

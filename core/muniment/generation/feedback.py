@@ -31,7 +31,7 @@ class FeedbackEvent:
         comment: The comment, or None if there is none or it was erased or altered.
         position: The position of the item among the candidates, from 1. None for feedback on the
             whole generation.
-        item: The item. None for feedback on the whole generation, and for an item that is unknown
+        item: The item. None for feedback on the whole generation. None too if the item is unknown,
             because its list was erased or altered or no installed plugin reads it.
     """
 
