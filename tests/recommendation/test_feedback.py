@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 import muniment
 from muniment.testing import run_command
+from muniment_recommendation.commands.evaluate import evaluate
 from muniment_recommendation.commands.fit import fit
 from muniment_recommendation.data.reading import read_data
 from muniment_recommendation.data.tables import read_tables
@@ -89,6 +91,35 @@ def test_a_disliked_item_is_gone_after_the_next_fit(
     assert ids(listed(session, second, OTHER)) == others
     results = {item.result for item in session.replay([before, after])}
     assert results == {"exact"}
+
+
+def test_no_cache_hides_a_refit_at_the_same_path(
+    session: muniment.Session, data: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    fitted(session, data, model, "--model", "item-knn")
+    before = listed(session, model)
+    disliked, liked = ids(before)[:2]
+    session.feedback(before.id, action="dislike", item=disliked)
+    session.feedback(before.id, action="like", item=liked)
+    shutil.rmtree(model)
+    fitted(session, data, model, "--model", "item-knn", "--feedback")
+    after = listed(session, model)
+    assert not {disliked, liked} & set(ids(after))
+    assert before.model is not None
+    assert after.model is not None
+    assert before.model.digest != after.model.digest
+    assert [item.result for item in session.replay([before, after])] == ["impossible", "exact"]
+
+
+def test_a_model_with_feedback_can_be_evaluated(
+    session: muniment.Session, data: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    fitted(session, data, model, "--model", "popularity", "--feedback")
+    arguments = ("--model", str(model), "--data", str(data), "--json")
+    result = run_command(evaluate, *arguments, session=session)
+    assert result.code == 0, result.stderr
 
 
 @pytest.mark.parametrize(

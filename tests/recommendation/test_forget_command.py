@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -274,49 +273,55 @@ def test_without_yes_nothing_is_removed(place: Place) -> None:
 # ---- kills --------------------------------------------------------------------------------------
 
 _KILLED = """
-    import os, signal, sys
-    from muniment.ledger.events import ModelEntry
-from muniment.signing import KeyStore
+import os
+import signal
+import sys
+from types import SimpleNamespace
+
 from muniment.testing import run_command
-    from muniment_recommendation import forgetting, fitted_folder
-    from muniment_recommendation.commands.forget_user import forget_user
-    from muniment_recommendation.data import writing
+from muniment_recommendation import fitted_folder, forgetting
+from muniment_recommendation.commands.forget_user import forget_user
+from muniment_recommendation.data import writing
 
-    def kill(*arguments, **options):
-        os.kill(os.getpid(), signal.SIGKILL)
+def kill(*arguments, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
 
-    module, name = sys.argv[1].rsplit(".", 1)
-    owner = {"forgetting": forgetting, "writing": writing, "fitted_folder": fitted_folder,
-             "Replacement": forgetting.Replacement, "shutil": forgetting.shutil}[module]
-    if sys.argv[2] == "two-renames":
-        forgetting._exchange = lambda one, other: False
-        rename = type(forgetting.Path()).rename
-        def renamed(path, target):
-            if path.name == ".model.new":
-                kill()
-            return rename(path, target)
-        forgetting.Path.rename = renamed
-    else:
-        setattr(owner, name, kill)
-    run_command(forget_user, *sys.argv[3:])
+def renamed(path, target, rename=forgetting.Path.rename):
+    if path.name == ".model.new":
+        kill()
+    return rename(path, target)
+
+step = sys.argv[1]
+if step == "between two renames":
+    forgetting._exchange = lambda one, other: False
+    forgetting.Path.rename = renamed
+elif step == "while the old folder is deleted":
+    forgetting.shutil = SimpleNamespace(rmtree=kill)
+elif step == "before the exchange":
+    forgetting.Replacement.finish = kill
+else:
+    module, name = step.split(".")
+    setattr({"fitted_folder": fitted_folder, "forgetting": forgetting, "writing": writing}[module],
+            name, kill)
+run_command(forget_user, *sys.argv[2:])
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 @pytest.mark.parametrize(
-    ("step", "how"),
+    "step",
     [
-        ("fitted_folder.save", "kill"),
-        ("writing.remove_user", "kill"),
-        ("forgetting.erase_generations", "kill"),
-        ("forgetting.remove_copies", "kill"),
-        ("Replacement.finish", "kill"),
-        ("shutil.rmtree", "kill"),
-        ("Replacement.finish", "two-renames"),
+        "fitted_folder.save",
+        "writing.remove_user",
+        "forgetting.erase_generations",
+        "forgetting.remove_copies",
+        "before the exchange",
+        "between two renames",
+        "while the old folder is deleted",
     ],
 )
 def test_a_kill_leaves_the_old_or_the_new_model_and_can_be_repeated(
-    place: Place, step: str, how: str
+    place: Place, step: str
 ) -> None:
     mine = place.list_for(USER)
     without, expected = place.data_without(USER), place.folder / "expected"
@@ -324,12 +329,12 @@ def test_a_kill_leaves_the_old_or_the_new_model_and_can_be_repeated(
     old = files_of(place.model)
     arguments = (USER, "--model", str(place.model), "--data", str(place.data), "--yes")
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(_KILLED), step, how, *arguments],
+        [sys.executable, "-c", _KILLED, step, *arguments],
         env={**os.environ, "MUNIMENT_HOME": str(place.session.home)},
         capture_output=True,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    if how == "kill":
+    if step != "between two renames":  # without an exchange, the next run completes it
         assert files_of(place.model) in (old, files_of(expected))
     forgetting.Replacement(place.model).recover()
     assert files_of(place.model) in (old, files_of(expected))

@@ -101,6 +101,7 @@ def fit(
     model = fit_with_progress(read, options)
     training = write_fitted(model, out, data=data, files=read.files, feedback=added)
     session.record_training(training, plugin="muniment-recommendation")
+    session.release_models()  # an earlier model of this path may be loaded
     record: dict[str, Any] = {
         "folder": str(out),
         "family": family,
