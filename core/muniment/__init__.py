@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UnknownNameError as UnknownNameError,
         UsageError as UsageError,
     )
+    from muniment.generation.feedback import FeedbackEvent as FeedbackEvent
     from muniment.generation.requests import GenerationSpec as GenerationSpec
     from muniment.hookspecs import (
         Evaluator as Evaluator,
@@ -84,6 +85,7 @@ _MODULES = {
     "MunimentError ParameterError PluginError PluginWarning PolicyError PromptError "
     "ProvenanceError SeedError SelectionError StoreError UnknownFileError UnknownNameError "
     "UsageError",
+    "generation.feedback": "FeedbackEvent",
     "generation.requests": "GenerationSpec",
     "hookspecs": "Evaluator Filter Generator MediaType Register ModelProvider hookimpl",
     "models.training": "Training model_digest write_training_json",

@@ -66,6 +66,7 @@ from muniment.validation import check_name, check_texts, refuse_empty
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from muniment.generation.feedback import FeedbackEvent
     from muniment.generation.lists import Candidate, Lists
     from muniment.generation.origin import Origin
     from muniment.ledger.events import FeedbackEntry, ReviewEntry, TrainingEntry
@@ -407,6 +408,16 @@ class Session(AbstractContextManager["Session"]):
             position,
         )
 
+    def feedback_events(self, query: Query | None = None) -> Iterator[FeedbackEvent]:
+        """Yield recorded feedback on the generations that pass the filters of a query.
+
+        Feedback on one generation is together, in its order. The earliest generation is first. The
+        query's `limit` and `sort` have no effect. A page is in memory at a time.
+        """
+        from muniment.generation.feedback import feedback_events
+
+        return feedback_events(self.store.events.feedback(query or Query()), self._lists)
+
     def review(
         self, reference: str, decision: str, reason: str | None = None
     ) -> RecordedEvent[ReviewEntry]:
@@ -501,6 +512,13 @@ class Session(AbstractContextManager["Session"]):
         UnknownNameError, PluginError or ModelError, for example if a file was changed.
         """
         return self._resolver.verify_model(name)
+
+    def release_models(self) -> None:
+        """Release all loaded models, so that the next request or replay reads their files again.
+
+        A session resolves each model once. Call this after the files of a model were replaced.
+        """
+        self._resolver.close()
 
     def ensure_store(self) -> None:
         """Open the store for recording, and create it if it does not exist. Raises StoreError."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from muniment import Output, Query, SelectionError, UsageError
+from muniment import Item, Output, Query, SelectionError, UsageError
 from support.lists import LIST, TITLES, add_lists
 from support.workspace import Workspace
 
@@ -585,6 +585,36 @@ def test_feedback_on_an_item_of_an_erased_output_is_refused(workspace: Workspace
     workspace.session.erase(Query(ids=[done.id]))
     with pytest.raises(UsageError, match="erased"):
         workspace.session.feedback(done.id, action="like", item="id-white")
+
+
+def test_recorded_feedback_is_read_with_its_generation_and_its_item(workspace: Workspace) -> None:
+    add_lists(workspace.plugin_folder, wanted="2")
+    first = run(workspace, "{filter: colour, stages: [item]}")
+    second = run(workspace, "{filter: colour, stages: [item]}")
+    session = workspace.session
+    assert list(session.feedback_events()) == []
+    session.feedback(second.id, action="like", item="id-green")
+    session.feedback(first.id, "up", "nice", item="id-blue")
+    session.feedback(first.id, 4)
+    events = list(session.feedback_events())
+    assert [(event.generation.id, event.position, event.item) for event in events] == [
+        (first.id, 3, Item("id-blue", "blue")),
+        (first.id, None, None),
+        (second.id, 2, Item("id-green", "green")),
+    ]
+    assert events[0].number > events[2].number
+    assert events[0].at >= events[2].at
+    assert {event.actor for event in events} == {"tester"}
+    assert [event.rating for event in events] == ["up", "4", None]
+    assert [event.action for event in events] == [None, None, "like"]
+    assert [event.comment for event in events] == ["nice", None, None]
+    assert events[0].generation == session.generation(first.id)
+    only = list(session.feedback_events(Query(ids=[second.id])))
+    assert only == events[2:]
+    session.erase(Query(ids=[first.id]))
+    erased = next(session.feedback_events())
+    assert (erased.position, erased.item, erased.comment) == (3, None, None)
+    assert "output" in erased.generation.erased
 
 
 _SPACED = """

@@ -433,6 +433,24 @@ def test_a_model_of_a_parameter_that_is_missing_refuses_the_request(workspace: W
     assert workspace.session.generate("x", parameters={"adapter": ""}).models == {}
 
 
+# ---- models whose files were replaced ----------------------------------------------------------
+
+
+def test_a_replaced_model_is_read_after_the_models_are_released(workspace: Workspace) -> None:
+    loads = "def load(self, model):\n    import pathlib\n    file = pathlib.Path(model.path)"
+    loads += " / 'facts.json'\n    self.facts = file.read_text()"
+    made = "for r in requests: yield r.reply(Text(self.facts))"
+    workspace.plugin_folder.generator("facts", made, attributes=f"uses_model = True\n{loads}")
+    session, path = workspace.session, model(workspace, "small", steps=7)
+    first = session.generate("x", model=path)
+    Path(path, "facts.json").write_text('{"steps": 8}')
+    session.release_models()
+    second = session.generate("x", model=path)
+    assert ("7" in first.text, "8" in second.text) == (True, True)
+    assert first.model != second.model
+    assert [item.result for item in session.replay([first, second])] == ["impossible", "exact"]
+
+
 # ---- the setting model.GENERATOR ---------------------------------------------------------------
 
 

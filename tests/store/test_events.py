@@ -12,6 +12,7 @@ import pytest
 from muniment.errors import PromptError
 from muniment.ledger.events import FeedbackEntry, InstallationEntry, ModelEntry, ReviewEntry
 from muniment.store import Query, Store
+from muniment.store.queries import loader
 from muniment.types import PluginRef
 from support.databases import change
 
@@ -45,6 +46,28 @@ def test_an_event_is_returned_as_it_was_recorded(store: Store, id: str) -> None:
     review = store.events.add_review(id, "bert", "approve")
     assert (review.entry.decision, review.text("reason")) == ("approve", None)
     assert store.events.of(id, ReviewEntry)[0].to_json() == review.to_json()
+
+
+@pytest.mark.dialect
+def test_feedback_is_read_in_pages_by_generation(
+    store: Store, start: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "PAGE", 2)
+    started = [start() for _ in range(3)]
+    store.record_started(started, policy_document="")
+    store.record_outcomes([finish(item) for item in started])
+    ids = [item.id for item in started]
+    for number, place in enumerate((2, 0, 1, 0, 2, 0, 2)):
+        store.events.add_feedback(ids[place], f"a{number}", "up")
+        store.events.add_review(ids[place], "bert", "approve")
+    rated = [(item.actor, made.id) for item, made in store.events.feedback(Query())]
+    assert rated == [
+        *((f"a{number}", ids[0]) for number in (1, 3, 5)),
+        ("a2", ids[1]),
+        *((f"a{number}", ids[2]) for number in (0, 4, 6)),
+    ]
+    chosen = store.events.feedback(Query(ids=[ids[2]]))
+    assert [item.actor for item, _ in chosen] == ["a0", "a4", "a6"]
 
 
 ROUNDS, REVIEWERS = 10, 4

@@ -361,10 +361,14 @@ class Resolver:
             generator.load(model)
 
     def close(self) -> None:
-        """Close the generators, ignoring exceptions and output."""
+        """Close the generators, ignoring exceptions and output, and forget all models.
+
+        A later request resolves its model again.
+        """
         for generator in self._generators.values():
             _close(generator)
-        self._generators.clear()
+        for cached in (self._generators, self._resolved_models, self._rehashed):
+            cached.clear()
         self._loaded.clear()
 
     def _with_model(

@@ -15,11 +15,17 @@ from .model_folder import save
 
 
 def write_fitted(
-    model: FittedModel, out: Path, *, data: Path, files: Sequence[str]
+    model: FittedModel,
+    out: Path,
+    *,
+    data: Path,
+    files: Sequence[str],
+    feedback: int | None = None,
 ) -> muniment.Training:
     """Write a model into a new folder, and return the training to record.
 
-    The folder appears whole or not at all. Raises UsageError if it exists or cannot be written.
+    `feedback` is the number of rows from recorded feedback, if it was used. The folder appears
+    whole or not at all. Raises UsageError if it exists or cannot be written.
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +33,7 @@ def write_fitted(
             folder = Path(temporary) / "model"
             folder.mkdir()
             save(model, folder)
-            muniment.write_training_json(_training(model, folder, data, files))
+            muniment.write_training_json(_training(model, folder, data, files, feedback))
             if out.exists():
                 raise muniment.UsageError(f"{out} exists already; use the path of a new folder")
             shutil.move(folder, out)
@@ -35,11 +41,11 @@ def write_fitted(
         raise muniment.UsageError(
             f"the model cannot be written into {out}: {error.strerror}; use another folder"
         ) from None
-    return _training(model, out, data, files)
+    return _training(model, out, data, files, feedback)
 
 
 def _training(
-    model: FittedModel, folder: Path, data: Path, files: Sequence[str]
+    model: FittedModel, folder: Path, data: Path, files: Sequence[str], feedback: int | None
 ) -> muniment.Training:
     options = model.options
     return muniment.Training(
@@ -48,6 +54,7 @@ def _training(
             "examples": len(model.interactions.items),
             "users": len(model.interactions.users),
             "items": len(model.catalogue),
+            **({} if feedback is None else {"feedback": feedback}),
         },
         parameters={
             "family": options.family,

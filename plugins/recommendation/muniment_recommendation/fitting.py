@@ -61,11 +61,13 @@ def options_from_texts(
     settings: Sequence[str],
     seed: int,
     min_rating: float | None = None,
+    *,
+    feedback: bool = False,
 ) -> FitOptions:
     """Return the options of a command line. Raise DataError for an unknown or invalid one.
 
-    `parts` has families between commas, and each of `settings` is `NAME=VALUE`. `min_rating` is an
-    option of the data that is recorded, too.
+    `parts` has families between commas, and each of `settings` is `NAME=VALUE`. `min_rating` and
+    `feedback` are options of the data that are recorded, too.
     """
     names = tuple(name.strip() for name in parts.split(",")) if parts is not None else ()
     if names and family != BLEND:
@@ -81,6 +83,8 @@ def options_from_texts(
     options: dict[str, Any] = {"parts": names} if names else {}
     if min_rating is not None:
         options["min_rating"] = min_rating
+    if feedback:
+        options["feedback"] = True
     for setting in settings:
         name, separator, text = setting.partition("=")
         if not separator or name not in known:

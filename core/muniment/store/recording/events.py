@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, to_builtins
-from sqlalchemy import ColumnElement, Connection, exists, select
+from sqlalchemy import ColumnElement, Connection, exists, select, tuple_
 
 from muniment.ledger.assembly import Texts
 from muniment.ledger.division import plugin_fact
@@ -46,6 +46,8 @@ from muniment.store.database.engine import Database, chunks, database_of
 from muniment.store.database.tables import event, generation
 from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries import loader
+from muniment.store.queries.planner import QueryPlanner
+from muniment.store.queries.query import Query
 from muniment.store.recording import references
 from muniment.store.recording.ledger import PreparedEntry, append_with_rows, prepare
 from muniment.times import iso
@@ -274,6 +276,29 @@ class Events:
         number = self.subject(id)
         with self._database.reading() as connection:
             return select_events(connection, event_class, event.c.subject == number)
+
+    def feedback(self, query: Query) -> Iterator[tuple[RecordedEvent[FeedbackEntry], Generation]]:
+        """Yield the feedback on the generations that pass the filters of a query, with them.
+
+        Feedback on one generation is together, in its order. The earliest generation is first.
+        """
+        place = (event.c.subject, event.c.seq)
+        statement = select(*place).where(event.c.kind == kind_of(FeedbackEntry)).order_by(*place)
+
+        def page(
+            connection: Connection, after: tuple[int, int] | None, size: int
+        ) -> list[tuple[tuple[int, int], tuple[RecordedEvent[FeedbackEntry], Generation] | None]]:
+            later = statement if after is None else statement.where(tuple_(*place) > after)
+            places = connection.execute(later.limit(size)).tuples().all()
+            subjects = list({subject for subject, _ in places})
+            matching = QueryPlanner(connection, query).among(subjects)
+            loaded = dict(loader.load_numbers(connection, matching))
+            recorded = read_events(connection, FeedbackEntry, [number for _, number in places])
+            rated = [(item, loaded.get(item.entry.generation)) for item in recorded]
+            pairs = [None if made is None else (item, made) for item, made in rated]
+            return list(zip(places, pairs, strict=True))
+
+        yield from filter(None, loader.in_pages(self._database, None, page))
 
     def with_key(self, event_class: type[E], key: str) -> list[RecordedEvent[E]]:
         """Return the events of a class with a key, such as a distribution, the oldest first."""

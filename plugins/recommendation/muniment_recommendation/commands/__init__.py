@@ -6,6 +6,7 @@ import click
 
 from .evaluate import evaluate
 from .fit import fit
+from .forget_user import forget_user
 from .import_data import import_data
 from .split import split
 from .stats import stats
@@ -18,6 +19,7 @@ def recommendation() -> None:
 
 recommendation.add_command(evaluate)
 recommendation.add_command(fit)
+recommendation.add_command(forget_user)
 recommendation.add_command(import_data)
 recommendation.add_command(split)
 recommendation.add_command(stats)

@@ -10,6 +10,7 @@ import click
 import muniment
 from muniment.command import emit_one, json_option, pass_session, progress, write_note
 
+from .fit_steps import data_to_fit, fit_with_progress
 from .options import data_option, min_rating_option, new_folder_option
 
 _COLUMNS = (
@@ -54,6 +55,11 @@ _COLUMNS = (
     help="Seed of the first vectors and of drawn users.",
 )
 @min_rating_option
+@click.option(
+    "--feedback",
+    is_flag=True,
+    help="Recorded feedback as further data: likes, clicks, purchases and dislikes.",
+)
 @json_option
 @pass_session
 def fit(
@@ -65,6 +71,7 @@ def fit(
     settings: tuple[str, ...],
     seed: int,
     min_rating: float | None,
+    feedback: bool,
     as_json: bool,
 ) -> None:
     """Fit a recommendation model to data.
@@ -72,37 +79,29 @@ def fit(
     The last item of each user decides between the values of the parts and their weights. The model
     is then fitted to all of the data. Equal data, options and seed give equal files.
 
+    --feedback adds the recorded feedback on lists and generations. A click, like or
+    purchase, and a rating of up, 4 or 5, is a positive row. A dislike, and a rating of down, 1 or
+    2, excludes the item for the user. The user is the --user of the list, else the actor of the
+    feedback. Feedback without --item is about the generation as an item. Erased and blocked
+    generations do not count.
+
     The training is recorded. The folder has the histories of all users.
     """
-    from muniment_recommendation.data.reading import read_data
+    from muniment_recommendation.data.tables import read_tables
     from muniment_recommendation.fitted_folder import write_fitted
-    from muniment_recommendation.fitting import fit as fit_model, options_from_texts
+    from muniment_recommendation.fitting import options_from_texts
 
-    options = options_from_texts(family, parts, settings, seed, min_rating)
+    options = options_from_texts(family, parts, settings, seed, min_rating, feedback=feedback)
     if out.exists():
         raise muniment.UsageError(f"{out} exists already; use the path of a new folder")
     with progress("reading data"):
-        read = read_data(data, min_rating=min_rating)
+        read, added = data_to_fit(session, read_tables(data), options)
     for note in read.notes:
         write_note(note)
-    with progress("fitting", 100) as bar:
-        done = 0
-
-        def advance(step: str, share: float) -> None:
-            nonlocal done
-            percent = int(100 * share)
-            bar.advance(percent - done)
-            done = percent
-
-        model = fit_model(
-            read.interactions,
-            read.catalogue,
-            options,
-            data_digest=read.digest,
-            progress=advance,
-        )
-    training = write_fitted(model, out, data=data, files=read.files)
+    model = fit_with_progress(read, options)
+    training = write_fitted(model, out, data=data, files=read.files, feedback=added)
     session.record_training(training, plugin="muniment-recommendation")
+    session.release_models()  # an earlier model of this path may be loaded
     record: dict[str, Any] = {
         "folder": str(out),
         "family": family,
@@ -110,6 +109,7 @@ def fit(
         "items": len(read.catalogue),
         "interactions": len(read.interactions.items),
         "parts": model.tuned,
+        **({} if added is None else {"feedback": added}),
     }
     shown = ", ".join(f"{part['family']} {part['weight']:g}" for part in model.tuned)
     columns = _COLUMNS if not as_json else [(name, name) for name in record]

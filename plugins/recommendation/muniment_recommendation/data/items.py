@@ -64,7 +64,7 @@ class ItemReader:
                     continue
                 if len(item.title) > MAX_TITLE or len(item.text) > MAX_TEXT:
                     cut.append(record)
-                    item = _cut(item)
+                    item = cut_item(item)
                 items[item.id] = item
         if repeated:
             ids = f"{len(repeated):,} item{'s' if len(repeated) > 1 else ''}"
@@ -90,7 +90,8 @@ class ItemReader:
         )
 
 
-def _cut(item: CatalogueItem) -> CatalogueItem:
+def cut_item(item: CatalogueItem) -> CatalogueItem:
+    """Return an item whose title and text have at most `MAX_TITLE` and `MAX_TEXT` characters."""
     title, text = item.title, item.text
     if len(title) > MAX_TITLE:
         title = f"{title[: MAX_TITLE - 1]}…"

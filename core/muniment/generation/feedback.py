@@ -1,0 +1,77 @@
+"""Read recorded feedback with the generations and items that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from muniment.errors import MunimentError
+from muniment.generation.lists import Lists
+from muniment.types import Generation, Item
+
+if TYPE_CHECKING:
+    from muniment.ledger.events import FeedbackEntry
+    from muniment.ledger.fields import Action, Rating
+    from muniment.store.recording.events import RecordedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackEvent:
+    """Recorded feedback on a generation or one of its items.
+
+    Attributes:
+        number: The number of its entry in the ledger, which increases in time.
+        generation: The generation, as it was recorded.
+        actor: The name of the actor, or an empty text if it was erased.
+        at: The time of the feedback.
+        rating: `up`, `down`, a number from 1 to 5 as a text, or None.
+        action: `impression`, `click`, `like`, `dislike`, `buy` or None.
+        comment: The comment, or None if there is none or it was erased or altered.
+        position: The position of the item among the candidates, from 1. None for feedback on the
+            whole generation.
+        item: The item. None for feedback on the whole generation. None too if the item is unknown,
+            because its list was erased or altered or no installed plugin reads it.
+    """
+
+    number: int
+    generation: Generation
+    actor: str
+    at: datetime
+    rating: Rating | None = None
+    action: Action | None = None
+    comment: str | None = None
+    position: int | None = None
+    item: Item | None = None
+
+
+def feedback_events(
+    recorded: Iterable[tuple[RecordedEvent[FeedbackEntry], Generation]], lists: Lists
+) -> Iterator[FeedbackEvent]:
+    """Yield recorded feedback with its items. Feedback on one generation must be together."""
+    read: tuple[str, Mapping[int, Item]] = ("", {})
+    for event, generation in recorded:
+        entry = event.entry
+        if entry.item is not None and read[0] != generation.id:
+            read = generation.id, _returned_items(generation, lists)
+        yield FeedbackEvent(
+            event.number,
+            generation,
+            event.actor,
+            event.at,
+            entry.rating,
+            entry.action,
+            event.text("comment"),
+            entry.item,
+            None if entry.item is None else read[1].get(entry.item),
+        )
+
+
+def _returned_items(generation: Generation, lists: Lists) -> dict[int, Item]:
+    """Return the items that a generation returned, by position, or none if they are unknown."""
+    try:
+        candidates = lists.candidates(generation)
+    except MunimentError:
+        return {}
+    return {item.position: Item(item.id, item.text) for item in candidates if item.kept}
