@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from .all_users import all_users
 from .fit import fit
 from .import_data import import_data
+from .similar import similar
 from .split import split
 from .stats import stats
 
@@ -15,7 +17,9 @@ def recommendation() -> None:
     """Fit recommendation models, measure and use them."""
 
 
+recommendation.add_command(all_users)
 recommendation.add_command(fit)
 recommendation.add_command(import_data)
+recommendation.add_command(similar)
 recommendation.add_command(split)
 recommendation.add_command(stats)
