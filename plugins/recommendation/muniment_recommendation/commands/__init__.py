@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .all_users import all_users
+from .article import article
 from .fit import fit
 from .import_data import import_data
 from .similar import similar
@@ -18,6 +19,7 @@ def recommendation() -> None:
 
 
 recommendation.add_command(all_users)
+recommendation.add_command(article)
 recommendation.add_command(fit)
 recommendation.add_command(import_data)
 recommendation.add_command(similar)
