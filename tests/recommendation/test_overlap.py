@@ -21,6 +21,10 @@ def by_definition(first: str, second: str, p: float) -> float:
     return (1 - p) / p * (agreed + assumed) + end * p**length
 
 
+def test_the_lists_of_the_paper_have_its_value() -> None:
+    assert rank_biased_overlap("abcdefg", "zcavwxy", 0.9) == pytest.approx(0.2882, abs=5e-5)
+
+
 @pytest.mark.parametrize(
     ("first", "second"), [("abc", "acb"), ("abcdef", "bx"), ("a", "b"), ("abcdefg", "gfedcba")]
 )

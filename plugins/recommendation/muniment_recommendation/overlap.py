@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 PERSISTENCE = 0.9
 """The weight of a rank relative to the one before it. The first ten have 86 % of the weight."""
 
 
 def rank_biased_overlap(
-    first: Sequence[str], second: Sequence[str], persistence: float = PERSISTENCE
+    first: Sequence[Hashable], second: Sequence[Hashable], persistence: float = PERSISTENCE
 ) -> float:
     """Return the extrapolated overlap (RBO_ext) of two lists, from 0 to 1 for the same order.
 
@@ -19,8 +19,8 @@ def rank_biased_overlap(
     short, long = sorted((first, second), key=len)
     if not short:
         return 1.0 if not long else 0.0
-    seen_short: set[str] = set()
-    seen_long: set[str] = set()
+    seen_short: set[Hashable] = set()
+    seen_long: set[Hashable] = set()
     common, total, weight = 0, 0.0, 1.0
     common_short = 0  # the overlap at the end of the shorter list
     for depth, item in enumerate(long, 1):

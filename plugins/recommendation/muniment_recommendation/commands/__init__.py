@@ -6,6 +6,7 @@ import click
 
 from .all_users import all_users
 from .article import article
+from .evaluate import evaluate
 from .fit import fit
 from .import_data import import_data
 from .similar import similar
@@ -20,6 +21,7 @@ def recommendation() -> None:
 
 recommendation.add_command(all_users)
 recommendation.add_command(article)
+recommendation.add_command(evaluate)
 recommendation.add_command(fit)
 recommendation.add_command(import_data)
 recommendation.add_command(similar)

@@ -2,7 +2,9 @@
 
 Equal scores have no order, so a metric is its expectation over all orders of the equal ones, each
 as likely as another. One item precedes an item of equal score with probability 1/2. A model that
-gives every item the same score therefore has exactly the value of a random order.
+gives every item the same score therefore has exactly the value of a random order. McSherry and
+Najork, "Computing Information Retrieval Performance Measures Efficiently in the Presence of Tied
+Scores", ECIR 2008.
 
 The cutoff k counts positions. For a user with m relevant items:
 

@@ -1,0 +1,167 @@
+"""The command `muniment recommendation evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+import muniment
+from muniment.command import Column, emit, json_option, progress, write_json, write_note
+from muniment_recommendation.measures import PROTOCOLS
+
+from .options import data_option, min_rating_option
+
+if TYPE_CHECKING:
+    from muniment_recommendation.fitting import FitOptions
+    from muniment_recommendation.measures.protocols import EvaluationResult
+
+
+@click.command
+@click.option(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    required=True,
+    help="Name of a family, or folder of a model whose family and explicit options are used.",
+)
+@data_option
+@click.option(
+    "--protocol",
+    type=click.Choice(PROTOCOLS),
+    default=PROTOCOLS[0],
+    show_default=True,
+    help="Division into interactions to train on and items to predict.",
+)
+@click.option(
+    "--shuffles",
+    type=click.IntRange(0, 1000),
+    default=10,
+    show_default=True,
+    help="Number of random orders of equal timestamps.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    help="Seed of the fit, and the first one of shuffles and of hidden items. That of the folder, "
+    "else 0, by default.",
+)
+@min_rating_option
+@json_option
+def evaluate(
+    model: str,
+    data: Path,
+    protocol: str,
+    shuffles: int,
+    seed: int | None,
+    min_rating: float | None,
+    as_json: bool,
+) -> None:
+    """Measure how well a model predicts interactions that it was not fitted on.
+
+    The model is fitted and tuned again on a part of the data, and ranks all items that a user has
+    not seen. Values that a model folder has from its own tuning are not used.
+
+    The protocol leave-one-out predicts the last item of each user. With global-time all items after
+    one moment are predicted. With cold-item a fifth of the items is hidden, by each of three seeds.
+    Users with fewer than 3 interactions are not tested. Intervals are those of 1,000 resamples.
+    """
+    from muniment_recommendation.data.reading import read_data
+    from muniment_recommendation.measures import protocols
+
+    options = _options_of(model, seed)
+    if min_rating is None:
+        min_rating = options.options.get("min_rating")
+    with progress("reading data"):
+        read = read_data(data, min_rating=min_rating)
+    for note in read.notes:
+        write_note(note)
+    splits = protocols.divide(read.interactions, protocol, options.seed)
+    with progress("fitting and ranking", protocols.count_fits(splits, shuffles)) as bar:
+        result = protocols.evaluate(
+            protocols.fit_function(options),
+            read.interactions,
+            read.catalogue,
+            protocol,
+            shuffles=shuffles,
+            seed=options.seed,
+            advance=bar.advance,
+        )
+    write_note(
+        f"{result.users:,} users tested, {result.skipped:,} not tested, {result.items:,} items, "
+        f"{result.seconds:.1f} s"
+    )
+    if result.tied and result.shuffles is None:
+        write_note(
+            f"the order of the file decides the last item of {result.tied:,} users; use --shuffles "
+            "to see its effect"
+        )
+    if as_json:
+        write_json({"family": options.family, "options": dict(options.options), **result.to_json()})
+    else:
+        emit(_rows(result), _columns(result), as_json=False)
+
+
+def _options_of(model: str, seed: int | None) -> FitOptions:
+    """Return the options of a family's name, or those of a model folder that are explicit."""
+    from muniment_recommendation.fitting import FitOptions
+    from muniment_recommendation.model_folder import read_config
+    from muniment_recommendation.models import blend
+    from muniment_recommendation.models.families import FAMILIES
+
+    families = (blend.FAMILY, *FAMILIES)
+    if model in families:
+        return FitOptions(model, seed or 0)
+    if not Path(model).exists():
+        raise muniment.UsageError(
+            f"{model} is neither a folder nor a family; use the folder of a model, or one of "
+            f"{', '.join(families)}"
+        )
+    config = read_config(Path(model))
+    return FitOptions(
+        config["family"], int(config["seed"]) if seed is None else seed, config["options"]
+    )
+
+
+class _Row(NamedTuple):
+    """The texts of one metric, without those that a result does not have."""
+
+    metric: str
+    value: str
+    shuffles: str
+    random: str
+    hidden: str
+    random_hidden: str
+
+
+def _rows(result: EvaluationResult) -> list[_Row]:
+    rows = []
+    for name, interval in result.metrics.items():
+        shuffles = random = hidden = random_hidden = ""
+        if result.shuffles is not None:
+            means, spreads = result.shuffles.means, result.shuffles.spreads
+            shuffles = f"{means[name]:.4f} ± {spreads[name]:.4f}"
+        if result.cold is not None:
+            random = f"{result.cold.random_overall[name]:.4f}"
+            random_hidden = f"{result.cold.random[name]:.4f}"
+            hidden = _shown(*result.cold.metrics[name])
+        rows.append(_Row(name, _shown(*interval), shuffles, random, hidden, random_hidden))
+    return rows
+
+
+def _columns(result: EvaluationResult) -> list[Column[_Row]]:
+    columns: list[Column[_Row]] = [("metric", "metric"), ("value", "value")]
+    if result.shuffles is not None:
+        columns.append(("shuffled ties", "shuffles"))
+    if result.cold is not None:
+        columns += [
+            ("random", "random"),
+            ("among hidden", "hidden"),
+            ("random among hidden", "random_hidden"),
+        ]
+    return columns
+
+
+def _shown(value: float, low: float, high: float) -> str:
+    return f"{value:.4f} ({low:.4f} to {high:.4f})"
