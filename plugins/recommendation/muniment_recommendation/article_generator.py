@@ -32,7 +32,11 @@ class ArticleGenerator(muniment.Generator):
             if "list" not in request.inputs:
                 yield request.fail("the input list is missing; add a list with --list")
                 continue
-            ranking = read_ranking(request.inputs["list"].data)
+            try:
+                ranking = read_ranking(request.inputs["list"].data)
+            except ValueError as error:
+                yield request.fail(f"the input list is not a ranked list ({error})")
+                continue
             attempt = request.inputs["attempt"].text if "attempt" in request.inputs else ""
             text = final_text(ranking, attempt or "", request.parameters.language)
             yield request.reply(muniment.Text(text))

@@ -22,7 +22,8 @@ _NUMBER_WORD = re.compile(
     r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|"
     r"fifty|sixty|seventy|eighty|ninety|hundreds?|thousands?|millions?|billions?|dozens?)\b"
 )
-_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+_LETTER = r"(?:(?![\u3400-\u4dbf\u4e00-\u9fff])[^\W\d_])"
+_WORD = re.compile(rf"{_LETTER}+(?:['-]{_LETTER}+)*")
 _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
 # A foreign name with its dot, and a name beside the word for its part in a work.
 _CHINESE_NAME = re.compile(
