@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .data.interactions import Interactions
+from .data.interactions import Interactions, Numbers
 from .errors import QueryError
+from .models.base import Scores
 from .query import ListOptions, Query, default_diversity
 from .recommending import ListMaker
 
@@ -46,16 +47,20 @@ def user_lists(lists: ListMaker, k: int) -> Iterator[UserList]:
     for number, user in enumerate(interactions.users):
         query = query_of_user(interactions, number)
         diversity = default_diversity(bool(len(query.history)), "")
-        try:
-            numbers, scores = lists.best(query, ListOptions(k=k, diversity=diversity))
-        except QueryError:  # the user took or dislikes all items
-            yield UserList(user, ())
-            continue
+        numbers, scores = best_items(lists, query, ListOptions(k=k, diversity=diversity))
         items = (
             ListedItem(catalogue[item].id, catalogue[item].title or catalogue[item].id, score)
             for item, score in zip(numbers.tolist(), scores.tolist(), strict=True)
         )
         yield UserList(user, tuple(items))
+
+
+def best_items(lists: ListMaker, query: Query, options: ListOptions) -> tuple[Numbers, Scores]:
+    """Return the best items and their scores, none if the user took or dislikes all items."""
+    try:
+        return lists.best(query, options)
+    except QueryError:
+        return np.empty(0, np.int32), np.empty(0)
 
 
 def query_of_user(interactions: Interactions, number: int) -> Query:

@@ -9,6 +9,7 @@ from .article import article
 from .evaluate import evaluate
 from .fit import fit
 from .import_data import import_data
+from .report import report
 from .similar import similar
 from .split import split
 from .stats import stats
@@ -24,6 +25,7 @@ recommendation.add_command(article)
 recommendation.add_command(evaluate)
 recommendation.add_command(fit)
 recommendation.add_command(import_data)
+recommendation.add_command(report)
 recommendation.add_command(similar)
 recommendation.add_command(split)
 recommendation.add_command(stats)

@@ -11,7 +11,7 @@ import click
 import muniment
 
 if TYPE_CHECKING:
-    from muniment_recommendation.fitting import FittedModel
+    from muniment_recommendation.fitting import FitOptions, FittedModel
 
 Decorator = Callable[[Any], Any]
 
@@ -28,6 +28,13 @@ model_option = click.option(
     metavar="MODEL",
     required=True,
     help="Folder of a fitted model, or name of an added one.",
+)
+family_or_folder_option = click.option(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    required=True,
+    help="Name of a family, or folder of a model whose family and explicit options are used.",
 )
 min_rating_option = click.option(
     "--min-rating",
@@ -49,3 +56,24 @@ def load_model(session: muniment.Session, reference: str) -> FittedModel:
     from muniment_recommendation.model_folder import load
 
     return load(Path(session.models.resolve(reference, RecommendationGenerator()).path))
+
+
+def fit_options_of(model: str, seed: int | None) -> FitOptions:
+    """Return the options of a family's name, or those of a model folder that are explicit."""
+    from muniment_recommendation.fitting import FitOptions
+    from muniment_recommendation.model_folder import read_config
+    from muniment_recommendation.models import blend
+    from muniment_recommendation.models.families import FAMILIES
+
+    families = (blend.FAMILY, *FAMILIES)
+    if model in families:
+        return FitOptions(model, seed or 0)
+    if not Path(model).exists():
+        raise muniment.UsageError(
+            f"{model} is neither a folder nor a family; use the folder of a model, or one of "
+            f"{', '.join(families)}"
+        )
+    config = read_config(Path(model))
+    return FitOptions(
+        config["family"], int(config["seed"]) if seed is None else seed, config["options"]
+    )
