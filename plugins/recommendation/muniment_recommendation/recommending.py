@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,7 +17,7 @@ from .query import ListOptions, Query
 from .ranking import SCORE_DIGITS, Counterfactual, HistoryItem, RankedItem, Ranking
 from .reranking import POOL, TagShares, reorder
 from .sampling import gumbel_noise
-from .scoring import Scorer
+from .scoring import Scored, Scorer
 from .similarity import ItemSimilarity, tag_matrix
 
 if TYPE_CHECKING:
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 
 CANDIDATES = 50
 """The number of items after the wanted ones, some of which move up when a policy blocks others."""
+
+
+class _Choice(NamedTuple):
+    """The chosen items in their order, the scores [I], and the keys [I] with noise that order."""
+
+    numbers: Numbers
+    scored: Scored
+    noise: Scores
+    keys: Scores
 
 
 class ListMaker:
@@ -42,20 +51,12 @@ class ListMaker:
         A longer list with the same other options begins with the items of a shorter one. Raises
         QueryError if no item can be recommended, or if the model lacks what the query needs.
         """
-        allowed = _allowed(query, options)
-        scored = self._scorer.score(query.history, query.wish, options.wish_weight)
-        noise = np.zeros(len(allowed))
-        if options.temperature:
-            noise = options.temperature * gumbel_noise(options.seed, len(allowed))
-        keys = np.round(scored.totals + noise, SCORE_DIGITS)
-        length = options.k + CANDIDATES
-        numbers = _best(keys, allowed, max(length, POOL))
-        if (options.diversity or options.calibrate) and len(numbers) > 1:
-            numbers = self._reordered(query.history, options, keys, numbers)
+        choice = self._choice(query, options)
+        scored = choice.scored
         catalogue = self.model.catalogue.items
-        items = explain(catalogue, scored, numbers[:length])
+        items = explain(catalogue, scored, choice.numbers)
         for place, item in enumerate(items[: options.counterfactuals]):
-            items[place] = self._with_counterfactual(item, query, options, noise, keys)
+            items[place] = self._with_counterfactual(item, query, options, choice)
         return Ranking(
             version=1,
             items=tuple(items),
@@ -67,6 +68,28 @@ class ListMaker:
             explained="exact" if scored.is_additive else "approximate",
             notes=scored.notes,
         )
+
+    def best(self, query: Query, options: ListOptions) -> tuple[Numbers, Scores]:
+        """Return the numbers and the scores of the wanted items, without their reasons.
+
+        They are those of `ranking`. Raises QueryError as it does.
+        """
+        choice = self._choice(query, options)
+        numbers = choice.numbers[: options.k]
+        return numbers, choice.scored.totals[numbers]
+
+    def _choice(self, query: Query, options: ListOptions) -> _Choice:
+        allowed = _allowed(query, options)
+        scored = self._scorer.score(query.history, query.wish, options.wish_weight)
+        noise = np.zeros(len(allowed))
+        if options.temperature:
+            noise = options.temperature * gumbel_noise(options.seed, len(allowed))
+        keys = np.round(scored.totals + noise, SCORE_DIGITS)
+        length = options.k + CANDIDATES
+        numbers = _best(keys, allowed, max(length, POOL))
+        if (options.diversity or options.calibrate) and len(numbers) > 1:
+            numbers = self._reordered(query.history, options, keys, numbers)
+        return _Choice(numbers[:length], scored, noise, keys)
 
     def _reordered(
         self, history: Numbers, options: ListOptions, keys: Scores, numbers: Numbers
@@ -97,7 +120,7 @@ class ListMaker:
         return TagShares(tagged.mean(axis=0), self._tags[pool].toarray()) if len(tagged) else None
 
     def _with_counterfactual(
-        self, item: RankedItem, query: Query, options: ListOptions, noise: Scores, keys: Scores
+        self, item: RankedItem, query: Query, options: ListOptions, choice: _Choice
     ) -> RankedItem:
         """Return an item with its rank without the item of the history that adds most to it.
 
@@ -109,11 +132,11 @@ class ListMaker:
         numbers = self.model.catalogue.numbers
         remaining = query.history[query.history != numbers[main.item]]
         scored = self._scorer.score(remaining, query.wish, options.wish_weight)
-        changed = np.round(scored.totals + noise, SCORE_DIGITS)
+        changed = np.round(scored.totals + choice.noise, SCORE_DIGITS)
         allowed = _allowed(query, options)
         number = numbers[item.item]
         without = Counterfactual(
-            main.item, _rank(changed, allowed, number), _rank(keys, allowed, number)
+            main.item, _rank(changed, allowed, number), _rank(choice.keys, allowed, number)
         )
         return msgspec.structs.replace(item, without=without)
 

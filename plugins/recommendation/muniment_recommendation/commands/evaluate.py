@@ -7,25 +7,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-import muniment
 from muniment.command import Column, emit, json_option, progress, write_json, write_note
 from muniment_recommendation.measures import PROTOCOLS
 
-from .options import data_option, min_rating_option
+from .options import (
+    data_option,
+    family_or_folder_option,
+    fit_options_of,
+    min_rating_option,
+)
 
 if TYPE_CHECKING:
-    from muniment_recommendation.fitting import FitOptions
     from muniment_recommendation.measures.protocols import EvaluationResult
 
 
 @click.command
-@click.option(
-    "-m",
-    "--model",
-    metavar="MODEL",
-    required=True,
-    help="Name of a family, or folder of a model whose family and explicit options are used.",
-)
+@family_or_folder_option
 @data_option
 @click.option(
     "--protocol",
@@ -70,7 +67,7 @@ def evaluate(
     from muniment_recommendation.data.reading import read_data
     from muniment_recommendation.measures import protocols
 
-    options = _options_of(model, seed)
+    options = fit_options_of(model, seed)
     if min_rating is None:
         min_rating = options.options.get("min_rating")
     with progress("reading data"):
@@ -101,27 +98,6 @@ def evaluate(
         write_json({"family": options.family, "options": dict(options.options), **result.to_json()})
     else:
         emit(_rows(result), _columns(result), as_json=False)
-
-
-def _options_of(model: str, seed: int | None) -> FitOptions:
-    """Return the options of a family's name, or those of a model folder that are explicit."""
-    from muniment_recommendation.fitting import FitOptions
-    from muniment_recommendation.model_folder import read_config
-    from muniment_recommendation.models import blend
-    from muniment_recommendation.models.families import FAMILIES
-
-    families = (blend.FAMILY, *FAMILIES)
-    if model in families:
-        return FitOptions(model, seed or 0)
-    if not Path(model).exists():
-        raise muniment.UsageError(
-            f"{model} is neither a folder nor a family; use the folder of a model, or one of "
-            f"{', '.join(families)}"
-        )
-    config = read_config(Path(model))
-    return FitOptions(
-        config["family"], int(config["seed"]) if seed is None else seed, config["options"]
-    )
 
 
 class _Row(NamedTuple):

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+import muniment
+
+if TYPE_CHECKING:
+    from muniment_recommendation.fitting import FitOptions, FittedModel
 
 Decorator = Callable[[Any], Any]
 
@@ -16,6 +21,20 @@ data_option = click.option(
     type=click.Path(path_type=Path),
     required=True,
     help="Folder with interactions.csv and items.csv, or with atomic files of RecBole.",
+)
+model_option = click.option(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    required=True,
+    help="Folder of a fitted model, or name of an added one.",
+)
+family_or_folder_option = click.option(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    required=True,
+    help="Name of a family, or folder of a model whose family and explicit options are used.",
 )
 min_rating_option = click.option(
     "--min-rating",
@@ -28,4 +47,33 @@ def new_folder_option(help: str) -> Decorator:
     """Return the option `--out`, whose folder must not exist."""
     return click.option(
         "--out", metavar="FOLDER", type=click.Path(path_type=Path), required=True, help=help
+    )
+
+
+def load_model(session: muniment.Session, reference: str) -> FittedModel:
+    """Return the model of a folder or a name. Raise ModelError or UnknownNameError."""
+    from muniment_recommendation.generator import RecommendationGenerator
+    from muniment_recommendation.model_folder import load
+
+    return load(Path(session.models.resolve(reference, RecommendationGenerator()).path))
+
+
+def fit_options_of(model: str, seed: int | None) -> FitOptions:
+    """Return the options of a family's name, or those of a model folder that are explicit."""
+    from muniment_recommendation.fitting import FitOptions
+    from muniment_recommendation.model_folder import read_config
+    from muniment_recommendation.models import blend
+    from muniment_recommendation.models.families import FAMILIES
+
+    families = (blend.FAMILY, *FAMILIES)
+    if model in families:
+        return FitOptions(model, seed or 0)
+    if not Path(model).exists():
+        raise muniment.UsageError(
+            f"{model} is neither a folder nor a family; use the folder of a model, or one of "
+            f"{', '.join(families)}"
+        )
+    config = read_config(Path(model))
+    return FitOptions(
+        config["family"], int(config["seed"]) if seed is None else seed, config["options"]
     )
