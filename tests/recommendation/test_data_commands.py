@@ -58,6 +58,11 @@ class TestSplit(CommandContract):
         ("recommendation", "stats"),
         ("recommendation", "fit"),
         ("recommendation", "evaluate"),
+        ("recommendation", "similar"),
+        ("recommendation", "all"),
+        ("recommendation", "article"),
+        ("recommendation", "report"),
+        ("recommendation", "forget-user"),
     ],
 )
 def test_commands_are_in_the_group(words: tuple[str, str]) -> None:

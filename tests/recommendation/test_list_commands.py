@@ -118,7 +118,7 @@ def test_all_lists_are_those_of_the_generator(session: muniment.Session) -> None
     arguments = ("-m", "blend", "-o", "lists.jsonl", "-k", "7", "--json")
     [counts] = run_command(all_users, *arguments, session=session).json
     lines = [json.loads(line) for line in Path("lists.jsonl").read_text("utf-8").splitlines()]
-    assert (counts["users"], counts["items"], counts["empty"]) == (30, 210, 0)
+    assert (counts["users"], counts["items"], counts["empty"]) == (31, 217, 0)
     assert [line["user"] for line in lines] == list(interactions_of(SIZE).users)
     for line in lines[:5]:
         made = session.generate(

@@ -98,8 +98,8 @@ class Report:
     """The measures of a model and of popularity.
 
     `gain` is the paired difference of their NDCG. `stability_dropped` is the mean overlap of the
-    lists with and without a random item of the history, and `stability_seeds` that with the lists
-    of a model of the next seed.
+    lists with and without a random item of the history. `stability_seeds` is that of the lists of
+    this model and of one with the next seed.
     """
 
     users: int
