@@ -55,6 +55,14 @@ def test_compatibility_forms_make_no_difference(text: str) -> None:
     assert terms([unicodedata.normalize("NFKC", text)]) == terms([text])
 
 
+@pytest.mark.parametrize("block", range(0, 0x110000, 0x8000))
+def test_every_compatibility_form_has_the_terms_of_its_letters(block: int) -> None:
+    for code in range(block, block + 0x8000):
+        letter = unicodedata.normalize("NFKC", chr(code))
+        if letter != chr(code):
+            assert terms([chr(code)]) == terms([letter]), hex(code)
+
+
 @given(st.lists(st.text(st.characters(codec="ascii")), max_size=3))
 def test_ascii_is_read_like_every_other_text(texts: list[str]) -> None:
     assert terms(texts) == terms([*texts, "é"]) - {"é"}

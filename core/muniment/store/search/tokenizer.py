@@ -24,8 +24,14 @@ _UNSPACED = (
 )
 # Marks that belong to the letter before them; `\w` does not match them.
 MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u0670\u0900-\u0dff\u3099\u309a"
+# Symbols that NFKC replaces by letters, such as ㈱ and ™; `\w` does not match them.
+_SYMBOLS = (
+    "\u20a8\u2100-\u214f\u249c-\u24e9\u3196-\u319f\u3200-\u33ff\ufdfc\uff65\U0001f110-\U0001f251"
+)
 LETTER = rf"[^\W_{_UNSPACED}]"
-_TEXT = re.compile(rf"(?:[^\W_]|[{_UNSPACED}])(?:[^\W_]|[{_UNSPACED}{MARKS}])*")
+# U+037A is a letter that NFKC replaces by a space and a mark.
+_FIRST = rf"[^\W_\u037a]|[{_UNSPACED}{_SYMBOLS}]"
+_TEXT = re.compile(rf"(?:{_FIRST})(?:{_FIRST}|[{MARKS}])*")
 _PARTS = re.compile(rf"({LETTER}(?:{LETTER}|[{MARKS}])*)|([{_UNSPACED}]+)")
 _ASCII = bytes(
     ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else ord(" ")
