@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from muniment import Item, Output, Query, SelectionError, UsageError
+from muniment import FeedbackEvent, Item, Output, Query, SelectionError, UsageError
 from support.lists import LIST, TITLES, add_lists
 from support.workspace import Workspace
 
@@ -597,6 +597,7 @@ def test_recorded_feedback_is_read_with_its_generation_and_its_item(workspace: W
     session.feedback(first.id, "up", "nice", item="id-blue")
     session.feedback(first.id, 4)
     events = list(session.feedback_events())
+    assert all(isinstance(event, FeedbackEvent) for event in events)
     assert [(event.generation.id, event.position, event.item) for event in events] == [
         (first.id, 3, Item("id-blue", "blue")),
         (first.id, None, None),
