@@ -20,6 +20,7 @@ from muniment.ledger.events import ModelEntry
 from muniment.signing import KeyStore
 from muniment.testing import CommandContract, CommandResult, run_command
 from muniment_recommendation import forgetting
+from muniment_recommendation.commands import recommendation
 from muniment_recommendation.commands.fit import fit
 from muniment_recommendation.commands.forget_user import forget_user
 from muniment_recommendation.data.tables import read_tables
@@ -27,6 +28,7 @@ from muniment_recommendation.forgotten import ForgottenUsers
 from muniment_recommendation.generator import RecommendationGenerator
 from muniment_recommendation.model_folder import read_users
 from support.catalogue import program
+from support.commands import Here
 from support.plugins import PluginFolder
 
 USER, OTHER = "u002", "u003"
@@ -54,7 +56,10 @@ class Place:
     def forget(self, user: str = USER, *options: str) -> CommandResult:
         arguments = ("--model", str(self.model), "--data", str(self.data))
         return run_command(
-            forget_user, user, *arguments, "--yes", "--json", *options, session=self.session
+            recommendation,
+            "forget-user",
+            *(user, *arguments, "--yes", "--json", *options),
+            session=self.session,
         )
 
     def data_without(self, user: str) -> Path:
@@ -259,13 +264,15 @@ def test_the_last_user_cannot_be_forgotten_and_nothing_changes(place: Place) -> 
     assert USER not in ForgottenUsers(place.session.home)
 
 
-def test_without_yes_nothing_is_removed(place: Place) -> None:
+def test_without_yes_nothing_is_removed(
+    place: Place, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = place.list_for(USER)
     before = files_of(place.data) | files_of(place.model)
-    arguments = (USER, "--model", str(place.model), "--data", str(place.data))
-    result = run_command(forget_user, *arguments, session=place.session)
+    arguments = (USER, "--model", place.model, "--data", place.data)
+    result = Here(capfd, monkeypatch)("recommendation", "forget-user", *arguments)
     assert result.code == 2
-    assert "--yes" in result.stderr
+    assert "--yes" in result.err
     assert files_of(place.data) | files_of(place.model) == before
     assert not place.session.generation(mine.id).erased
 
