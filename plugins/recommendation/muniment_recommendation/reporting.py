@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
+from numpy.typing import NDArray
 
 from .data.catalogue import Catalogue
 from .data.interactions import Interactions, Numbers
@@ -97,9 +98,8 @@ class DiversityCost:
 class Report:
     """The measures of a model and of popularity.
 
-    `gain` is the paired difference of their NDCG. `stability_dropped` is the mean overlap of the
-    lists with and without a random item of the history. `stability_seeds` is that of the lists of
-    this model and of one with the next seed.
+    `gain` is the paired difference of their NDCG. The stabilities are mean overlaps of two lists:
+    with and without a random item of the history, and of models of two seeds.
     """
 
     users: int
@@ -189,7 +189,7 @@ class _Measured:
     """The users that are measured, their last items, and the features of the items."""
 
     train: Interactions
-    users: Numbers
+    users: NDArray[np.int64]
     targets: Numbers
     similarity: ItemSimilarity
     tags: Any

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import muniment
-from muniment.command import emit, json_option, pass_session, write_note
+from muniment.command import Column, emit, json_option, pass_session, write_note
 
 from .options import load_model, model_option
 
@@ -42,7 +42,7 @@ def similar(session: muniment.Session, item: str, model: str, number: int, as_js
         ranking = similar_items(lists, item, number)
     for note in ranking.notes:
         write_note(note)
-    records = [
+    records: list[dict[str, Any]] = [
         {
             "rank": rank,
             "item": ranked.item,
@@ -52,7 +52,7 @@ def similar(session: muniment.Session, item: str, model: str, number: int, as_js
         }
         for rank, ranked in enumerate(ranking.items, 1)
     ]
-    columns = [
+    columns: list[Column[dict[str, Any]]] = [
         ("#", "rank"),
         ("item", "item"),
         ("title", "title"),
