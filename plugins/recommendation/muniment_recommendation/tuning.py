@@ -17,6 +17,7 @@ GRID = (0.0, 0.25, 0.5, 1.0)
 """The weights of a part. At least one part has the largest."""
 _USERS = 3000  # the most users whose last item decides, which are drawn by the seed
 _BLOCK_CELLS = 500_000
+_TOLERANCE = 1e-5  # of standard scores in single precision, below which they are equal
 _DEPTH = 20  # the choice is by NDCG at this rank, which is less noisy than at 10
 # The mean of the best rows of the grid is taken, because the best one alone is partly luck: a tenth
 # of the rows, up to this number.
@@ -86,22 +87,26 @@ def choose_weights(recommenders: Sequence[Recommender], held: Held) -> tuple[flo
             standard.append(standard_of(scores, unseen).apply(scores))
         for row, target in enumerate(block.targets):
             margins = np.array([scores[row] - scores[row, target] for scores in standard])
-            gains += _gains(_ranks(weights, margins[:, unseen[row]].astype(np.float32)))
+            others = unseen[row].copy()
+            others[target] = False
+            gains += _gains(_ranks(weights, margins[:, others].astype(np.float32)))
     best = np.argsort(-np.round(gains, 9), kind="stable")
     best = best[: min(_AVERAGED, max(1, len(grid) // 10))]
     return tuple(round(float(weight), 6) for weight in np.mean([grid[row] for row in best], axis=0))
 
 
 def _ranks(weights: Scores, margins: Scores) -> Scores:
-    """Return the rank, from 0, of the target for each row of weights [W, P].
+    """Return the expected rank, from 0, of the target for each row of weights [W, P].
 
-    `margins` [P, I] has the advantages of the items over the target. The target has the margin 0.
+    `margins` [P, I] has the advantages over the target of all other items. Equal scores count half.
     """
-    # With weights of at least 0, an item that is not ahead in any part is never ahead.
-    ahead = margins[:, (margins > 0).any(axis=0)]
-    if (ahead > 0).all(axis=0).sum() >= _DEPTH:
+    # With weights of at least 0, an item that is behind in all parts is always behind.
+    rivals = margins[:, (margins > -_TOLERANCE).any(axis=0)]
+    if (rivals > _TOLERANCE).all(axis=0).sum() >= _DEPTH:
         return np.full(len(weights), np.inf)
-    return (weights @ ahead > 0).sum(axis=1)
+    sums = weights @ rivals
+    ahead = (sums > _TOLERANCE).sum(axis=1)
+    return ahead + (np.abs(sums) <= _TOLERANCE).sum(axis=1) / 2
 
 
 def _gains(ranks: Scores) -> Scores:
