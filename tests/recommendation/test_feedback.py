@@ -262,3 +262,18 @@ def test_a_later_like_ends_a_dislike(session: muniment.Session, data: Path, tmp_
     number = model_again.interactions.user_numbers[USER]
     assert model_again.interactions.disliked == {}
     assert model_again.interactions.history(number)[-1] == model_again.catalogue.numbers[item]
+
+
+def test_feedback_on_items_of_other_data_is_not_added(
+    session: muniment.Session, data: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    fitted(session, data, model, "--model", "popularity")
+    made = listed(session, model)
+    session.feedback(made.id, action="like", item=ids(made)[0])
+    other = tmp_path / "other"
+    other.mkdir()
+    rows = "user,item,timestamp\nann,tent,1700000000\nann,rope,1700000001\n"
+    (other / "interactions.csv").write_text(rows)
+    tables = read_tables(other)
+    assert with_feedback(tables, session.feedback_events()) == (tables, 0)

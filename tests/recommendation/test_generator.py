@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -174,6 +175,18 @@ def test_a_longer_list_begins_with_the_shorter_one(session: muniment.Session) ->
         assert short == long[:7]
 
 
+def test_unknown_items_to_exclude_are_ignored(session: muniment.Session) -> None:
+    inputs = {"history": "i3", "exclude": "i4\nsold-out\n"}
+    made = generate(session, inputs=inputs, parameters={"k": 100})
+    assert made.status == "completed"
+    assert "i4" not in {item.item for item in read_ranking(made.outputs[0].data).items}
+
+
+def test_a_list_has_no_long_numbers_that_filters_take_for_cards(session: muniment.Session) -> None:
+    made = generate(session, inputs={"user": "u03"}, parameters={"k": 100})
+    assert not re.search(r"[0-9][0-9.]{13,}", made.text)
+
+
 # ---- refusals -----------------------------------------------------------------------------------
 
 
@@ -184,7 +197,6 @@ def test_a_longer_list_begins_with_the_shorter_one(session: muniment.Session) ->
         ({"inputs": {"user": "完全不同"}}, ("完全不同", "--history")),
         ({"inputs": {"history": "i3,i17x"}}, ("history", "'i17x'", "'i17'")),
         ({"inputs": {"history": "i3", "only": "i4\nzz\n"}}, ("only", "'zz'")),
-        ({"inputs": {"history": "i3", "exclude": "i4\nI5\n"}}, ("exclude", "'I5'", "'i5'")),
         ({"inputs": {"history": "i3", "only": "i3"}}, ("--no-exclude-seen",)),
         ({"inputs": {"history": ",".join(f"i{n}" for n in range(SIZE))}}, ("--no-exclude-seen",)),
         ({"inputs": {"history": "i3", "only": "i4", "exclude": "i4"}}, ("only", "exclude")),

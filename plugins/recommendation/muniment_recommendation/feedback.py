@@ -26,13 +26,17 @@ _TITLE = 200  # characters of a prompt that are a title
 
 @dataclass(frozen=True, slots=True)
 class _Opinion:
-    """The opinion of a user on an item, with its time and the number of its entry."""
+    """The opinion of a user on an item, with its time and the number of its entry.
+
+    `is_listed` is true for an item of a list, and false for a generation.
+    """
 
     time: int
     number: int
     user: str
     item: CatalogueItem
     action: Literal["like", "dislike"]
+    is_listed: bool
 
 
 def with_feedback(
@@ -45,17 +49,20 @@ def with_feedback(
     A click, like, purchase or good rating is a positive row at its time. A dislike or bad rating
     excludes the item for the user. The user is that of the query, else the actor. The item is that
     of the list, else the generation itself. Erased, altered, blocked and failed generations are
-    omitted, and so is feedback for which `is_forgotten` returns true for its user and time.
+    omitted, and so is feedback for which `is_forgotten` returns true for its user and time. An item
+    of a list counts only if the tables have it, because lists of other data can be on record.
     """
+    known = {*(item.id for item in tables.items), *tables.rows.items.distinct}
     opinions = [
         opinion
         for event in events
-        if (opinion := _opinion(event)) is not None and not is_forgotten(opinion.user, event.at)
+        if (opinion := _opinion(event)) is not None
+        and not is_forgotten(opinion.user, event.at)
+        and (opinion.item.id in known or not opinion.is_listed)
     ]
     if not opinions:
         return tables, 0
     opinions.sort(key=lambda opinion: (opinion.time, opinion.number))
-    known = {*(item.id for item in tables.items), *tables.rows.items.distinct}
     described = {opinion.item.id: opinion.item for opinion in opinions}
     new = [described[id] for id in sorted(described.keys() - known)]
     rows = tables.rows.followed_by(_rows(opinions, has_ratings=tables.rows.ratings is not None))
@@ -82,7 +89,7 @@ def _opinion(event: muniment.FeedbackEvent) -> _Opinion | None:
     if item is None or not user.strip():
         return None
     time = (event.at - EPOCH) // timedelta(microseconds=1)
-    return _Opinion(time, event.number, user, item, action)
+    return _Opinion(time, event.number, user, item, action, event.position is not None)
 
 
 def _item(event: muniment.FeedbackEvent) -> CatalogueItem | None:

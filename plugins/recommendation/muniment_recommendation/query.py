@@ -51,10 +51,11 @@ class ListOptions:
 def query_of(request: muniment.Request, catalogue: Catalogue, interactions: Interactions) -> Query:
     """Return the query of a request to a model. Raise QueryError for an unknown item.
 
-    Of the model, only the catalogue and the disliked items of the user are used.
+    Of the model, only the catalogue and the disliked items of the user are used. Unknown items to
+    exclude are ignored, because they are not recommended anyway.
     """
     numbers = {
-        name: numbers_of(read_ids(item.text or ""), catalogue.numbers, f"the input {name}")
+        name: numbers_of(_ids(name, item, catalogue), catalogue.numbers, f"the input {name}")
         for name, item in request.inputs.items()
         if name != "user"
     }
@@ -66,6 +67,11 @@ def query_of(request: muniment.Request, catalogue: Catalogue, interactions: Inte
     forbidden[_disliked(user_of(request.inputs), interactions)] = True
     history = np.array(numbers.get("history", []), dtype=np.int32)
     return Query(history, request.prompt.strip(), forbidden)
+
+
+def _ids(name: str, given: muniment.Input, catalogue: Catalogue) -> list[str]:
+    ids = read_ids(given.text or "")
+    return [id for id in ids if id in catalogue.numbers] if name == "exclude" else list(ids)
 
 
 def options_of(request: muniment.Request) -> ListOptions:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PROMPT, POPULARITY, COLD = "prompt", "popularity", "cold"
 """The components for a wish, for popularity, and for the place of an item without interactions."""
 
+_SHOWN_DIGITS = 7  # of means and deviations in a list
+
 
 @dataclass(frozen=True)
 class WishScores:
@@ -63,9 +65,9 @@ class Scored:
         if self.history is not None:
             for part, standard in zip(self.history.parts, self.history.standards, strict=True):
                 mean, deviation = float(standard.means[0]), float(standard.deviations[0])
-                result[part.name] = Standardisation(mean, deviation, float(part.weight))
+                result[part.name] = _shown(Standardisation(mean, deviation, float(part.weight)))
         if self.wish is not None:
-            result[PROMPT] = self.wish.standardisation
+            result[PROMPT] = _shown(self.wish.standardisation)
         return result
 
     @property
@@ -130,6 +132,12 @@ class Scorer:
         standard = standard_of(similarities[None], unseen_items([history], self._size))
         mean, deviation = float(standard.means[0]), float(standard.deviations[0])
         return WishScores(similarities, Standardisation(mean, deviation, weight * self._weights))
+
+
+def _shown(standardisation: Standardisation) -> Standardisation:
+    """Return rounded numbers. Filters take many digits in a row for those of a card or a phone."""
+    values = (standardisation.mean, standardisation.deviation, standardisation.weight)
+    return Standardisation(*(float(f"{value:.{_SHOWN_DIGITS}g}") for value in values))
 
 
 def _tells_items_apart(query: BlendQuery, size: int) -> bool:
