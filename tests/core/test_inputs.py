@@ -494,6 +494,20 @@ def test_a_batch_line_names_files_relative_to_the_folder(reader: Workspace, tmp_
     reader.check()
 
 
+def test_a_batch_line_has_a_text_as_an_input(reader: Workspace) -> None:
+    lines = [
+        line(inputs={"context": {"text": "一段文字"}}),
+        line(inputs={"context": {"text": 5}}),
+        line(inputs={"context": {"words": "x"}}),
+    ]
+    defaults = GenerationSpec("", generator="join")
+    done = list(reader.session.batch(lines, defaults=defaults))
+    assert [item.status for item in done] == ["completed", "failed", "failed"]
+    assert done[0].text == "context=一段文字 go"
+    again = list(reader.session.batch(lines[:1], defaults=defaults, resume=done[0].run_id))
+    assert again == []
+
+
 def test_defaults_of_a_batch_have_inputs_that_a_line_replaces(reader: Workspace) -> None:
     defaults = GenerationSpec("", generator="join", inputs={"context": b"default"})
     done = list(reader.session.batch([line()], defaults=defaults))

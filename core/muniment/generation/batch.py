@@ -30,8 +30,14 @@ _HINTS = {
     "seed": "use a whole number",
     "parameters": "use an object",
     "tags": "use a list of texts",
-    "inputs": 'use paths by name, e.g. {"init": "a.png"}',
+    "inputs": 'use paths by name, e.g. {"init": "a.png"}, or texts, e.g. {"user": {"text": "u1"}}',
 }
+
+
+class _Text(msgspec.Struct, forbid_unknown_fields=True):
+    """An input that is a text of the line, not the path of a file."""
+
+    text: str
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,7 +48,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     seed: str | int | None = None
     parameters: dict[str, object] = {}
     tags: tuple[str, ...] = ()
-    inputs: dict[str, str] = {}
+    inputs: dict[str, str | _Text] = {}
 
 
 ReadInputsOf: TypeAlias = Callable[[GenerationSpec, RegisteredObject], "ReadInputs"]
@@ -116,7 +122,10 @@ def _named_generator(line: bytes) -> str | None:
 def _sources(fields: _Line, folder: Path) -> dict[str, Path | str | bytes]:
     from muniment.generation.inputs import relative_to
 
-    return {name: relative_to(folder, source) for name, source in fields.inputs.items()}
+    return {
+        name: source.text.encode() if isinstance(source, _Text) else relative_to(folder, source)
+        for name, source in fields.inputs.items()
+    }
 
 
 def _fields(line: bytes) -> _Line:
