@@ -22,6 +22,11 @@ from muniment_recommendation.wishes import divide
         ("我不喜欢战争电影", "", "战 争 战争"),
         ("有没有战争电影", "战 争 战争 电影", ""),
         ("不朽", "不 朽 不朽", ""),
+        ("no books, no films", "", "book film"),
+        ("anything but books", "", "book"),
+        ("nothing but books", "book", ""),
+        ("all besides cooking", "", "cooking"),
+        ("不要电影", "", "电影"),
         ("", "", ""),
     ],
 )

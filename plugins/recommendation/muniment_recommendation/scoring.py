@@ -101,8 +101,9 @@ class Scorer:
 
         `wish_weight` is relative to the sum of the weights of the other parts.
 
-        Popularity replaces a history that tells no items apart, unless the wish does. Raises
-        QueryError if the catalogue has no texts.
+        Popularity replaces a history that tells no items apart, unless the wish does. It also ranks
+        the items for a wish that only excludes some. Raises QueryError if the catalogue has no
+        texts.
         """
         notes: list[str] = []
         wished = self._wish(history, wish, wish_weight) if wish else None
@@ -114,6 +115,9 @@ class Scorer:
         if query is None and wished is None:
             query = self._blend.query(history[:0])
             notes.append(_reason_of_popularity(history, wish))
+        elif query is None and wished is not None and not (wished.similarities > 0).any():
+            query = self._blend.query(history[:0])
+            notes.append("the prompt only excludes, so popular items without its words are listed")
         totals = np.zeros(self._size) if query is None else query.scores
         if wished is not None:
             totals = totals + wished.similarities * wished.scale + wished.offset

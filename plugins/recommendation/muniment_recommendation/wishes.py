@@ -12,6 +12,8 @@ _QUESTION = re.compile("有[没沒]有")
 _UNWANTED_CHINESE = re.compile(
     "(?:不想要|不想看|不想读|不想讀|不喜欢|不喜歡|不要|不看|不含|不是|没有|沒有|除了)([^的]*)"
 )
+_ALL_BUT = re.compile(r"\b(?:all|(?:any|every)thing) (?:but|besides|other than)\b", re.IGNORECASE)
+_ONLY = re.compile(r"\bnothing (?:but|except)\b", re.IGNORECASE)
 _NEGATIONS = frozenset(
     """aren't can't didn't doesn't don't except hate isn't never no nor not nothing without
     won't""".split()
@@ -19,10 +21,15 @@ _NEGATIONS = frozenset(
 
 
 def divide(wish: str) -> tuple[list[str], list[str]]:
-    """Return the wanted and the unwanted tokens of a wish. Kinds of items are never unwanted."""
-    wanted, unwanted = [], []
-    for clause in _CLAUSES.split(_QUESTION.sub(" ", wish.replace("’", "'"))):
-        unwanted += _UNWANTED_CHINESE.findall(clause)
+    """Return the wanted and the unwanted tokens of a wish.
+
+    A kind of item is unwanted only where nothing else is: "no films", but not "no war films".
+    """
+    wanted: list[str] = []
+    negative: list[str] = []
+    wish = _ALL_BUT.sub(" not ", _ONLY.sub(" ", wish.replace("’", "'")))
+    for clause in _CLAUSES.split(_QUESTION.sub(" ", wish)):
+        unwanted = _UNWANTED_CHINESE.findall(clause)
         is_negated = has_subject = False
         for word in _UNWANTED_CHINESE.sub(" ", clause).split():
             folded = word.casefold()
@@ -34,5 +41,6 @@ def divide(wish: str) -> tuple[list[str], list[str]]:
             else:
                 has_subject = True
                 (unwanted if is_negated else wanted).append(word)
-    negative = [token for token in tokens(" ".join(unwanted)) if token not in KINDS]
+        found = tokens(" ".join(unwanted))
+        negative += [token for token in found if token not in KINDS] or found
     return tokens(" ".join(wanted)), negative
