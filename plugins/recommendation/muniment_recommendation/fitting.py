@@ -1,4 +1,4 @@
-"""Fit a model: choose its values on the second-to-last items, then fit it to all of the data."""
+"""Fit a model: choose its values on the last item of each user, then fit all of the data."""
 
 from __future__ import annotations
 
