@@ -86,7 +86,7 @@ def differences(
 
     Texts are compared by words, or by characters in scripts without spaces. Inputs and outputs of
     other media types are compared by their digests. `compare` measures how far two outputs lie
-    apart.
+    apart. Outputs of JSON that it can compare, such as lists, are not compared as texts.
     """
     unavailable = {kind for g in (a, b) for kind in (*g.erased, *g.altered)}
     texts = []
@@ -95,9 +95,10 @@ def differences(
     if "prompt" not in unavailable:
         texts.append(("prompt", a.prompt, b.prompt))
     inputs = () if "input" in unavailable else _pairs_of_inputs(a, b)
-    outputs = () if "output" in unavailable else _pairs_of_outputs(a, b)
-    input_texts, other_inputs = _contents(inputs)
-    output_texts, other_outputs = _contents(outputs)
+    outputs = () if "output" in unavailable else tuple(_pairs_of_outputs(a, b))
+    comparisons = {name: _comparison(first, second, compare) for name, first, second in outputs}
+    input_texts, other_inputs = _contents(inputs, {})
+    output_texts, other_outputs = _contents(outputs, comparisons)
     texts += [*input_texts, *output_texts]
     return Differences(
         unavailable=tuple(
@@ -116,9 +117,7 @@ def differences(
             for name, first, second in other_inputs
         ),
         outputs=tuple(
-            OutputDifference(
-                name, _digest(first), _digest(second), _comparison(first, second, compare)
-            )
+            OutputDifference(name, _digest(first), _digest(second), comparisons[name])
             for name, first, second in other_outputs
         ),
     )
@@ -143,13 +142,18 @@ def _pairs_of_outputs(a: Generation, b: Generation) -> Iterator[_Pair]:
         yield f"output {number}" if count > 1 else "output", first, second
 
 
-def _contents(pairs: Iterable[_Pair]) -> tuple[list[tuple[str, str, str]], list[_Pair]]:
-    """Return the pairs of texts, each with its name, and the other pairs that differ."""
+def _contents(
+    pairs: Iterable[_Pair], comparisons: Mapping[str, Comparison | None]
+) -> tuple[list[tuple[str, str, str]], list[_Pair]]:
+    """Return the pairs of texts, each with its name, and the other pairs that differ.
+
+    A pair that a media type compared is none of texts.
+    """
     texts: list[tuple[str, str, str]] = []
     others: list[_Pair] = []
     for name, first, second in pairs:
         one, other = _text(first), _text(second)
-        if one is not None and other is not None:
+        if one is not None and other is not None and comparisons.get(name) is None:
             texts.append((name, one, other))
         elif _digest(first) != _digest(second):
             others.append((name, first, second))
@@ -161,10 +165,12 @@ def _comparison(
     second: Output | Input | None,
     compare: Callable[[Output, Output], Comparison | None],
 ) -> Comparison | None:
-    """Return how far two outputs lie apart, or None if one is missing or was erased."""
-    if isinstance(first, Output) and isinstance(second, Output) and first.data and second.data:
-        return compare(first, second)
-    return None
+    """Return how far two outputs lie apart, or None if they are equal, texts, missing or erased."""
+    if not isinstance(first, Output) or not isinstance(second, Output):
+        return None
+    if first.media_type.startswith("text/") or not first.data or not second.data:
+        return None
+    return compare(first, second) if first.data != second.data else None
 
 
 def changes(a: str, b: str) -> Iterator[Change]:

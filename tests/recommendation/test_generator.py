@@ -175,6 +175,18 @@ def test_a_longer_list_begins_with_the_shorter_one(session: muniment.Session) ->
         assert short == long[:7]
 
 
+def test_two_lists_differ_by_their_overlap(session: muniment.Session) -> None:
+    first = generate(session, inputs={"user": "u03"})
+    other = generate(session, inputs={"user": "u04"})
+    differences = session.diff(first.id, other.id)
+    (output,) = differences.outputs
+    assert output.comparison is not None
+    assert output.comparison.distance > 0
+    assert "output" not in {text.name for text in differences.texts}
+    again = generate(session, inputs={"user": "u03"})
+    assert session.diff(first.id, again.id).outputs == ()
+
+
 def test_unknown_items_to_exclude_are_ignored(session: muniment.Session) -> None:
     inputs = {"history": "i3", "exclude": "i4\nsold-out\n"}
     made = generate(session, inputs=inputs, parameters={"k": 100})
