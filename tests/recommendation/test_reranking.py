@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions
@@ -62,10 +64,44 @@ def test_calibration_gives_the_list_the_shares_of_the_history() -> None:
     scores = np.linspace(1, 0.9, 100)
     items = np.zeros((100, 2))
     items[:50, 0] = items[50:, 1] = 1  # the best half has the first tag
-    tags = TagShares(np.array([0.7, 0.3]), items)
+    tags = TagShares(np.array([0.7, 0.3]), scipy.sparse.csr_array(items))
     order = reorder(scores, 20, diversity=0.0, tags=tags)
     assert items[order[:10]].mean(axis=0) == pytest.approx([0.7, 0.3], abs=0.11)
     assert items[reorder(scores, 20, diversity=0.0)[:10]].mean(axis=0).tolist() == [1, 0]
+
+
+def test_the_improvement_is_the_decrease_of_the_divergence() -> None:
+    random = np.random.default_rng(5)
+    items = random.random((30, 12)) * (random.random((30, 12)) < 0.3)
+    history = random.random(12) * (random.random(12) < 0.7)
+    history /= history.sum()
+    sums = items[:4].sum(axis=0)
+
+    def divergence(shares: np.ndarray) -> float:
+        used = history > 0
+        mixed = 0.99 * shares[used] / 5 + 0.01 * history[used]
+        return float(history[used] @ np.log(history[used] / mixed))
+
+    expected = [divergence(sums) - divergence(sums + item) for item in items]
+    tags = TagShares(history, scipy.sparse.csr_array(items))
+    improvements = tags.improvements(sums[None, history > 0], 5)
+    assert improvements[0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_calibration_of_a_pool_without_tags_of_the_history_keeps_its_order() -> None:
+    tags = TagShares(np.array([1.0, 0.0]), scipy.sparse.csr_array(np.array([[0.0, 1.0]] * 5)))
+    assert reorder(np.arange(5.0, 0, -1), 5, diversity=0.0, tags=tags).tolist() == list(range(5))
+
+
+def test_calibration_with_diversity_is_fast_for_a_thousand_tags() -> None:
+    scores, similarities = pool(2, 250)
+    random = np.random.default_rng(2)
+    items = scipy.sparse.random_array((250, 1000), density=0.01, format="csr", rng=random)
+    tags = TagShares(np.full(1000, 0.001), items)
+    start = time.perf_counter()
+    order = reorder(scores, 60, diversity=0.5, similarities=similarities, tags=tags)
+    assert time.perf_counter() - start < 3  # with a dense array of all tags it is over 20 s
+    assert len(set(order.tolist())) == 60
 
 
 CATALOGUE = Catalogue(

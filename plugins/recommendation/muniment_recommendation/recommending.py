@@ -117,7 +117,7 @@ class ListMaker:
             )
         tagged = self._tags[history].toarray()
         tagged = tagged[tagged.any(axis=1)]
-        return TagShares(tagged.mean(axis=0), self._tags[pool].toarray()) if len(tagged) else None
+        return TagShares(tagged.mean(axis=0), self._tags[pool]) if len(tagged) else None
 
     def _with_counterfactual(
         self, item: RankedItem, query: Query, options: ListOptions, choice: _Choice

@@ -7,12 +7,14 @@ Both add items one by one. The gain of an item is
 with the relevance from 0 to 1, and the mean similarity to the items before it. This is maximal
 marginal relevance (Carbonell and Goldstein 1998) with the mean in place of the largest similarity.
 The largest is soon 1 for every item, because a list soon has all of a few tags. The divergence is
-that of the tags of the history from those of the list with the item (Steck 2018).
+that of the tags of the history from those of the list with the item (Steck 2018). Items are
+compared by how much they decrease it, which gives the same order.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
 POOL = 250
@@ -31,10 +33,30 @@ Floats = NDArray[np.float64]
 class TagShares:
     """The shares of tags in a history [tags], and those of each item of the pool [P, tags]."""
 
-    def __init__(self, history: Floats, items: Floats) -> None:
-        used = history > 0
+    def __init__(self, history: Floats, items: scipy.sparse.csr_array) -> None:
+        used = np.flatnonzero(history)
         self.history = history[used]
-        self.items = items[:, used]
+        self.items = scipy.sparse.csr_array(items[:, used])
+        self.items.sort_indices()  # so that equal items have equal sums
+        # The share in the history of each tag of each item [P, the tags of all items].
+        count = self.items.nnz
+        self._weights = scipy.sparse.csr_array(
+            (self.history[self.items.indices], np.arange(count), self.items.indptr),
+            shape=(items.shape[0], count),
+        )
+
+    def improvements(self, sums: Floats, length: int) -> Floats:
+        """Return the decreases [G, P] of the divergence by adding each item to each list.
+
+        `sums` [G, tags] are those of the shares of the items in each list. `length` is that of a
+        list with the added item. Only the tags of an item change its divergence, so an item costs
+        as much time as it has tags.
+        """
+        shares = (1 - _SMOOTHING) * sums / length + _SMOOTHING * self.history
+        added = (1 - _SMOOTHING) * self.items.data / length
+        logarithms = np.log1p(added / shares[:, self.items.indices])
+        improvements: Floats = (self._weights @ logarithms.T).T
+        return improvements
 
 
 def reorder(
@@ -105,7 +127,7 @@ def _greedy(
     for place in range(count):
         values = gains - trade_offs[:, None] * similar / max(place, 1)
         if tags is not None and sums is not None:
-            values = values - CALIBRATION_WEIGHT * _divergences(tags, sums, place + 1)
+            values = values + CALIBRATION_WEIGHT * tags.improvements(sums, place + 1)
         values[taken] = -np.inf
         best = np.argmax(np.round(values, 9), axis=1)  # the first of equal ones
         result[:, place] = best
@@ -113,13 +135,5 @@ def _greedy(
         if similarities is not None:
             similar += similarities[best]
         if tags is not None and sums is not None:
-            sums += tags.items[best]
+            sums += tags.items[best].toarray()
     return result
-
-
-def _divergences(tags: TagShares, sums: Floats, length: int) -> Floats:
-    """Return the divergences [G, P] of each list after each item of the pool were added."""
-    shares = (sums[:, None, :] + tags.items) / length
-    smoothed = (1 - _SMOOTHING) * shares + _SMOOTHING * tags.history
-    divergences: Floats = np.log(tags.history / smoothed) @ tags.history
-    return divergences
