@@ -14,7 +14,12 @@ from muniment_recommendation.data.interactions import Interactions  # noqa: E402
 from muniment_recommendation.errors import DataError  # noqa: E402
 from muniment_recommendation.models.families import family_class  # noqa: E402
 from muniment_recommendation.models.next import Next  # noqa: E402
-from muniment_recommendation.models.next_training import make_batch, windows  # noqa: E402
+from muniment_recommendation.models.next_training import (  # noqa: E402
+    contains,
+    exact_results,
+    make_batch,
+    windows,
+)
 
 ITEMS = 12
 SMALL = {"width": 16, "length": 6, "batch": 64}
@@ -120,6 +125,36 @@ def test_windows_cover_each_target_and_stay_within_a_user():
         assert (ends - starts).max() <= 5
         owners = np.searchsorted(data.offsets, starts, side="right")
         assert (owners == np.searchsorted(data.offsets, ends - 1, side="right")).all()
+
+
+def test_contains_compares_each_row_with_the_whole_sample():
+    random = np.random.default_rng(3)
+    rows = torch.from_numpy(random.integers(0, 30, (40, 7)))
+    for size in (1, 12):  # with repeats
+        sample = torch.from_numpy(random.integers(0, 30, size))
+        expected = (rows[:, :, None] == sample).any(dim=1)
+        assert torch.equal(contains(rows, sample), expected)
+
+
+@pytest.mark.parametrize("warn_only", [False, True])
+@pytest.mark.parametrize("is_deterministic", [False, True])
+def test_exact_results_restores_the_settings_of_the_process(is_deterministic, warn_only):
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    threads = torch.get_num_threads()
+    try:
+        torch.use_deterministic_algorithms(is_deterministic, warn_only=warn_only)
+        with exact_results(threads + 1):
+            assert torch.are_deterministic_algorithms_enabled()
+            assert not torch.is_deterministic_algorithms_warn_only_enabled()
+            assert torch.get_num_threads() == threads + 1
+        assert torch.are_deterministic_algorithms_enabled() == is_deterministic
+        assert torch.is_deterministic_algorithms_warn_only_enabled() == warn_only
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def test_scores_alone_and_together_are_equal_bits(model):

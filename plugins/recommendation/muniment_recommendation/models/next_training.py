@@ -51,16 +51,19 @@ class TrainingOptions:
 def exact_results(threads: int = 1) -> Iterator[None]:
     """Use deterministic algorithms and a number of threads in the block, and restore both.
 
+    Both are settings of the process, so other threads that compute in the meantime use them too.
+
     Sums of another number of threads differ in their last bits.
     """
     threads_before = torch.get_num_threads()
     was_deterministic = torch.are_deterministic_algorithms_enabled()
+    warned_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(was_deterministic)
+        torch.use_deterministic_algorithms(was_deterministic, warn_only=warned_only)
         torch.set_num_threads(threads_before)
 
 
@@ -166,8 +169,8 @@ def make_batch(data: Interactions, starts: NDArray[np.int64], ends: NDArray[np.i
     steps = np.arange(targets.max())[None, :]  # [1, T]
     is_real = steps < targets
     rows = np.where(is_real, starts[:, None] + steps, 0)
-    items = data.items.astype(np.int64)
-    return Batch(np.where(is_real, items[rows], 0), np.where(is_real, items[rows + 1], 0), is_real)
+    items, following = (data.items[places].astype(np.int64) for places in (rows, rows + 1))
+    return Batch(np.where(is_real, items, 0), np.where(is_real, following, 0), is_real)
 
 
 def _batches(
@@ -229,9 +232,20 @@ class _Candidates:
         sample = torch.from_numpy(np.minimum(drawn, self.item_count - 1))  # [S]
         correction = self.log_chances[sample] + math.log(self.sample_size)
         scores = network.scores(states, sample) - correction  # [N, S]
-        is_taken = torch.zeros(len(targets), self.item_count, dtype=torch.bool)
-        is_taken.scatter_(1, taken, True).scatter_(1, targets[:, None], True)
-        scores = scores.masked_fill(is_taken[:, sample], -math.inf)
+        excluded = torch.cat([taken, targets[:, None]], dim=1)
+        scores = scores.masked_fill(contains(excluded, sample), -math.inf)
         embeddings = network.parameters["items"][targets]
         own = (states * embeddings).sum(-1) + network.parameters["item_bias"][targets]  # [N]
         return (torch.cat([own[:, None], scores], dim=1).logsumexp(-1) - own).mean()
+
+
+def contains(rows: Tensor, sample: Tensor) -> Tensor:
+    """Return whether each row of items [N, T] has each item of a sample [N, S].
+
+    The memory is that of the result, for a catalogue of any size.
+    """
+    items, columns = sample.unique(return_inverse=True)  # [U], [S]
+    places = torch.searchsorted(items, rows).clamp_(max=len(items) - 1)
+    places = places.where(items[places] == rows, len(items))  # the last column has the others
+    matches = torch.zeros(len(rows), len(items) + 1, dtype=torch.bool)
+    return matches.scatter_(1, places, True)[:, columns]
