@@ -24,7 +24,8 @@ class RecommendationParameters(muniment.Parameters):
         ge=0,
         le=1,
         help="weight of the difference between the items; 0 = the best ones, 1 = the most "
-        "different ones; 0 if omitted, 0.3 without a history and a prompt",
+        "different ones, more = first 10 at least as different; 0 if omitted, 0.3 without a "
+        "history and a prompt",
     )
     calibrate: Literal["tags"] | None = muniment.param(
         None, help="property whose shares in the list follow those in the history"

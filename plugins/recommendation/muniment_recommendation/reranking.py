@@ -22,7 +22,7 @@ POOL = 250
 CALIBRATION_WEIGHT = 4.0
 """The weight of the divergence beside the relevance, which is 0.8 to 0.2 in the paper's terms."""
 DEPTH = 10
-"""The number of first items whose relevance and difference decide between lists."""
+"""The number of first items that decide between lists. It is the default length of a list."""
 
 _SMOOTHING = 0.01  # Steck's alpha, the share of the history's tags in those of the list
 _TRADE_OFFS = np.linspace(0, 1, 21)
@@ -73,8 +73,10 @@ def reorder(
 
     A list that adds one item after the other need not become more diverse when the weight of
     diversity grows. So the lists of 21 weights are computed. Of these, the one has the best sum of
-    relevance and difference at `DEPTH`, weighted by `diversity`. The difference of this choice
-    never falls when `diversity` grows, because the lists do not depend on it.
+    relevance and difference at `DEPTH`, weighted by `diversity`. The difference of the first
+    `DEPTH` items never falls when `diversity` grows, because the lists do not depend on it. That of
+    fewer or more items can fall. `DEPTH` does not depend on `count`, so that a longer list begins
+    with a shorter one.
     """
     size = len(scores)
     relevance = _relevance(scores)
