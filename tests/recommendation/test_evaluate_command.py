@@ -157,6 +157,20 @@ def test_a_model_folder_gives_its_family_seed_and_explicit_options(tmp_path: Pat
     assert record["metrics"] != measured(data, "-m", "ease")["metrics"]
 
 
+def test_a_folder_named_like_a_family_needs_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = tables.write_plain(tmp_path / "data")
+    _write_model(tmp_path / "popularity", data)
+
+    result = run(data, "--json", "-m", "popularity")
+
+    assert result.json[0]["family"] == "popularity"
+    assert "./popularity" in result.stderr
+    assert measured(data, "-m", "./popularity")["family"] == "ease"
+
+
 def test_the_minimum_rating_of_a_model_folder_applies_unless_another_is_given(
     tmp_path: Path,
 ) -> None:

@@ -21,7 +21,7 @@ from muniment_recommendation.item_ids import nearest, numbers_of, read_ids, writ
         ('["a,b", "c\\nd"]', ("a,b", "c\nd")),
         ("[a]", ("[a]",)),
         ("[1, 2]", ("[1", "2]")),  # no list of texts
-        ("a,b,a", ("a", "b")),
+        ("a,b,a", ("b", "a")),  # the last item of a history is the newest
         ("", ()),
         (" , ", ()),
         ("红楼梦,三国演义", ("红楼梦", "三国演义")),

@@ -16,9 +16,11 @@ _MOST_COMPARED = 100_000  # comparing more takes seconds
 def read_ids(text: str) -> tuple[str, ...]:
     """Return the ids of a text, each once: lines, or a line of ids separated by commas.
 
-    A JSON list of texts is read too. It is the only form for ids with line ends.
+    A JSON list of texts is read too. It is the only form for ids with line ends. An id that is
+    repeated has its last place, because the last item of a history is the newest.
     """
-    return tuple(dict.fromkeys(_json_ids(text) or _plain_ids(text)))
+    ids = _json_ids(text) or _plain_ids(text)
+    return tuple(dict.fromkeys(reversed(ids)))[::-1]
 
 
 def write_ids(ids: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import muniment
+from muniment.command import write_note
 
 if TYPE_CHECKING:
     from muniment_recommendation.fitting import FitOptions, FittedModel
@@ -34,7 +35,8 @@ family_or_folder_option = click.option(
     "--model",
     metavar="MODEL",
     required=True,
-    help="Name of a family, or folder of a model whose family and explicit options are used.",
+    help="Name of a family, or folder of a model whose family and explicit options are used. Of a "
+    "folder named like a family, the path ./NAME.",
 )
 min_rating_option = click.option(
     "--min-rating",
@@ -67,6 +69,8 @@ def fit_options_of(model: str, seed: int | None) -> FitOptions:
 
     families = (blend.FAMILY, *FAMILIES)
     if model in families:
+        if Path(model).is_dir():
+            write_note(f"{model} is read as the family; use ./{model} for the folder")
         return FitOptions(model, seed or 0)
     if not Path(model).exists():
         raise muniment.UsageError(
