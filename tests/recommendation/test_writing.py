@@ -92,7 +92,7 @@ def test_any_ids_and_texts_survive_writing_and_reading(
     users.add([user for user, _, _ in rows])
     taken.add([item for _, item, _ in rows])
     described = tuple(
-        CatalogueItem(item, title if title.strip() else item, text if text.strip() else "")
+        CatalogueItem(item, title if title.strip() else "", text if text.strip() else "")
         for item, title, text in items
     )
     times = np.array([time for _, _, time in rows])

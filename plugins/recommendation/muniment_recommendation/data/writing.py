@@ -87,8 +87,7 @@ def _rating_text(rating: float) -> str:
 def _item_rows(items: Iterable[CatalogueItem]) -> Iterator[Sequence[str]]:
     yield ("item", "title", "text", "tags")
     for item in items:
-        title = "" if item.title == item.id else item.title
-        yield (item.id, title, item.text, join_tags(item.tags))
+        yield (item.id, item.title, item.text, join_tags(item.tags))
 
 
 def _write(path: Path, rows: Iterable[Sequence[str]]) -> None:
