@@ -173,8 +173,10 @@ def test_mixed_units_far_apart_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "yesterday", "14/11/2023", "nan", "1_000", "-9e10", "9" * 30, "9" * 5000]
-    + ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"],
+    [
+        *("", " ", "yesterday", "14/11/2023", "nan", "1_000", "-9e10", "9" * 30, "9" * 5000),
+        *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"),
+    ],
 )
 def test_text_that_is_no_time_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(DataError, match=r"interactions\.csv, line 3: .*; write seconds"):
