@@ -31,7 +31,7 @@ from muniment_recommendation.fitting import FitOptions, fit
 
 ITEMS, LENGTH, TASTES = 10_000, 50, 40
 EXPONENT_LIMIT = 1.1
-START = 1_600_000_000_000  # milliseconds since 1970
+START = 1_600_000_000_000_000  # microseconds since 1970
 
 
 class Fitted(NamedTuple):
@@ -108,7 +108,7 @@ def synthetic(size: int) -> Interactions:
         _, first = np.unique(drawn, return_index=True)
         rows.append(drawn[np.sort(first)][:LENGTH].astype(np.int32))
     lengths = np.array([len(row) for row in rows])
-    times = START + 60_000 * np.arange(lengths.sum())
+    times = START + 60_000_000 * np.arange(lengths.sum())
     return Interactions(
         tuple(f"{user:06}" for user in range(users)),
         np.concatenate([[0], np.cumsum(lengths)]),

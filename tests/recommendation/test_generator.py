@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import muniment
 import muniment.testing
 from muniment_recommendation.fitting import FitOptions, fit
 from muniment_recommendation.generator import RecommendationGenerator
+from muniment_recommendation.item_ids import read_ids
 from muniment_recommendation.model_folder import save
 from muniment_recommendation.ranking import Ranking, read_ranking
 from support.recommendation import catalogue_of, interactions_of
@@ -128,6 +130,25 @@ def test_a_given_history_replaces_that_of_the_user(session: muniment.Session) ->
 def test_a_user_of_another_system_may_have_a_history(session: muniment.Session) -> None:
     made = generate(session, inputs={"user": "nobody", "history": "i3,i17"})
     assert ids(made) == ids(generate(session, inputs={"history": "i3,i17"}))
+
+
+def test_users_whose_ids_differ_by_a_line_end_have_their_own_lists(
+    home: Path, tmp_path: Path
+) -> None:
+    users = ("a", "a\r", *DATA.users[2:])
+    path = tmp_path / "model"
+    path.mkdir()
+    data = dataclasses.replace(DATA, users=users)
+    save(fit(data, catalogue_of(SIZE), FitOptions("popularity")), path)
+    with muniment.Session(home) as session:
+        session.models.add(str(path), "recommendation", RecommendationGenerator())
+        for number, user in enumerate(users[:2]):
+            made = generate(session, inputs={"user": user})
+            texts = {item.name: item.text or "" for item in session.generation(made.id).inputs}
+            assert list(read_ids(texts["history"])) == [f"i{item}" for item in DATA.history(number)]
+        for inputs in ({"user": "a\n"}, {"user": "a\n", "history": "i2"}):
+            with pytest.raises(muniment.UsageError, match=r"'a\\n'.*'a'"):
+                generate(session, inputs=inputs)
 
 
 def test_disliked_items_are_never_listed_for_their_user(session: muniment.Session) -> None:

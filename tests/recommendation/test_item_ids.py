@@ -17,7 +17,11 @@ from muniment_recommendation.item_ids import nearest, numbers_of, read_ids, writ
         ("007,7,NA,1e5", ("007", "7", "NA", "1e5")),
         ("a\nb\n", ("a", "b")),
         ("a\r\nb\r\n\r\n", ("a", "b")),
-        ("one, two\n", ("one, two",)),  # a line can contain a comma
+        ("one, two\nthree\n", ("one, two", "three")),  # a line can contain a comma
+        ("map,rope\n", ("map", "rope")),
+        ("map,rope\r\n", ("map", "rope")),
+        ("[]", ()),
+        (" [ ]\n", ()),
         ('["a,b", "c\\nd"]', ("a,b", "c\nd")),
         ("[a]", ("[a]",)),
         ("[1, 2]", ("[1", "2]")),  # no list of texts

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.items import MAX_TEXT, MAX_TITLE, join_tags, split_tags
 from muniment_recommendation.data.reading import read_data
-from muniment_recommendation.errors import DataError
+from muniment_recommendation.errors import DataError, QueryError
+from muniment_recommendation.fitting import FitOptions, fit
+from muniment_recommendation.scoring import Scorer
 from support import tables
 
 ROWS = [("u", "b", 1), ("u", "a", 2), ("v", "z", 3)]
@@ -23,7 +26,7 @@ def catalogue_of(folder: Path, items: str | bytes) -> Catalogue:
 def test_items_keep_their_order_and_others_follow_by_id(tmp_path: Path) -> None:
     catalogue = catalogue_of(tmp_path / "data", "item,title\nz,Last\ncold,Cold\n")
     assert [item.id for item in catalogue.items] == ["z", "cold", "a", "b"]
-    assert [item.title for item in catalogue.items] == ["Last", "Cold", "a", "b"]
+    assert [item.title for item in catalogue.items] == ["Last", "Cold", "", ""]
     assert catalogue.numbers == {"z": 0, "cold": 1, "a": 2, "b": 3}
 
 
@@ -35,8 +38,17 @@ def test_items_that_are_not_described_are_counted(tmp_path: Path) -> None:
 
 def test_columns_are_found_by_name_and_may_be_missing(tmp_path: Path) -> None:
     item = catalogue_of(tmp_path / "1", "tags,TEXT,item\nx|y,words,z\n").items[0]
-    assert (item.id, item.title, item.text, item.tags) == ("z", "z", "words", ("x", "y"))
-    assert catalogue_of(tmp_path / "2", "item\nz\n").items[0].title == "z"
+    assert (item.id, item.title, item.text, item.tags) == ("z", "", "words", ("x", "y"))
+    assert catalogue_of(tmp_path / "2", "item\nz\n").items[0].title == ""
+
+
+def test_ids_are_not_compared_with_a_wish(tmp_path: Path) -> None:
+    rows = [("u", "tent", 1), ("u", "rope", 2), ("v", "tent", 1), ("v", "lamp", 2)]
+    data = read_data(tables.write_folder(tmp_path, rows, "item,title\nrope,\n"))
+    model = fit(data.interactions, data.catalogue, FitOptions(options={"factors": 2}))
+    assert "text" not in {part.name for part in model.parts}
+    with pytest.raises(QueryError, match=r"items\.csv"):
+        Scorer(model).score(np.array([0], np.int32), "tent", 1.0)
 
 
 def test_awkward_titles_are_data(tmp_path: Path) -> None:
@@ -44,7 +56,7 @@ def test_awkward_titles_are_data(tmp_path: Path) -> None:
     titles = [item.title for item in data.catalogue.items[: len(tables.TITLES)]]
     assert titles[:2] == ["<b>bold</b>", "\x1b[31mred"]
     assert titles[2] == "a" * (MAX_TITLE - 1) + "…"
-    assert titles[3] == "i3"
+    assert titles[3] == ""
     assert titles[4:] == list(tables.TITLES[4:])
     assert [note for note in data.notes if "line 4" in note and "cut" in note]
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from muniment_recommendation.data.reading import Data, data_of, read_data
 from muniment_recommendation.data.rows import Rows, TextsBuilder
+from muniment_recommendation.data.splits import shuffle_ties
 from muniment_recommendation.data.tables import Tables, read_tables
 from muniment_recommendation.errors import DataError
 from support import tables
@@ -57,7 +58,7 @@ def test_plain_table_is_read_in_the_order_of_time(tmp_path: Path) -> None:
     assert [item.id for item in data.catalogue.items] == sorted(
         {item for items in expected.values() for item in items}
     )
-    assert data.interactions.times[0] == 1_700_000_000_000
+    assert data.interactions.times[0] == 1_700_000_000_000_000
     assert (data.notes, data.repeats, data.files) == ((), 0, ("interactions.csv",))
 
 
@@ -132,15 +133,18 @@ def test_very_long_id_is_refused_with_its_line(tmp_path: Path) -> None:
         ("2023-11-14T22:13:20Z", "2023-11-15T00:13:21+02:00"),
     ],
 )
-def test_forms_of_time_are_milliseconds(tmp_path: Path, first: str, second: str) -> None:
+def test_forms_of_time_are_microseconds(tmp_path: Path, first: str, second: str) -> None:
     data = read_text(tmp_path / "data", HEADER, f"u,b,{second}", f"u,a,{first}")
-    assert data.interactions.times.tolist() == [1_700_000_000_000, 1_700_000_001_000]
+    assert data.interactions.times.tolist() == [1_700_000_000_000_000, 1_700_000_001_000_000]
     assert histories(data) == {"u": ["a", "b"]}
 
 
-def test_times_within_one_millisecond_are_ordered(tmp_path: Path) -> None:
+def test_times_within_one_millisecond_are_ordered_and_not_tied(tmp_path: Path) -> None:
     data = read_text(tmp_path / "data", HEADER, "u,b,1700000000000002", "u,a,1700000000000001")
     assert histories(data) == {"u": ["a", "b"]}
+    assert not [note for note in data.notes if "tied" in note]
+    assert (shuffle_ties(data.interactions, 1).items == data.interactions.items).all()
+    assert (shuffle_ties(data.interactions, 2).items == data.interactions.items).all()
 
 
 def test_zero_is_a_time_of_every_unit(tmp_path: Path) -> None:
@@ -150,7 +154,7 @@ def test_zero_is_a_time_of_every_unit(tmp_path: Path) -> None:
 
 def test_times_before_1970_are_read(tmp_path: Path) -> None:
     data = read_text(tmp_path / "data", HEADER, "u,b,5", "u,a,-86400")
-    assert data.interactions.times.tolist() == [-86_400_000, 5000]
+    assert data.interactions.times.tolist() == [-86_400_000_000, 5_000_000]
 
 
 def test_mixed_times_are_refused_with_their_lines(tmp_path: Path) -> None:
@@ -168,7 +172,11 @@ def test_mixed_units_far_apart_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "yesterday", "14/11/2023", "nan", "1_000", "-9e10", "9" * 30, "9" * 5000]
+    "text",
+    [
+        *("", " ", "yesterday", "14/11/2023", "nan", "1_000", "-9e10", "9" * 30, "9" * 5000),
+        *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"),
+    ],
 )
 def test_text_that_is_no_time_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(DataError, match=r"interactions\.csv, line 3: .*; write seconds"):
@@ -193,7 +201,7 @@ def test_tied_last_times_are_counted_and_in_file_order(tmp_path: Path) -> None:
 def test_repeated_pair_is_kept_at_its_first_moment(tmp_path: Path) -> None:
     data = read_text(tmp_path / "data", HEADER, "u,a,9", "u,b,5", "u,a,1", "u,b,6")
     assert histories(data) == {"u": ["a", "b"]}
-    assert data.interactions.times.tolist() == [1000, 5000]
+    assert data.interactions.times.tolist() == [1_000_000, 5_000_000]
     assert data.repeats == 2
     assert note_of(data, "repeat").startswith("2 rows")
 

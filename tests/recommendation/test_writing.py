@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def test_any_ids_and_texts_survive_writing_and_reading(
     users.add([user for user, _, _ in rows])
     taken.add([item for _, item, _ in rows])
     described = tuple(
-        CatalogueItem(item, title if title.strip() else item, text if text.strip() else "")
+        CatalogueItem(item, title if title.strip() else "", text if text.strip() else "")
         for item, title, text in items
     )
     times = np.array([time for _, _, time in rows])
@@ -112,6 +113,16 @@ def test_written_folder_must_be_new(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be written"):
         write_tables(tmp_path / "none" / "out", data)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out"]
+
+
+def test_the_files_of_another_writer_stay(tmp_path: Path) -> None:
+    data = read_tables(tables.write_plain(tmp_path / "data"))
+    other = tmp_path / f".out.{os.getpid()}"  # such as that of a killed process with this id
+    (other / "train").mkdir(parents=True)
+    write_tables(tmp_path / "out", data)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "data", "out"]
+    assert (other / "train").is_dir()
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "data").stat().st_mode
 
 
 # ---- removing a user ---------------------------------------------------------------------------
@@ -165,6 +176,14 @@ def test_user_of_a_linked_table_is_removed_from_its_target(tmp_path: Path) -> No
     assert (folder / "interactions.csv").is_symlink()
     assert b"u0," not in target.read_bytes()
     assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_short_row_is_named_when_a_user_is_removed(tmp_path: Path) -> None:
+    content = "item,timestamp,user\na,1,u\nb\nc,2,v\n"
+    folder = tables.write_folder(tmp_path, content)
+    with pytest.raises(DataError, match=r"interactions\.csv, line 3: 1 fields"):
+        remove_user(folder, "u")
+    assert (folder / "interactions.csv").read_text() == content
 
 
 def test_damaged_table_stays_when_a_user_is_removed(tmp_path: Path) -> None:

@@ -98,12 +98,13 @@ def _item(event: muniment.FeedbackEvent) -> CatalogueItem | None:
         if event.item is None or not event.item.id.strip():
             return None
         title, _, text = event.item.text.partition("\n")
-        return cut_item(CatalogueItem(event.item.id, title.strip() or event.item.id, text))
+        title = "" if title == event.item.id else title.strip()  # lists show an id as the title
+        return cut_item(CatalogueItem(event.item.id, title, text))
     made = event.generation
     title = " ".join(made.prompt.split())
     if len(title) > _TITLE:
         title = f"{title[: _TITLE - 1]}…"
-    return cut_item(CatalogueItem(made.id, title or made.id, made.text))
+    return cut_item(CatalogueItem(made.id, title, made.text))
 
 
 def _rows(opinions: list[_Opinion], *, has_ratings: bool) -> Rows:

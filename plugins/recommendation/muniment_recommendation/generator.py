@@ -54,16 +54,19 @@ class RecommendationGenerator(muniment.Generator):
     ) -> muniment.Resolution:
         """Return the history of the user, and the defaults that depend on it.
 
-        Raises QueryError for a user that the model does not have, unless a history is given.
+        Raises QueryError for a user that the model does not have, unless a history is given. An
+        unknown id that ends a line, such as the text of a file, is always refused.
         """
         from .query import default_diversity, user_of
 
         if model is None:
             raise RuntimeError("the generator recommendation was called without a model")
         user, inputs = user_of(request.inputs), {}
-        if user and "history" not in request.inputs:
+        needs_history = "history" not in request.inputs
+        if user and (needs_history or user.endswith(("\n", "\r"))):
             history = _histories(model).of(user)
-            inputs = {"history": write_ids(history).encode()} if history else {}
+            if needs_history and history:
+                inputs = {"history": write_ids(history).encode()}
         has_history = "history" in {**request.inputs, **inputs}
         values = {"diversity": default_diversity(has_history, request.prompt)}
         return muniment.Resolution(values if request.parameters.diversity is None else {}, inputs)

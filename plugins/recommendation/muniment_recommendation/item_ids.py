@@ -19,7 +19,8 @@ def read_ids(text: str) -> tuple[str, ...]:
     A JSON list of texts is read too. It is the only form for ids with line ends. An id that is
     repeated has its last place, because the last item of a history is the newest.
     """
-    ids = _json_ids(text) or _plain_ids(text)
+    ids = _json_ids(text)
+    ids = _plain_ids(text) if ids is None else ids
     return tuple(dict.fromkeys(reversed(ids)))[::-1]
 
 
@@ -62,17 +63,18 @@ def _quoted(ids: Iterable[str]) -> str:
     return ", ".join(map(repr, ids))
 
 
-def _json_ids(text: str) -> list[str]:
+def _json_ids(text: str) -> list[str] | None:
+    """Return the texts of a JSON list, or None for another text."""
     if not text.lstrip().startswith("["):
-        return []
+        return None
     try:
         ids = json.loads(text)
     except (ValueError, RecursionError):
-        return []
-    return ids if isinstance(ids, list) and all(isinstance(id, str) for id in ids) else []
+        return None
+    return ids if isinstance(ids, list) and all(isinstance(id, str) for id in ids) else None
 
 
 def _plain_ids(text: str) -> list[str]:
-    lines = text.replace("\r\n", "\n").split("\n")
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     ids = lines if len(lines) > 1 else text.split(",")
     return [id.strip() for id in ids if id.strip()]

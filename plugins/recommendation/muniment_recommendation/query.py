@@ -91,9 +91,8 @@ def default_diversity(has_history: bool, wish: str) -> float:
 
 
 def user_of(inputs: Mapping[str, muniment.Input]) -> str:
-    """Return the id of the user of a request, or an empty text."""
-    text = (inputs["user"].text or "") if "user" in inputs else ""
-    return text.removesuffix("\n").removesuffix("\r")
+    """Return the id of the user of a request as it is written, or an empty text."""
+    return (inputs["user"].text or "") if "user" in inputs else ""
 
 
 def _disliked(user: str, interactions: Interactions) -> Numbers:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class CatalogueItem:
-    """One item. `id` is as written in the data, and is the title of an item that has none."""
+    """One item. `id` is as written in the data. Lists show the id of an item without a title."""
 
     id: str
     title: str = ""

@@ -19,7 +19,7 @@ class Interactions:
     """The histories of all users, over a catalogue of `item_count` items.
 
     The number of a user is its position in `users`. `items` [rows] has the numbers of the items,
-    and `times` [rows] their times in milliseconds since 1970, of user 0 first, the oldest first.
+    and `times` [rows] their times in microseconds since 1970, of user 0 first, the oldest first.
     `offsets` [users + 1] has the first row of each user. A user takes an item at most once.
     `disliked` has the items that a user must not get, by the number of the user.
     """

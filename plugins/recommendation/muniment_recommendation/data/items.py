@@ -86,7 +86,7 @@ class ItemReader:
             is_words = self._table.columns[number].type == "token_seq"
             tags += _words(fields[number]) if is_words else split_tags(fields[number])
         return CatalogueItem(
-            item_id, title if title.strip() else item_id, text, tuple(dict.fromkeys(tags))
+            item_id, title if title.strip() else "", text, tuple(dict.fromkeys(tags))
         )
 
 

@@ -87,7 +87,7 @@ def data_of(tables: Tables, *, min_rating: float | None = None) -> Data:
         users=rows.users.distinct,
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         items=(pairs[kept] % len(catalogue)).astype(np.int32),
-        times=rows.times[kept] // 1000,
+        times=rows.times[kept],
         item_count=len(catalogue),
         disliked=_by_user(disliked, len(catalogue)),
     )

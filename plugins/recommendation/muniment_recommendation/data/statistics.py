@@ -82,7 +82,7 @@ def statistics_of(data: Data) -> Statistics:
         cold_items=int((counts == 0).sum()),
         top_share=float(counts[-top:].sum() / total),
         gini=float(((2 * ranks - items - 1) * counts).sum() / (items * total)),
-        first=iso_time(int(interactions.times.min()) * 1000),
-        last=iso_time(int(interactions.times.max()) * 1000),
+        first=iso_time(int(interactions.times.min())),
+        last=iso_time(int(interactions.times.max())),
         digest=data.digest,
     )

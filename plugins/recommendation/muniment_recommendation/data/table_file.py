@@ -99,7 +99,7 @@ class TableFile:
                     yield list(zip(*records, strict=True))
 
     def texts(self) -> Iterator[tuple[list[str], str]]:
-        """Yield each record, the header included, with its text in the file."""
+        """Yield each record, the header included, with its text in the file. Raises DataError."""
         with self._errors_named(), self._open("utf-8") as file, _long_fields():
             lines: list[str] = []
 
@@ -109,6 +109,8 @@ class TableFile:
                     yield line
 
             for record in self._reader(noted()):
+                if record and len(record) != len(self.columns):
+                    raise self._wrong_width()
                 yield record, "".join(lines)
                 lines.clear()
 

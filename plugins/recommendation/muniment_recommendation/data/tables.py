@@ -52,7 +52,7 @@ class Tables:
         """The described items, then the other ones sorted by id."""
         described = {item.id for item in self.items}
         others = [item for item in self.rows.items.distinct if item not in described]
-        return Catalogue((*self.items, *(CatalogueItem(item, title=item) for item in others)))
+        return Catalogue((*self.items, *map(CatalogueItem, others)))
 
     def with_rows(self, rows: Rows) -> Tables:
         """Return the same items with other rows."""

@@ -17,7 +17,8 @@ Times = NDArray[np.int64]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_EARLIEST = (datetime(1, 1, 1, tzinfo=UTC) - EPOCH) // _MICROSECOND
+_EARLIEST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+_LATEST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 _SECONDS, _ISO = "seconds", "ISO 8601"
 # The size of a number has one meaning: 1e11 seconds are the year 5138, as milliseconds 1973.
 _UNITS = (
@@ -97,20 +98,27 @@ class TimeReader:
 
 
 def _parse(text: str) -> tuple[str, int]:
-    """Return the form of a text, empty for one that is no time, and its microseconds."""
+    """Return the form of a text, empty for one that is no time, and its microseconds.
+
+    A time before the year 1 or after the year 9999 of UTC is none.
+    """
     text = text.strip()
     if _DECIMAL.fullmatch(text):
         number = Decimal(text)
         for form, limit, factor in _UNITS:
             if abs(number) < limit:
-                microseconds = int(number * factor)
-                return (form, microseconds) if microseconds >= _EARLIEST else ("", 0)
+                return _within_years(form, int(number * factor))
         return "", 0
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
         return "", 0
-    return _ISO, ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // _MICROSECOND
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return _within_years(_ISO, (time - EPOCH) // _MICROSECOND)
+
+
+def _within_years(form: str, microseconds: int) -> tuple[str, int]:
+    return (form, microseconds) if _EARLIEST <= microseconds <= _LATEST else ("", 0)
 
 
 def time_texts(times: Times) -> list[str]:

@@ -7,6 +7,7 @@ import csv
 import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -47,16 +48,15 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     """Yield a new folder, which gets its name when the block ends. Raises DataError."""
     if os.path.lexists(folder):
         raise DataError(f"{folder} exists; use the path of a new folder")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
-        temporary.mkdir()
-        yield temporary
-        os.rename(temporary, folder)
-        _sync_folder(folder.parent)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as parent:
+            temporary = Path(parent) / folder.name  # unlike its parent, readable by other accounts
+            temporary.mkdir()
+            yield temporary
+            os.rename(temporary, folder)
+            _sync_folder(folder.parent)
     except OSError as error:
         raise DataError(f"the folder {folder} cannot be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_files(folder: Path, tables: Tables) -> None:
@@ -87,8 +87,7 @@ def _rating_text(rating: float) -> str:
 def _item_rows(items: Iterable[CatalogueItem]) -> Iterator[Sequence[str]]:
     yield ("item", "title", "text", "tags")
     for item in items:
-        title = "" if item.title == item.id else item.title
-        yield (item.id, title, item.text, join_tags(item.tags))
+        yield (item.id, item.title, item.text, join_tags(item.tags))
 
 
 def _write(path: Path, rows: Iterable[Sequence[str]]) -> None:
