@@ -72,5 +72,5 @@ def _training(
         data_digest=model.data_digest,
         data_folder=data,
         data_files=files,
-        environment={name: version(name) for name in ("numpy", "scipy", "implicit")},
+        environment={name: version(name) for name in ("implicit", *model.libraries)},
     )

@@ -145,6 +145,11 @@ class FittedModel:
         ]
 
     @property
+    def libraries(self) -> list[str]:
+        """The distributions that compute the scores, sorted."""
+        return sorted({name for part in self.parts for name in part.recommender.libraries})
+
+    @property
     def parts(self) -> tuple[Part, ...]:
         """The parts of the blend, or the single model."""
         model = self.model
