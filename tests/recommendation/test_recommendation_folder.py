@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +20,9 @@ from muniment.testing import CommandContract, run_command
 from muniment_recommendation import model_folder
 from muniment_recommendation.commands import recommendation
 from muniment_recommendation.commands.fit import fit as fit_command
+from muniment_recommendation.data.writing import new_folder
+from muniment_recommendation.errors import DataError
+from muniment_recommendation.fitted_folder import write_fitted
 from muniment_recommendation.fitting import FitOptions, FittedModel, fit
 from muniment_recommendation.models.blend import Blend, Part
 from muniment_recommendation.models.families import family_class
@@ -287,6 +291,54 @@ def test_an_existing_folder_is_not_replaced(data: Path, session: muniment.Sessio
     result = run_command(recommendation, *arguments, session=session)
     assert result.code == 2
     assert list(Path("m").iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limit of file sizes")
+def test_a_full_disk_leaves_no_folder(model: FittedModel, tmp_path: Path) -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        with pytest.raises(DataError, match="cannot be written"):
+            write_fitted(model, tmp_path / "parent" / "m", data=tmp_path, files=[])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((tmp_path / "parent").iterdir()) == []
+
+
+def test_a_folder_that_appears_meanwhile_is_not_changed(tmp_path: Path) -> None:
+    out = tmp_path / "m"
+
+    def write() -> None:
+        with new_folder(out) as temporary:
+            (temporary / "mine").touch()
+            out.mkdir()
+            (out / "other").touch()
+
+    with pytest.raises(DataError):
+        write()
+    assert [path.name for path in tmp_path.rglob("*")] == ["m", "other"]
+
+
+def test_a_fit_that_is_not_recorded_leaves_no_folder(
+    data: Path, session: muniment.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise muniment.UsageError("no training can be recorded")
+
+    arguments = ("fit", "--data", "data", "--out", "m", "--model", "popularity")
+    with monkeypatch.context() as patch:
+        patch.setattr(muniment.Session, "record_training", refuse)
+        assert run_command(recommendation, *arguments, session=session).code == 2
+    assert sorted(path.name for path in Path().iterdir() if "m" in path.name) == []
+    assert run_command(recommendation, *arguments, session=session).code == 0
+
+
+def test_files_have_the_same_permissions(model: FittedModel, tmp_path: Path) -> None:
+    write_fitted(model, tmp_path / "m", data=tmp_path, files=[])
+    modes = {path.stat().st_mode for path in (tmp_path / "m").iterdir()}
+    assert len(modes) == 1
 
 
 def test_the_order_of_rows_does_not_change_the_model(data: Path, session: muniment.Session) -> None:

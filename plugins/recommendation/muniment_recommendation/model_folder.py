@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
@@ -110,7 +111,10 @@ def save(model: FittedModel, folder: Path) -> None:
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
     }
     for name, data in {**contents, CONFIG: _json(config)}.items():
-        (folder / name).write_bytes(data)
+        with (folder / name).open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def load(folder: Path) -> FittedModel:
