@@ -170,6 +170,16 @@ def test_the_size_of_the_catalogue_decides_between_ease_and_item_knn() -> None:
     assert "text" not in options.parts(SIZE, has_text=False)
 
 
+@pytest.mark.parametrize("arguments", [("ease", None), ("blend", "ease,als")])
+def test_explicit_ease_is_refused_for_a_large_catalogue(arguments: tuple) -> None:
+    small, large = (
+        options_from_texts(*arguments, (f"ease_items={limit}",), 0) for limit in (SIZE - 1, SIZE)
+    )
+    with pytest.raises(DataError, match="item-knn"):
+        fit(DATA, CATALOGUE, small)
+    assert "ease" in large.parts(SIZE, has_text=True)
+
+
 def test_one_user_with_one_item_can_be_fitted() -> None:
     data = Interactions(("u",), np.array([0, 1]), np.array([0], np.int32), np.array([1]), 3)
     model = fit(data, catalogue_of(3), FitOptions())

@@ -183,7 +183,11 @@ def test_the_minimum_rating_of_a_model_folder_applies_unless_another_is_given(
     metrics = measured(data, "-m", str(model), "--seed", "0")["metrics"]
 
     assert metrics == measured(data, "-m", "ease", "--min-rating", "4")["metrics"]
-    assert metrics != measured(data, "-m", str(model), "--min-rating", "1")["metrics"]
+    lower = measured(data, "-m", str(model), "--min-rating", "1")
+    assert metrics != lower["metrics"]
+    assert lower["options"] == {"min_rating": 1.0}
+    named = measured(data, "-m", "ease", "--min-rating", "4")
+    assert named["options"] == {"min_rating": 4.0}
 
 
 def test_values_that_a_model_folder_has_from_tuning_are_not_used(tmp_path: Path) -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 
 import numpy as np
 import pytest
+
+import muniment
 
 torch = pytest.importorskip("torch")
 
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem  # noqa: E402
 from muniment_recommendation.data.interactions import Interactions  # noqa: E402
 from muniment_recommendation.errors import DataError  # noqa: E402
+from muniment_recommendation.fitted_folder import write_fitted  # noqa: E402
+from muniment_recommendation.fitting import FitOptions, fit as fit_family  # noqa: E402
+from muniment_recommendation.generator import RecommendationGenerator  # noqa: E402
 from muniment_recommendation.models.families import family_class  # noqa: E402
 from muniment_recommendation.models.next import Next  # noqa: E402
 from muniment_recommendation.models.next_training import (  # noqa: E402
@@ -294,3 +300,14 @@ def test_a_missing_library_is_an_error_with_the_extra_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(DataError, match=r"muniment-recommendation\[next\]"):
         family_class("next")
+
+
+def test_the_version_of_torch_is_a_fact_of_the_environment(tmp_path):
+    histories = [cycle(start, 5) for start in range(ITEMS)]
+    data = interactions(histories)
+    fitted = fit_family(data, catalogue(), FitOptions("next", 0, {**SMALL, "steps": 1}))
+    training = write_fitted(fitted, tmp_path / "model", data=tmp_path, files=[])
+    generator = RecommendationGenerator()
+    generator.load(muniment.Model("next", "", str(tmp_path / "model")))
+    for environment in (training.environment, generator.environment()):
+        assert environment["torch"] == version("torch")

@@ -111,7 +111,7 @@ def test_written_folder_must_be_new(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="out exists"):
         write_tables(tmp_path / "out", data)
     with pytest.raises(DataError, match="cannot be written"):
-        write_tables(tmp_path / "none" / "out", data)
+        write_tables(tmp_path / "data" / "interactions.csv" / "out", data)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out"]
 
 
@@ -123,6 +123,11 @@ def test_the_files_of_another_writer_stay(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "data", "out"]
     assert (other / "train").is_dir()
     assert (tmp_path / "out").stat().st_mode == (tmp_path / "data").stat().st_mode
+
+
+def test_missing_parents_of_a_written_folder_are_created(tmp_path: Path) -> None:
+    write_tables(tmp_path / "new" / "out", read_tables(tables.write_plain(tmp_path / "data")))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"]
 
 
 # ---- removing a user ---------------------------------------------------------------------------

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import muniment
 
+from .data.writing import new_folder
 from .fitting import FittedModel
 from .model_folder import save
 
@@ -25,23 +25,13 @@ def write_fitted(
     """Write a model into a new folder, and return the training to record.
 
     `feedback` is the number of rows from recorded feedback, if it was used. The folder appears
-    whole or not at all. Raises UsageError if it exists or cannot be written.
+    whole or not at all. Raises DataError if it exists or cannot be written.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
-            folder = Path(temporary) / "model"
-            folder.mkdir()
-            save(model, folder)
-            muniment.write_training_json(_training(model, folder, data, files, feedback))
-            if out.exists():
-                raise muniment.UsageError(f"{out} exists already; use the path of a new folder")
-            shutil.move(folder, out)
-    except OSError as error:
-        raise muniment.UsageError(
-            f"the model cannot be written into {out}: {error.strerror}; use another folder"
-        ) from None
-    return _training(model, out, data, files, feedback)
+    with new_folder(out) as folder:
+        save(model, folder)
+        training = _training(model, folder, data, files, feedback)
+        muniment.write_training_json(training)
+    return replace(training, model=out)
 
 
 def _training(
@@ -72,5 +62,5 @@ def _training(
         data_digest=model.data_digest,
         data_folder=data,
         data_files=files,
-        environment={name: version(name) for name in ("numpy", "scipy", "implicit")},
+        environment={name: version(name) for name in ("implicit", *model.libraries)},
     )

@@ -23,7 +23,7 @@ from .tuning import choose_values, choose_weights, hold_out
 BLEND_PARTS = ("ease", "item-knn", "transitions", "als", "text")
 """The families that a blend can have by default."""
 EASE_ITEMS = 5000
-"""The most items of a catalogue for which the blend has EASE. Above it, it has item-kNN."""
+"""The most items of a catalogue for EASE. Above it, the blend has item-kNN by default."""
 Progress = Callable[[str, float], None]
 """Receives the name of a step, and the share of the fit that is done before it."""
 
@@ -45,14 +45,23 @@ class FitOptions:
         return {name: value for name, value in self.options.items() if name in family.options}
 
     def parts(self, item_count: int, *, has_text: bool) -> tuple[str, ...]:
-        """Return the families that are fitted for a catalogue of this size."""
+        """Return the families that are fitted for a catalogue of this size.
+
+        Raises DataError if EASE is explicit and the catalogue too large for it.
+        """
+        limit = self.options.get("ease_items", EASE_ITEMS)
+        similar = "ease" if item_count <= limit else "item-knn"
+        names: tuple[str, ...] = (similar, "transitions", "als", *(["text"] if has_text else []))
         if self.family != BLEND:
-            return (self.family,)
-        if "parts" in self.options:
-            return tuple(self.options["parts"])
-        is_small = item_count <= self.options.get("ease_items", EASE_ITEMS)
-        similar = "ease" if is_small else "item-knn"
-        return (similar, "transitions", "als", *(["text"] if has_text else []))
+            names = (self.family,)
+        elif "parts" in self.options:
+            names = tuple(self.options["parts"])
+        if "ease" in names and item_count > limit:
+            raise DataError(
+                f"the family ease needs memory for each pair of {item_count:,} items; use "
+                f"item-knn, or --set ease_items={item_count}"
+            )
+        return names
 
 
 def options_from_texts(
@@ -78,7 +87,7 @@ def options_from_texts(
         family_class(name) for name in (names or (BLEND_PARTS if family == BLEND else (family,)))
     ]
     known = {name: default for one in used for name, default in one.options.items()}
-    if family == BLEND:
+    if "ease" in [one.family for one in used]:
         known["ease_items"] = EASE_ITEMS
     options: dict[str, Any] = {"parts": names} if names else {}
     if min_rating is not None:
@@ -134,6 +143,11 @@ class FittedModel:
             }
             for part in self.parts
         ]
+
+    @property
+    def libraries(self) -> list[str]:
+        """The distributions that compute the scores, sorted."""
+        return sorted({name for part in self.parts for name in part.recommender.libraries})
 
     @property
     def parts(self) -> tuple[Part, ...]:

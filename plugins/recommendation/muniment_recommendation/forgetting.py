@@ -100,7 +100,7 @@ def remove_copies(session: muniment.Session, names: Sequence[str]) -> None:
 def _users(folder: Path) -> tuple[str, ...]:
     try:
         return read_users(folder)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return ()
 
 

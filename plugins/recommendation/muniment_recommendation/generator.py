@@ -99,7 +99,7 @@ class RecommendationGenerator(muniment.Generator):
 
     def environment(self) -> Mapping[str, str | int]:
         """Return the versions of the libraries that compute the scores."""
-        return {name: version(name) for name in ("numpy", "scipy")}
+        return {name: version(name) for name in self.lists.model.libraries}
 
     def packaged_models(self) -> Sequence[muniment.PackagedModel]:
         """Return no models, because none is packaged."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import safetensors
-
-import muniment
-
 from .errors import QueryError
 from .item_ids import nearest
-from .model_folder import read_catalogue, read_config, read_user, read_users
+from .model_folder import (
+    check_files,
+    damage_as_model_error,
+    read_catalogue,
+    read_config,
+    read_user,
+    read_users,
+)
 
 
 class Histories:
@@ -18,12 +21,11 @@ class Histories:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        read_config(folder)
-        try:
+        config = read_config(folder)
+        with damage_as_model_error(folder):
+            check_files(folder, config)
             self._users = {user: number for number, user in enumerate(read_users(folder))}
             self._items = tuple(item.id for item in read_catalogue(folder).items)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _damaged(folder, error) from None
 
     def of(self, user: str) -> list[str]:
         """Return the items of a user, the oldest first.
@@ -36,12 +38,6 @@ class Histories:
                 f"the model has no user {user!r}; {hint + ', or ' if hint else ''}"
                 "use --history with the items that the user took"
             )
-        try:
+        with damage_as_model_error(self._folder):
             history, _ = read_user(self._folder, self._users[user])
             return [self._items[number] for number in history]
-        except (OSError, ValueError, IndexError, safetensors.SafetensorError) as error:
-            raise _damaged(self._folder, error) from None
-
-
-def _damaged(folder: Path, error: Exception) -> muniment.ModelError:
-    return muniment.ModelError(str(folder), f"the model {folder} is damaged ({error})")

@@ -1,6 +1,6 @@
 """The folder of a model: JSON for what is read, safetensors for arrays.
 
-    model.json             family, options, chosen values, and the digest of the data
+    model.json             family, options, chosen values, and the digests of data and files
     catalogue.json         the items in their order
     users.json             the ids of the users in their order
     histories.safetensors  the items of each user
@@ -12,11 +12,15 @@ histories of users.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
+import msgspec
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -29,7 +33,7 @@ from .data.interactions import Interactions, Numbers
 from .fitting import BLEND, FitOptions, FittedModel
 from .models.base import Recommender
 from .models.blend import Blend, Part
-from .models.families import family_class
+from .models.families import FAMILIES, family_class
 from .models.popularity import Popularity
 from .models.text import Text
 
@@ -37,98 +41,151 @@ CONFIG, CATALOGUE, USERS = "model.json", "catalogue.json", "users.json"
 HISTORIES, WEIGHTS = "histories.safetensors", "model.safetensors"
 FILES = (CONFIG, CATALOGUE, USERS, HISTORIES, WEIGHTS)
 FORMAT = "muniment-recommendation-1"
+_WISH = "wish"  # the prefix of the index of texts, if text is not a part
+_DAMAGE = (
+    *(OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError),
+    safetensors.SafetensorError,
+)
+_Content = TypeVar("_Content")
+_Minimum = msgspec.Meta(ge=0)
+_AtLeast0: TypeAlias = Annotated[int, _Minimum] | Annotated[float, _Minimum]
+
+
+class TunedPart(msgspec.Struct, frozen=True):
+    """One part of a model in model.json."""
+
+    family: str
+    weight: Annotated[float, msgspec.Meta(gt=0)]
+    values: dict[str, _AtLeast0]
+
+
+class ModelConfig(msgspec.Struct, frozen=True):
+    """The content of model.json. `files` has the SHA-256 of each other file, in hexadecimal."""
+
+    format: Literal["muniment-recommendation-1"]
+    family: str
+    seed: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,20}$")]
+    options: dict[str, bool | int | float | list[str]]
+    tuned: Annotated[tuple[TunedPart, ...], msgspec.Meta(min_length=1)]
+    data: str
+    counts: dict[str, int]
+    files: dict[str, str]
+
+    @property
+    def fit_options(self) -> FitOptions:
+        """The family, the seed and the explicit options of the fit."""
+        return FitOptions(self.family, int(self.seed), self.options)
 
 
 def save(model: FittedModel, folder: Path) -> None:
     """Write a model into an existing folder. Raises OSError."""
-    _write_json(
-        folder / CONFIG,
-        {
-            "format": FORMAT,
-            "family": model.options.family,
-            "seed": str(model.options.seed),
-            "options": dict(model.options.options),
-            "tuned": model.tuned,
-            "data": model.data_digest,
-            "counts": {
-                "users": len(model.interactions.users),
-                "items": len(model.catalogue),
-                "interactions": len(model.interactions.items),
-            },
-        },
-    )
-    _write_json(
-        folder / CATALOGUE,
-        [
-            {"id": item.id, "title": item.title, "text": item.text, "tags": list(item.tags)}
-            for item in model.catalogue.items
-        ],
-    )
-    _write_json(folder / USERS, list(model.interactions.users))
-    safetensors.numpy.save_file(_history_arrays(model.interactions), folder / HISTORIES)
+    items = [
+        {"id": item.id, "title": item.title, "text": item.text, "tags": list(item.tags)}
+        for item in model.catalogue.items
+    ]
     arrays = {
         f"{part.name}.{name}": np.ascontiguousarray(array)
         for part in model.parts
         for name, array in part.recommender.arrays().items()
     }
-    index = {f"wish.{name}": array for name, array in model.text.arrays().items()}
-    safetensors.numpy.save_file(arrays | index, folder / WEIGHTS)
+    if Text.family not in [part.name for part in model.parts]:
+        arrays |= {f"{_WISH}.{name}": array for name, array in model.text.arrays().items()}
+    contents = {
+        CATALOGUE: _json(items),
+        USERS: _json(list(model.interactions.users)),
+        HISTORIES: safetensors.numpy.save(_history_arrays(model.interactions)),
+        WEIGHTS: safetensors.numpy.save(arrays),
+    }
+    config = {
+        "format": FORMAT,
+        "family": model.options.family,
+        "seed": str(model.options.seed),
+        "options": dict(model.options.options),
+        "tuned": model.tuned,
+        "data": model.data_digest,
+        "counts": {
+            "users": len(model.interactions.users),
+            "items": len(model.catalogue),
+            "interactions": len(model.interactions.items),
+        },
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
+    }
+    for name, data in {**contents, CONFIG: _json(config)}.items():
+        with (folder / name).open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def load(folder: Path) -> FittedModel:
     """Read the model of a folder. Raise ModelError if it is none, or damaged."""
     config = read_config(folder)
-    try:
+    with damage_as_model_error(folder):
+        check_files(folder, config)
         catalogue = read_catalogue(folder)
         interactions = _read_interactions(folder, len(catalogue))
         arrays = safetensors.numpy.load_file(folder / WEIGHTS)
-        options = FitOptions(config["family"], int(config["seed"]), config["options"])
-        parts = [
-            Part(_read_part(part["family"], part["values"], arrays), part["weight"])
-            for part in config["tuned"]
-        ]
-        text = Text.from_arrays(_arrays_of("wish", arrays), {"half_life": 20.0, "floor": 0.1})
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise muniment.ModelError(str(folder), f"its files are damaged ({error})") from None
-    counts = interactions.counts()
-    if options.family != BLEND:
-        return FittedModel(
-            parts[0].recommender, text, catalogue, interactions, options, config["data"]
-        )
-    popularity = Popularity(np.log1p(counts), {})
-    blend = Blend(parts, popularity, counts == 0, text.of_whole_histories())
-    return FittedModel(blend, text, catalogue, interactions, options, config["data"])
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"the array {name} has a number that is not finite")
+        model = _model_of(config, catalogue, interactions, arrays)
+        _check_scores(model)
+    return model
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> ModelConfig:
     """Return model.json. Raise ModelError if the folder has no model of this plugin."""
     try:
-        config = json.loads((folder / CONFIG).read_bytes())
-    except (OSError, ValueError) as error:
+        config = _decode(folder / CONFIG, ModelConfig)
+        families = [part.family for part in config.tuned]
+        is_single = families == [config.family]
+        if not (is_single or config.family == BLEND) or len(set(families)) < len(families):
+            raise ValueError("its parts are not those of its family")
+        if unknown := set(families) - set(FAMILIES):
+            raise ValueError(f"there is no family {min(unknown)!r}")
+        if any((name == "parts") != isinstance(at, list) for name, at in config.options.items()):
+            raise ValueError("an option has a wrong type")
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise muniment.ModelError(
             str(folder),
             f"it has no readable {CONFIG} ({reason}); use a folder of muniment recommendation fit",
         ) from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise muniment.ModelError(str(folder), f"its {CONFIG} has another format than {FORMAT}")
     return config
 
 
+@contextlib.contextmanager
+def damage_as_model_error(folder: Path) -> Iterator[None]:
+    """Raise ModelError for the errors that damaged files of a model cause in the block."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise muniment.ModelError(str(folder), f"its files are damaged ({error})") from None
+
+
+def check_files(folder: Path, config: ModelConfig) -> None:
+    """Raise ValueError unless the files are those that the model was saved with."""
+    for name in (CATALOGUE, USERS, HISTORIES, WEIGHTS):
+        with (folder / name).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != config.files.get(name):
+            raise ValueError(f"{name} was changed after the model was saved")
+
+
 def read_catalogue(folder: Path) -> Catalogue:
-    """Return the catalogue of a model. Raises OSError, ValueError or KeyError."""
-    items = json.loads((folder / CATALOGUE).read_bytes())
-    return Catalogue(
-        tuple(
-            CatalogueItem(item["id"], item["title"], item["text"], tuple(item["tags"]))
-            for item in items
-        )
-    )
+    """Return the catalogue of a model. Raises OSError, ValueError or RecursionError."""
+    catalogue = Catalogue(_decode(folder / CATALOGUE, tuple[CatalogueItem, ...]))
+    if len(catalogue.numbers) < len(catalogue):
+        raise ValueError("two items have the same id")
+    return catalogue
 
 
 def read_users(folder: Path) -> tuple[str, ...]:
-    """Return the users of a model. Raises OSError or ValueError."""
-    return tuple(json.loads((folder / USERS).read_bytes()))
+    """Return the users of a model. Raises OSError, ValueError or RecursionError."""
+    users = _decode(folder / USERS, tuple[str, ...])
+    if len(set(users)) < len(users):
+        raise ValueError("two users have the same id")
+    return users
 
 
 def read_user(folder: Path, number: int) -> tuple[Numbers, Numbers]:
@@ -163,6 +220,11 @@ def _history_arrays(data: Interactions) -> dict[str, NDArray[Any]]:
 def _read_interactions(folder: Path, item_count: int) -> Interactions:
     arrays = safetensors.numpy.load_file(folder / HISTORIES)
     users = read_users(folder)
+    for name, array in arrays.items():
+        if array.ndim != 1 or array.dtype.kind != "i":
+            raise ValueError(f"the array {name} is not a list of whole numbers")
+    if len(arrays["times"]) != len(arrays["items"]):
+        raise ValueError("the histories have another number of times")
     for values, offsets in (("items", "offsets"), ("disliked", "disliked_offsets")):
         numbers, ends = arrays[values], arrays[offsets]
         if len(ends) != len(users) + 1 or ends[0] != 0 or ends[-1] != len(numbers):
@@ -171,6 +233,10 @@ def _read_interactions(folder: Path, item_count: int) -> Interactions:
             raise ValueError("the histories are not in order")
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() < item_count:
             raise ValueError("a history has an item that is not in the catalogue")
+    numbers = np.repeat(np.arange(len(users)), np.diff(arrays["offsets"]))
+    pairs = numbers * item_count + arrays["items"]
+    if len(np.unique(pairs)) < len(pairs):
+        raise ValueError("a history has an item twice")
     ends = arrays["disliked_offsets"]
     disliked = {
         number: arrays["disliked"][ends[number] : ends[number + 1]]
@@ -181,10 +247,41 @@ def _read_interactions(folder: Path, item_count: int) -> Interactions:
     )
 
 
-def _read_part(
-    family: str, values: Mapping[str, float], arrays: Mapping[str, NDArray[Any]]
-) -> Recommender:
-    return family_class(family).from_arrays(_arrays_of(family, arrays), values)
+def _model_of(
+    config: ModelConfig,
+    catalogue: Catalogue,
+    interactions: Interactions,
+    arrays: Mapping[str, NDArray[Any]],
+) -> FittedModel:
+    parts = [
+        Part(
+            family_class(part.family).from_arrays(_arrays_of(part.family, arrays), part.values),
+            part.weight,
+        )
+        for part in config.tuned
+    ]
+    has_text = Text.family in [part.name for part in parts]
+    text = Text.from_arrays(_arrays_of(Text.family if has_text else _WISH, arrays), Text.defaults)
+    model: Blend | Recommender = parts[0].recommender
+    if config.family == BLEND:
+        counts = interactions.counts()
+        popularity = Popularity(np.log1p(counts), {})
+        model = Blend(parts, popularity, counts == 0, text.of_whole_histories())
+    return FittedModel(model, text, catalogue, interactions, config.fit_options, config.data)
+
+
+def _check_scores(model: FittedModel) -> None:
+    """Raise ValueError unless the parts score every item of the catalogue with finite numbers."""
+    size = len(model.catalogue)
+    empty = np.empty(0, np.int32)
+    for recommender in (model.text, *(part.recommender for part in model.parts)):
+        # A history is tried later, because one with an item outside a sparse matrix ends scipy.
+        if recommender.scores([empty]).shape != (1, size):
+            raise ValueError(f"the part {recommender.family} has another number of items")
+    with np.errstate(all="ignore"):
+        scores = model.blend.scores([empty, np.arange(min(size, 2), dtype=np.int32)])
+    if not np.isfinite(scores).all():
+        raise ValueError("the scores are not finite")
 
 
 def _arrays_of(name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -194,5 +291,10 @@ def _arrays_of(name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArr
     }
 
 
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n", "utf-8")
+def _decode(path: Path, type_: type[_Content]) -> _Content:
+    return msgspec.json.decode(path.read_bytes(), type=type_)
+
+
+def _json(value: Any) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True)
+    return f"{text}\n".encode()

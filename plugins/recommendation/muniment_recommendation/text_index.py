@@ -99,7 +99,7 @@ class TextIndex:
         vocabulary = text.split("\n") if text else []
         frequencies = arrays["frequencies"]
         shape = (len(arrays["offsets"]) - 1, len(vocabulary))
-        if len(frequencies) != len(vocabulary):
+        if frequencies.shape != (len(vocabulary),):
             raise ValueError(f"{len(frequencies)} frequencies of {len(vocabulary)} tokens")
         matrix = scipy.sparse.csr_array(
             (arrays["values"], arrays["columns"], arrays["offsets"]), shape=shape

@@ -95,7 +95,10 @@ def evaluate(
             "to see its effect"
         )
     if as_json:
-        write_json({"family": options.family, "options": dict(options.options), **result.to_json()})
+        used = dict(options.options)
+        if min_rating is not None:
+            used["min_rating"] = min_rating
+        write_json({"family": options.family, "options": used, **result.to_json()})
     else:
         emit(_rows(result), _columns(result), as_json=False)
 

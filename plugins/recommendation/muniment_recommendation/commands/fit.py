@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,11 @@ def fit(
         write_note(note)
     model = fit_with_progress(read, options)
     training = write_fitted(model, out, data=data, files=read.files, feedback=added)
-    session.record_training(training, plugin="muniment-recommendation")
+    try:
+        session.record_training(training, plugin="muniment-recommendation")
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)  # so that the command can be repeated
+        raise
     session.release_models()  # an earlier model of this path may be loaded
     record: dict[str, Any] = {
         "folder": str(out),

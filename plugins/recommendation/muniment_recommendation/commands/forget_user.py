@@ -24,7 +24,6 @@ from .options import data_option
 
 if TYPE_CHECKING:
     from muniment_recommendation.data.tables import Tables
-    from muniment_recommendation.fitting import FitOptions
 
 _COLUMNS = (
     ("folder", "folder"),
@@ -69,6 +68,7 @@ def forget_user(
     from muniment_recommendation.data.writing import remove_user
     from muniment_recommendation.fitted_folder import write_fitted
     from muniment_recommendation.forgotten import ForgottenUsers
+    from muniment_recommendation.model_folder import read_config
 
     folder = folder.expanduser().resolve()
     if folder.is_relative_to((session.home / "models").resolve()):
@@ -78,7 +78,7 @@ def forget_user(
         )
     replacement = forgetting.Replacement(folder)
     replacement.recover()
-    options = _recorded_options(folder)
+    options = read_config(folder).fit_options
     session.ensure_store()
     with progress("reading data"):
         tables = read_tables(data)
@@ -141,29 +141,15 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _recorded_options(folder: Path) -> FitOptions:
-    """Return the family, seed and explicit options of a model. Raises ModelError."""
-    from muniment_recommendation.fitting import FitOptions
-    from muniment_recommendation.model_folder import read_config
-
-    config = read_config(folder)
-    try:
-        return FitOptions(config["family"], int(config["seed"]), config["options"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise muniment.ModelError(str(folder), f"its files are damaged ({error})") from None
-
-
 def _check_known(user: str, folder: Path, tables: Tables, is_recorded: bool) -> None:
     """Raise an error unless something of the user is known, and the model is that of the data."""
     from muniment_recommendation.errors import DataError, QueryError
     from muniment_recommendation.item_ids import nearest
-    from muniment_recommendation.model_folder import read_users
+    from muniment_recommendation.model_folder import damage_as_model_error, read_users
 
     users = set(tables.rows.users.distinct)
-    try:
+    with damage_as_model_error(folder):
         fitted = set(read_users(folder))
-    except (OSError, ValueError) as error:
-        raise muniment.ModelError(str(folder), f"its files are damaged ({error})") from None
     others = fitted - {user}
     if others and not others & users:
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,5 @@ def fit_options_of(model: str, seed: int | None) -> FitOptions:
             f"{model} is neither a folder nor a family; use the folder of a model, or one of "
             f"{', '.join(families)}"
         )
-    config = read_config(Path(model))
-    return FitOptions(
-        config["family"], int(config["seed"]) if seed is None else seed, config["options"]
-    )
+    options = read_config(Path(model)).fit_options
+    return options if seed is None else replace(options, seed=seed)

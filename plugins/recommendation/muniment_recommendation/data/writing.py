@@ -31,21 +31,23 @@ def write_tables(folder: Path, tables: Tables) -> None:
     The folder appears with all its files or not at all. Raises DataError if the folder exists or
     cannot be written.
     """
-    with _new_folder(folder) as temporary:
+    with new_folder(folder) as temporary:
         _write_files(temporary, tables)
 
 
 def write_parts(folder: Path, parts: Mapping[str, Tables]) -> None:
     """Write a new folder with one folder of tables for each part, as `write_tables` does."""
-    with _new_folder(folder) as temporary:
+    with new_folder(folder) as temporary:
         for name, tables in parts.items():
             (temporary / name).mkdir()
             _write_files(temporary / name, tables)
 
 
 @contextlib.contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path) -> Iterator[Path]:
     """Yield a new folder, which gets its name when the block ends. Raises DataError."""
+    with contextlib.suppress(OSError):  # without its parent, the folder cannot be made below
+        folder.parent.mkdir(parents=True, exist_ok=True)
     if os.path.lexists(folder):
         raise DataError(f"{folder} exists; use the path of a new folder")
     try:

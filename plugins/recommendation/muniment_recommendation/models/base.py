@@ -38,6 +38,8 @@ class Recommender(ABC):
     options: ClassVar[Mapping[str, int | float | None]] = {}
     """The options of a fit, with their defaults. The default None is computed from the data."""
     is_additive: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
+    """The distributions that compute the scores."""
     values: Values
     """The values in force: those of `choices`, which `with_values` changes, and fixed ones."""
 

@@ -50,6 +50,7 @@ class Next(Recommender):
     family: ClassVar[str] = "next"
     options: ClassVar[Mapping[str, int | float | None]] = {**DEFAULTS, "steps": None}
     is_additive: ClassVar[bool] = False
+    libraries: ClassVar[tuple[str, ...]] = (*Recommender.libraries, "torch")
 
     def __init__(self, parameters: Parameters, values: Values) -> None:
         self.values = values

@@ -28,6 +28,7 @@ class Text(Recommender):
 
     family = "text"
     choices: ClassVar[Mapping[str, tuple[float, ...]]] = {"half_life": (5, 20, 100, 1e6)}
+    defaults: ClassVar[Values] = {"half_life": 20.0, "floor": 0.1}
 
     def __init__(self, index: TextIndex, values: Values) -> None:
         self.index = index
@@ -46,7 +47,7 @@ class Text(Recommender):
     ) -> Self:
         """Index the titles, tags and texts of the catalogue."""
         index = TextIndex.fit([item_text(item) for item in catalogue.items])
-        return cls(index, {"half_life": 20.0, "floor": 0.1})
+        return cls(index, cls.defaults)
 
     def with_values(self, values: Values) -> Self:
         """Return the model with other weights of a history."""
