@@ -181,6 +181,24 @@ def test_split_at_a_time_trains_on_earlier_rows_only(tmp_path: Path) -> None:
     assert train.interactions.times.max() < test.interactions.times.min()
 
 
+@pytest.mark.parametrize("protocol", ["global-time", "leave-one-out"])
+def test_split_trains_on_no_later_dislike_repeat_or_impression(
+    tmp_path: Path, protocol: str
+) -> None:
+    early = ["u,a,1,view", "u,b,2,view", "u,c,3,view", "v,a,4,view", "v,c,5,view", "v,d,6,view"]
+    held_out = ["u,d,8,view"] + ["v,b,7,view"] * (protocol == "leave-one-out")
+    late = ["u,a,9,dislike", "u,b,10,view", "u,e,11,impression"]
+    early += ["v,b,7,view"] * (protocol == "global-time")
+    early += [f"w{n},a,0,view" for n in range(3)]
+    rows = "\n".join(["user,item,timestamp,action", *early, *held_out, *late])
+    source = tables.write_folder(tmp_path / "data", rows)
+    record, train, test = divided(source, tmp_path / "out", "--protocol", protocol)
+    assert (record["train"], record["test"]) == (len(early), len(held_out) + len(late))
+    assert ("u", "a") in pairs_of(train)
+    assert train.interactions.disliked == {}
+    assert ("u", "a") not in pairs_of(test)
+
+
 def test_split_by_items_hides_them_and_depends_on_the_seed(tmp_path: Path) -> None:
     source = tables.write_plain(tmp_path / "data")
     hidden = set()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions
+from muniment_recommendation.data.reading import read_data
 from muniment_recommendation.errors import DataError
 from muniment_recommendation.measures import PROTOCOLS
 from muniment_recommendation.measures.metrics import NAMES
@@ -19,6 +21,7 @@ from muniment_recommendation.measures.protocols import (
     divide,
     evaluate,
 )
+from support import tables
 
 
 class Counts:
@@ -70,6 +73,27 @@ def _random(users: int = 60, items: int = 40, length: int = 10, *, spread: int =
     histories = [rng.permutation(items)[:length].tolist() for _ in range(users)]
     times = [sorted(rng.integers(0, max(spread, 1), length).tolist()) for _ in histories]
     return _data(histories, times if spread else None)
+
+
+@pytest.mark.parametrize("protocol", ["leave-one-out", "global-time"])
+def test_later_dislikes_do_not_reach_the_training(protocol: str, tmp_path: Path) -> None:
+    rows = [f"u{user},i{item},{item},view" for user in range(9) for item in range(4)]
+    rows += ["v,i0,0,view", "v,i1,1,view", "v,i2,2,view", "v,i3,3,view"]
+    later = [*rows, "u0,i4,4,view", "v,i0,9,dislike", "v,i4,8,view"]
+    read = read_data(
+        tables.write_folder(tmp_path, "\n".join(["user,item,timestamp,action", *later]))
+    )
+    trained: list[Interactions] = []
+
+    def fit(data: Interactions, catalogue: Catalogue) -> Counts:
+        trained.append(data)
+        return Counts(data)
+
+    evaluate(fit, read.interactions, read.catalogue, protocol, shuffles=0)
+
+    [data] = trained
+    assert data.history(data.user_numbers["v"]).tolist() == [0, 1, 2, 3]
+    assert data.disliked == {}
 
 
 def _leak(users: int = 200):

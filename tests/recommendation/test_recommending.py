@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,16 @@ from hypothesis import given, settings, strategies as st
 
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions
+from muniment_recommendation.data.reading import read_data
 from muniment_recommendation.errors import QueryError
-from muniment_recommendation.fitting import FitOptions, FittedModel
+from muniment_recommendation.fitting import FitOptions, FittedModel, fit
 from muniment_recommendation.models.blend import Blend
 from muniment_recommendation.models.text import Text
 from muniment_recommendation.query import ListOptions, Query
 from muniment_recommendation.ranking import TOLERANCE, Ranking, read_ranking, write_ranking
 from muniment_recommendation.recommending import CANDIDATES, ListMaker
 from muniment_recommendation.sampling import gumbel_noise
+from support import tables
 from support.recommendation import Links, small_model
 
 SIZE = 120
@@ -146,6 +149,19 @@ def test_forbidding_items_does_not_change_the_scores_of_others() -> None:
         for item in ranked(*HISTORY, k=500, forbidden=tuple(range(60, 119))).items
     }
     assert after == {item: before[item] for item in after}
+
+
+def test_items_that_only_dislikes_and_impressions_name_are_never_listed(tmp_path: Path) -> None:
+    rows = ["u,tent,1,buy", "u,rope,2,buy", "v,tent,1,buy", "v,lamp,2,buy"]
+    rows += ["v,kettle,3,dislike", "u,mug,3,impression"]
+    header = "user,item,timestamp,action"
+    items = "item,title\nstove,A stove\nblank,\n"
+    data = read_data(tables.write_folder(tmp_path, "\n".join([header, *rows]), items))
+    model = fit(data.interactions, data.catalogue, FitOptions(options={"factors": 2}))
+    seen = data.interactions.history(0)
+    every = Query(seen, "", np.zeros(len(data.catalogue), bool))
+    ranking = ListMaker(model).ranking(every, ListOptions(k=10))
+    assert set(ids(ranking)) == {"lamp", "stove"}
 
 
 def test_a_history_of_all_items_is_refused_with_the_reason() -> None:

@@ -9,17 +9,22 @@ import numpy as np
 from hypothesis import given, strategies as st
 
 from muniment_recommendation.data.interactions import Interactions
+from muniment_recommendation.data.parts import divide
+from muniment_recommendation.data.reading import data_of
+from muniment_recommendation.data.rows import Rows, TextsBuilder
 from muniment_recommendation.data.splits import (
     cold_items,
     global_time,
     leave_one_out,
     shuffle_ties,
 )
+from muniment_recommendation.data.tables import Tables
+from muniment_recommendation.errors import DataError
 
-Rows = Sequence[tuple[int, int]]  # items and times of one user, the oldest first
+_Rows = Sequence[tuple[int, int]]  # items and times of one user, the oldest first
 
 
-def interactions(*users: Rows, items: int | None = None) -> Interactions:
+def interactions(*users: _Rows, items: int | None = None) -> Interactions:
     rows = [row for user in users for row in user]
     return Interactions(
         tuple(f"u{number}" for number in range(len(users))),
@@ -28,6 +33,38 @@ def interactions(*users: Rows, items: int | None = None) -> Interactions:
         np.array([time for _, time in rows], np.int64),
         items or max((item for item, _ in rows), default=-1) + 1,
     )
+
+
+_ROWS = st.lists(
+    st.tuples(
+        *map(st.sampled_from, ("uvw", "abcde")), st.sampled_from(["view", "dislike", "impression"])
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(_ROWS, st.sampled_from(["leave-one-out", "global-time"]))
+def test_training_parts_of_rows_and_of_interactions_are_the_same(
+    rows: list[tuple[str, str, str]], protocol: str
+) -> None:
+    columns = [TextsBuilder() for _ in range(3)]
+    for builder, texts in zip(columns, zip(*rows, strict=True), strict=True):
+        builder.add(texts)
+    users, items, actions = (builder.finish() for builder in columns)
+    whole = Tables(Rows(users, items, np.arange(len(rows)), None, actions))
+    try:
+        train_rows, _, split = divide(whole, protocol)
+        expected = data_of(train_rows).interactions
+    except DataError:
+        return  # no user can be tested, or nothing is positive
+    assert (train_rows.rows.times <= split.ends[0]).all() or protocol == "leave-one-out"
+    train = split.train
+    for number, user in enumerate(expected.users):
+        same = train.user_numbers[user]
+        assert train.history(same).tolist() == expected.history(number).tolist()
+        assert list(train.disliked.get(same, [])) == list(expected.disliked.get(number, []))
+    assert len(train.items) == len(expected.items)
 
 
 def _pairs(data: Interactions) -> Counter[tuple[int, int]]:
@@ -92,7 +129,7 @@ def test_global_time_of_no_rows_tests_nobody() -> None:
 
 
 @given(_HISTORIES)
-def test_global_time_trains_on_nothing_later_than_a_target(histories: list[Rows]) -> None:
+def test_global_time_trains_on_nothing_later_than_a_target(histories: list[_Rows]) -> None:
     data = interactions(*histories, items=16)
     split = global_time(data)
 
@@ -130,7 +167,7 @@ def test_cold_items_depend_on_the_seed_alone() -> None:
 
 @given(_HISTORIES, st.integers(0, 5))
 def test_train_and_targets_are_the_interactions_of_the_tested_users(
-    histories: list[Rows], seed: int
+    histories: list[_Rows], seed: int
 ) -> None:
     data = interactions(*histories, items=16)
     for split in (leave_one_out(data), cold_items(data, seed)):
@@ -149,7 +186,7 @@ def test_train_and_targets_are_the_interactions_of_the_tested_users(
 
 @given(_HISTORIES, st.integers(0, 5))
 def test_shuffles_change_the_order_of_equal_timestamps_only(
-    histories: list[Rows], seed: int
+    histories: list[_Rows], seed: int
 ) -> None:
     data = interactions(*histories, items=16)
     shuffled = shuffle_ties(data, seed)

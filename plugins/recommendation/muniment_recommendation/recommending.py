@@ -79,7 +79,7 @@ class ListMaker:
         return numbers, choice.scored.totals[numbers]
 
     def _choice(self, query: Query, options: ListOptions) -> _Choice:
-        allowed = _allowed(query, options)
+        allowed = self._allowed(query, options)
         scored = self._scorer.score(query.history, query.wish, options.wish_weight)
         noise = np.zeros(len(allowed))
         if options.temperature:
@@ -133,12 +133,35 @@ class ListMaker:
         remaining = query.history[query.history != numbers[main.item]]
         scored = self._scorer.score(remaining, query.wish, options.wish_weight)
         changed = np.round(scored.totals + choice.noise, SCORE_DIGITS)
-        allowed = _allowed(query, options)
+        allowed = self._allowed(query, options)
         number = numbers[item.item]
         without = Counterfactual(
             main.item, _rank(changed, allowed, number), _rank(choice.keys, allowed, number)
         )
         return msgspec.structs.replace(item, without=without)
+
+    def _allowed(self, query: Query, options: ListOptions) -> NDArray[np.bool_]:
+        """Return whether each item may be recommended. Raise QueryError if none may."""
+        allowed = self._candidates & ~query.forbidden
+        if options.exclude_seen:
+            allowed[query.history] = False
+        if not allowed.any():
+            seen_all = (self._candidates & ~query.forbidden).any()
+            raise QueryError(
+                "all items that could be recommended are in the history; add --no-exclude-seen to "
+                "recommend them again"
+                if seen_all
+                else "no item remains to be recommended, after the inputs only and exclude and the "
+                "disliked items; change them"
+            )
+        return allowed
+
+    @cached_property
+    def _candidates(self) -> NDArray[np.bool_]:
+        """Whether each item has interactions or a text, so that something ranks it [I]."""
+        has_text = np.diff(self.model.text.index.matrix.indptr) > 0
+        candidates: NDArray[np.bool_] = (self.model.interactions.counts() > 0) | has_text
+        return candidates
 
     @cached_property
     def _similarity(self) -> ItemSimilarity:
@@ -150,23 +173,6 @@ class ListMaker:
         tags = tag_matrix(self.model.catalogue)
         tags.data /= np.repeat(np.diff(tags.indptr), np.diff(tags.indptr))
         return tags
-
-
-def _allowed(query: Query, options: ListOptions) -> NDArray[np.bool_]:
-    """Return whether each item may be recommended. Raise QueryError if none may."""
-    allowed = ~query.forbidden
-    if options.exclude_seen:
-        allowed[query.history] = False
-    if not allowed.any():
-        seen_all = not query.forbidden.all()
-        raise QueryError(
-            "all items that could be recommended are in the history; add --no-exclude-seen to "
-            "recommend them again"
-            if seen_all
-            else "no item remains to be recommended, after the inputs only and exclude and the "
-            "disliked items; change them"
-        )
-    return allowed
 
 
 def _best(keys: Scores, allowed: NDArray[np.bool_], count: int) -> Numbers:

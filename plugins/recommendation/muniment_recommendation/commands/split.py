@@ -41,8 +41,9 @@ _COLUMNS = (
 def split(data: Path, out: Path, protocol: str, seed: int, as_json: bool) -> None:
     """Divide data into a folder to train on and a folder to test with.
 
-    All rows of a held-out pair of user and item are test rows. Both folders describe all items.
-    Users with fewer than 3 items are trained on and not tested.
+    All rows of a held-out pair of user and item are test rows. So are the later rows of a tested
+    user, and with global-time those of all users. Both folders describe all items. Users with fewer
+    than 3 items are trained on and not tested.
     """
     from muniment_recommendation.data.parts import divide
     from muniment_recommendation.data.tables import read_tables

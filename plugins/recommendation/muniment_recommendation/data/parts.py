@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from muniment_recommendation.errors import DataError
 
@@ -27,9 +26,10 @@ def split_of(interactions: Interactions, protocol: str, seed: int = 0) -> Split:
 def divide(tables: Tables, protocol: str, seed: int = 0) -> tuple[Tables, Tables, Split]:
     """Return the tables to train on and to test with, and their split.
 
-    Every row of a held-out pair of user and item is in the second part, with its repeats. Both
-    parts describe all items, so that their catalogues are that of the whole. Raises DataError if no
-    user can be tested.
+    Every row of a held-out pair of user and item is in the second part, with its repeats. So are
+    all rows of a user that are later than the last time of the training part. Both parts describe
+    all items, so that their catalogues are that of the whole. Raises DataError if no user can be
+    tested.
     """
     data = data_of(tables)
     split = split_of(data.interactions, protocol, seed)
@@ -39,14 +39,8 @@ def divide(tables: Tables, protocol: str, seed: int = 0) -> tuple[Tables, Tables
         )
     # The users of the rows and those of the interactions have the same numbers.
     pairs = pairs_of(tables.rows, data.catalogue)
-    targets = np.setdiff1d(_pairs_of(data.interactions), _pairs_of(split.train))
-    held_out = np.isin(pairs, targets)
+    is_later = tables.rows.times > split.ends[tables.rows.users.numbers]
+    held_out = np.isin(pairs, split.rest.pairs) | is_later
     whole = replace(tables, items=data.catalogue.items)
     train = whole.with_rows(tables.rows[~held_out])
     return train, whole.with_rows(tables.rows[held_out]), split
-
-
-def _pairs_of(interactions: Interactions) -> NDArray[np.int64]:
-    users = np.repeat(np.arange(len(interactions.users)), interactions.lengths)
-    pairs: NDArray[np.int64] = users * interactions.item_count + interactions.items
-    return pairs

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from muniment_recommendation.errors import DataError
 
 from .catalogue import Catalogue
-from .interactions import Interactions, Numbers
+from .interactions import Interactions, items_by_user
+from .opinions import Opinions
 from .rows import DISLIKE, IMPRESSION, Flags, Rows
 from .tables import Tables, read_tables
 
@@ -75,7 +76,8 @@ def data_of(tables: Tables, *, min_rating: float | None = None) -> Data:
     # Ties in time stay in the order of the file.
     order = np.lexsort((rows.times, rows.users.numbers))
     pairs = pairs_of(rows, catalogue)
-    disliked = _disliked_pairs(rows, positive, pairs, order)
+    opinions = _opinions(rows, positive, pairs, order)
+    disliked = np.zeros(0, np.int64) if opinions is None else opinions.disliked()
     if len(disliked):
         positive &= ~np.isin(pairs, disliked)
     kept, repeats = _first_of_pairs(pairs, order[positive[order]])
@@ -89,7 +91,8 @@ def data_of(tables: Tables, *, min_rating: float | None = None) -> Data:
         items=(pairs[kept] % len(catalogue)).astype(np.int32),
         times=rows.times[kept],
         item_count=len(catalogue),
-        disliked=_by_user(disliked, len(catalogue)),
+        disliked=items_by_user(disliked, len(catalogue)),
+        opinions=opinions,
     )
     notes = (*tables.notes, *_notes(interactions, repeats))
     return Data(catalogue, interactions, tables.files, notes, repeats)
@@ -118,17 +121,15 @@ def _positive(rows: Rows, min_rating: float | None) -> Flags:
     return positive
 
 
-def _disliked_pairs(
+def _opinions(
     rows: Rows, positive: Flags, pairs: NDArray[np.int64], order: NDArray[np.intp]
-) -> NDArray[np.int64]:
-    """Return the sorted pairs of user and item whose last row is a dislike."""
-    if rows.actions is None:
-        return np.zeros(0, np.int64)
-    dislikes = rows.actions.are(DISLIKE)
-    newest_first = order[(positive | dislikes)[order]][::-1]
-    distinct, first = np.unique(pairs[newest_first], return_index=True)
-    disliked: NDArray[np.int64] = distinct[dislikes[newest_first][first]]
-    return disliked
+) -> Opinions | None:
+    """Return the rows of the pairs of user and item with a dislike, or None without one."""
+    dislikes = np.zeros(0, np.bool_) if rows.actions is None else rows.actions.are(DISLIKE)
+    if not dislikes.any():
+        return None
+    order = order[((positive | dislikes) & np.isin(pairs, pairs[dislikes]))[order]]
+    return Opinions(pairs[order], rows.times[order], dislikes[order])
 
 
 def _first_of_pairs(
@@ -137,14 +138,6 @@ def _first_of_pairs(
     """Return the first row of each pair, in the given order, and the number of other rows."""
     _, first = np.unique(pairs[order], return_index=True)
     return order[np.sort(first)], len(order) - len(first)
-
-
-def _by_user(pairs: NDArray[np.int64], item_count: int) -> dict[int, Numbers]:
-    """Return the items of each user, from sorted pairs."""
-    users, items = np.divmod(pairs, item_count)
-    distinct, first = np.unique(users, return_index=True)
-    parts = np.split(items.astype(np.int32), first[1:]) if len(first) else []
-    return dict(zip(distinct.tolist(), parts, strict=True))
 
 
 def _no_positive(tables: Tables, min_rating: float | None) -> str:

@@ -12,19 +12,24 @@ from .interactions import Interactions, Numbers
 
 MIN_LENGTH = 3
 """Interactions that a tested user has at least. Users with fewer are trained on only."""
+_NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
 class Split:
     """Interactions to train on, and the target items of the tested users.
 
-    `users` has the numbers of the tested users and `targets` the items of each. `skipped` is the
-    number of other users. `tied` is the number of tested users whose target was chosen by the order
-    of rows with equal timestamps. `hidden` has the items without any training interaction that the
-    split made, in catalogue order.
+    `rest` has the interactions that are not trained on. `ends` [users] has the last time that is
+    trained on. Later dislikes have no effect on `train`, so an item that a user disliked afterwards
+    is still liked there. `users` has the numbers of the tested users and `targets` the items of
+    each. `skipped` is the number of other users. `tied` is the number of tested users whose target
+    was chosen by the order of rows with equal timestamps. `hidden` has the items without any
+    training interaction that the split made, in catalogue order.
     """
 
     train: Interactions
+    rest: Interactions
+    ends: NDArray[np.int64]
     users: NDArray[np.int64]
     targets: tuple[Numbers, ...]
     skipped: int
@@ -43,7 +48,9 @@ def leave_one_out(interactions: Interactions) -> Split:
     rows[last[is_tested]] = False
     tested_last = last[is_tested]
     tied = interactions.times[tested_last] == interactions.times[tested_last - 1]
-    return _split(interactions, rows, is_tested, tied=int(tied.sum()))
+    ends = np.full(len(interactions.users), _NEVER)
+    ends[is_tested] = interactions.times[tested_last]
+    return _split(interactions, rows, is_tested, ends, tied=int(tied.sum()))
 
 
 def global_time(interactions: Interactions, quantile: float = 0.9) -> Split:
@@ -54,8 +61,8 @@ def global_time(interactions: Interactions, quantile: float = 0.9) -> Split:
     """
     times = interactions.times
     cut = np.quantile(times, quantile, method="lower") if len(times) else 0
-    rows = times <= cut
-    return _split(interactions, rows, interactions.lengths >= MIN_LENGTH)
+    ends = np.full(len(interactions.users), cut, np.int64)
+    return _split(interactions, times <= cut, interactions.lengths >= MIN_LENGTH, ends)
 
 
 def cold_items(interactions: Interactions, seed: int, share: float = 0.2) -> Split:
@@ -69,7 +76,13 @@ def cold_items(interactions: Interactions, seed: int, share: float = 0.2) -> Spl
     hidden = np.sort(np.random.default_rng(seed).permutation(items)[:number]).astype(np.int32)
     is_hidden = np.zeros(interactions.item_count, bool)
     is_hidden[hidden] = True
-    split = _split(interactions, ~is_hidden[interactions.items], interactions.lengths >= MIN_LENGTH)
+    ends = np.full(len(interactions.users), _NEVER)
+    split = _split(
+        interactions,
+        ~is_hidden[interactions.items],
+        interactions.lengths >= MIN_LENGTH,
+        ends,
+    )
     return dataclasses.replace(split, hidden=hidden)
 
 
@@ -85,10 +98,14 @@ def _split(
     interactions: Interactions,
     rows: NDArray[np.bool_],
     may_be_tested: NDArray[np.bool_],
+    ends: NDArray[np.int64],
     tied: int = 0,
 ) -> Split:
-    """Return the split that trains on `rows` and tests users with rows in both parts."""
+    """Return the split that trains on `rows` until `ends`, and tests users with both parts."""
     train, rest = interactions.keep(rows), interactions.keep(~rows)
+    if (opinions := interactions.opinions) is not None:
+        is_known = opinions.times <= ends[opinions.pairs // interactions.item_count]
+        train = train.with_opinions(opinions[is_known & ~np.isin(opinions.pairs, rest.pairs)])
     users = np.flatnonzero(may_be_tested & (train.lengths > 0) & (rest.lengths > 0))
     targets = tuple(rest.histories(users))
-    return Split(train, users, targets, len(interactions.users) - len(users), tied)
+    return Split(train, rest, ends, users, targets, len(interactions.users) - len(users), tied)
