@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .reading import Data, tied_users
+from .splits import MIN_LENGTH
 from .times import iso_time
-
-SHORT = 3
-"""Users with fewer items are not tested."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def statistics_of(data: Data) -> Statistics:
         disliked=sum(map(len, interactions.disliked.values())),
         density=total / (users * items),
         median_length=float(np.median(interactions.lengths)),
-        short_users=int((interactions.lengths < SHORT).sum()),
+        short_users=int((interactions.lengths < MIN_LENGTH).sum()),
         tied_users=tied_users(interactions),
         cold_items=int((counts == 0).sum()),
         top_share=float(counts[-top:].sum() / total),
