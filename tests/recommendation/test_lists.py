@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import scipy.sparse
 from hypothesis import given, strategies as st
 
+from muniment_recommendation.data.statistics import gini
 from muniment_recommendation.measures import lists
 
 
@@ -26,7 +25,7 @@ def test_coverage_is_the_share_of_items_in_any_list() -> None:
     [([3, 3, 3], 0), ([0, 0, 0, 8], 3 / 4), ([1, 3], 1 / 4), ([0, 0], 0), ([5], 0)],
 )
 def test_gini_has_known_values(counts: list[int], value: float) -> None:
-    assert lists.gini(np.array(counts)) == pytest.approx(value)
+    assert gini(np.array(counts)) == pytest.approx(value)
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=20))
@@ -35,7 +34,7 @@ def test_gini_is_half_the_mean_difference_divided_by_the_mean(counts: list[int])
     difference = np.abs(array[:, None] - array[None, :]).mean()
     expected = difference / (2 * array.mean()) if sum(counts) else 0
 
-    assert lists.gini(array) == pytest.approx(expected)
+    assert gini(array) == pytest.approx(expected)
 
 
 def test_novelty_is_self_information_in_bits() -> None:
@@ -95,9 +94,8 @@ def test_equal_shares_are_calibrated() -> None:
 def test_divergences_have_known_values() -> None:
     romance, action = np.array([1.0, 0]), np.array([0, 1.0])
 
-    assert lists.kl_divergence(romance, action) == pytest.approx(math.log2(100))
     assert lists.js_divergence(romance, action) == 1
-    assert lists.kl_divergence(romance, np.array([0.5, 0.5]), 0) == 1
+    assert lists.kl_divergence(romance, np.array([0.5, 0.5])) == 1
 
 
 @given(
@@ -113,4 +111,4 @@ def test_js_divergence_is_symmetric_and_between_0_and_1(
 
     assert value == pytest.approx(lists.js_divergence(other, one))
     assert -1e-12 <= value <= 1 + 1e-12
-    assert lists.kl_divergence(one, other) >= -1e-12
+    assert lists.kl_divergence(one, (one + other) / 2) >= -1e-12

@@ -11,6 +11,7 @@ import scipy.sparse
 
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions
+from muniment_recommendation.measures.lists import kl_divergence
 from muniment_recommendation.reranking import DEPTH, TagShares, mean_similarity, reorder
 from muniment_recommendation.similarity import ItemSimilarity, tag_matrix
 
@@ -77,10 +78,9 @@ def test_the_improvement_is_the_decrease_of_the_divergence() -> None:
     history /= history.sum()
     sums = items[:4].sum(axis=0)
 
-    def divergence(shares: np.ndarray) -> float:
-        used = history > 0
-        mixed = 0.99 * shares[used] / 5 + 0.01 * history[used]
-        return float(history[used] @ np.log(history[used] / mixed))
+    def divergence(sums: np.ndarray) -> float:
+        smoothed = 0.99 * sums / 5 + 0.01 * history
+        return kl_divergence(history, smoothed) * np.log(2)  # from bits
 
     expected = [divergence(sums) - divergence(sums + item) for item in items]
     tags = TagShares(history, scipy.sparse.csr_array(items))

@@ -75,11 +75,8 @@ def _ids(name: str, given: muniment.Input, catalogue: Catalogue) -> list[str]:
 
 
 def options_of(request: muniment.Request) -> ListOptions:
-    """Return the options of a request, with the defaults that depend on it."""
-    values = dict(request.parameters)
-    if values["diversity"] is None:
-        values["diversity"] = default_diversity("history" in request.inputs, request.prompt)
-    return ListOptions(**values, seed=request.seed)
+    """Return the options of a request whose defaults are resolved."""
+    return ListOptions(**dict(request.parameters), seed=request.seed)
 
 
 def default_diversity(has_history: bool, wish: str) -> float:

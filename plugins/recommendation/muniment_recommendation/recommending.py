@@ -13,6 +13,7 @@ from .data.interactions import Numbers
 from .errors import QueryError
 from .explaining import explain
 from .models.base import Scores
+from .ordering import best_numbers
 from .query import ListOptions, Query
 from .ranking import SCORE_DIGITS, Counterfactual, HistoryItem, RankedItem, Ranking
 from .reranking import POOL, TagShares, reorder
@@ -86,7 +87,7 @@ class ListMaker:
             noise = options.temperature * gumbel_noise(options.seed, len(allowed))
         keys = np.round(scored.totals + noise, SCORE_DIGITS)
         length = options.k + CANDIDATES
-        numbers = _best(keys, allowed, max(length, POOL))
+        numbers = best_numbers(keys, allowed, max(length, POOL))
         if (options.diversity or options.calibrate) and len(numbers) > 1:
             numbers = self._reordered(query.history, options, keys, numbers)
         return _Choice(numbers[:length], scored, noise, keys)
@@ -173,17 +174,6 @@ class ListMaker:
         tags = tag_matrix(self.model.catalogue)
         tags.data /= np.repeat(np.diff(tags.indptr), np.diff(tags.indptr))
         return tags
-
-
-def _best(keys: Scores, allowed: NDArray[np.bool_], count: int) -> Numbers:
-    """Return the allowed items with the largest keys, in the order of the catalogue if equal."""
-    numbers = np.flatnonzero(allowed)
-    values = keys[numbers]
-    if count < len(values):
-        least = np.partition(values, -count)[-count]
-        numbers = numbers[values >= least]
-        values = keys[numbers]
-    return numbers[np.argsort(-values, kind="stable")[:count]].astype(np.int32)
 
 
 def _rank(keys: Scores, allowed: NDArray[np.bool_], number: int) -> int:

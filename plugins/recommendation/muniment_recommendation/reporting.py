@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .data.catalogue import Catalogue
 from .data.interactions import Interactions, Numbers
 from .data.splits import Split, leave_one_out
+from .data.statistics import gini
 from .errors import DataError
 from .fitting import FitOptions, FittedModel, fit
 from .measures.intervals import Interval, difference_intervals, mean_intervals
@@ -24,7 +25,6 @@ from .measures.lists import (
     TierExposure,
     coverage,
     exposures,
-    gini,
     intra_list_distance,
     js_divergence,
     novelty,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from muniment.command import emit_one, json_option, progress, write_note
+from muniment_recommendation.measures import PROTOCOLS
 
 from .options import data_option, new_folder_option
 
@@ -25,8 +26,8 @@ _COLUMNS = (
 @new_folder_option("New folder for the folders train and test.")
 @click.option(
     "--protocol",
-    type=click.Choice(["leave-one-out", "global-time", "cold-item"]),
-    default="leave-one-out",
+    type=click.Choice(PROTOCOLS),
+    default=PROTOCOLS[0],
     show_default=True,
     help="Rows that are held out: the last item of a user, the last tenth, or a fifth of items.",
 )

@@ -13,8 +13,6 @@ from .reading import data_of, pairs_of
 from .splits import Split, cold_items, global_time, leave_one_out
 from .tables import Tables
 
-PROTOCOLS = ("leave-one-out", "global-time", "cold-item")
-
 
 def split_of(interactions: Interactions, protocol: str, seed: int = 0) -> Split:
     """Return the split of a protocol, of which only `cold-item` depends on the seed."""

@@ -17,7 +17,6 @@ from muniment_recommendation.models.base import Scores
 
 TIERS = ("head", "middle", "tail")
 _EDGES = (0.2, 0.8)  # shares of the interactions at which the tiers end
-_SMOOTHING = 0.01  # Steck 2018, section 3.1
 
 
 class TierExposure(NamedTuple):
@@ -38,19 +37,6 @@ def exposures(lists: Sequence[Numbers], item_count: int) -> NDArray[np.int64]:
 def coverage(lists: Sequence[Numbers], item_count: int) -> float:
     """Return the share of the catalogue that is in at least one list."""
     return float(np.count_nonzero(exposures(lists, item_count)) / item_count)
-
-
-def gini(counts: NDArray[np.integer]) -> float:
-    """Return the Gini coefficient of counts, such as those of `exposures`.
-
-    It is 0 when all are equal, and 1 - 1 / n when one of n has everything. Without any count, it
-    is 0. Definition: half the mean absolute difference of two counts, divided by their mean.
-    """
-    total, number = counts.sum(), len(counts)
-    if not total:
-        return 0.0
-    ranks = np.arange(1, number + 1)
-    return float((2 * ranks - number - 1) @ np.sort(counts) / (number * total))
 
 
 def novelty(items: Numbers, counts: NDArray[np.integer], users: int) -> float:
@@ -122,16 +108,13 @@ def tag_shares(items: Numbers, tags: scipy.sparse.csr_array) -> Scores:
     return np.asarray((rows[tagged] / numbers[tagged, None]).mean(axis=0))
 
 
-def kl_divergence(history: Scores, shown: Scores, smoothing: float = _SMOOTHING) -> float:
+def kl_divergence(history: Scores, shown: Scores) -> float:
     """Return the Kullback-Leibler divergence of a list's tag shares from the history's, in bits.
 
-    0 is perfect calibration. The list's shares are mixed with a part `smoothing` of the history's,
-    so that a missing tag has a finite value. Steck, "Calibrated Recommendations", RecSys 2018,
-    equations 4 and 5, with the logarithm to base 2.
+    It is 0 for equal shares. The list must have a share of each tag of the history.
     """
     present = history > 0
-    mixed = (1 - smoothing) * shown[present] + smoothing * history[present]
-    return float(history[present] @ np.log2(history[present] / mixed))
+    return float(history[present] @ np.log2(history[present] / shown[present]))
 
 
 def js_divergence(history: Scores, shown: Scores) -> float:
@@ -141,4 +124,4 @@ def js_divergence(history: Scores, shown: Scores) -> float:
     Measures Based on the Shannon Entropy", IEEE Trans. Inf. Theory 37(1), 1991.
     """
     mean = (history + shown) / 2
-    return (kl_divergence(history, mean, 0.0) + kl_divergence(shown, mean, 0.0)) / 2
+    return (kl_divergence(history, mean) + kl_divergence(shown, mean)) / 2

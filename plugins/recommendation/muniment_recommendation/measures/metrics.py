@@ -26,14 +26,13 @@ from numpy.typing import NDArray
 
 from muniment_recommendation.data.interactions import Numbers
 from muniment_recommendation.models.base import Scores
+from muniment_recommendation.ranking import SCORE_DIGITS
 
 CUTOFFS = (5, 10, 20)
 KINDS = ("hr", "ndcg", "recall", "precision", "mrr", "map")
 NAMES = tuple(f"{kind}@{cutoff}" for kind in KINDS for cutoff in CUTOFFS)
 """The names of the metrics, in the order of the columns that the functions return."""
 
-DIGITS = 6
-"""Decimal digits to which scores are rounded before items are ordered."""
 BLOCK_BYTES = 2**25
 """Size of the largest matrix of scores that is in memory at once."""
 
@@ -81,7 +80,7 @@ def rank_metrics(
     least one for each. With `allowed` [items], only the items that are true are ranked. Raises
     ValueError for a score that is not finite and for a user without a relevant item.
     """
-    ranked = np.round(scores, DIGITS)
+    ranked = np.round(scores, SCORE_DIGITS)
     if not np.isfinite(ranked).all():
         raise ValueError("a score is not a finite number")
     if allowed is not None:

@@ -9,22 +9,24 @@ from numpy.typing import NDArray
 
 from muniment_recommendation.data.interactions import Numbers
 from muniment_recommendation.models.base import Scores
+from muniment_recommendation.ordering import best_numbers
 from muniment_recommendation.overlap import PERSISTENCE, rank_biased_overlap
+from muniment_recommendation.ranking import SCORE_DIGITS
 
-from .metrics import BLOCK_BYTES, DIGITS
+from .metrics import BLOCK_BYTES
 
 
 def first_items(scores: Scores, excluded: Sequence[Numbers], depth: int) -> list[Numbers]:
     """Return the `depth` items of highest score for each row of scores [rows, items].
 
-    Scores are rounded to 6 digits and equal ones are in catalogue order. `excluded` has the items
-    that each row leaves out.
+    Scores are rounded as those of a list, and equal ones are in catalogue order. `excluded`
+    has the items that each row leaves out.
     """
     lists = []
-    for row, items in zip(np.round(scores, DIGITS), excluded, strict=True):
-        row[items] = -np.inf
-        order = np.argsort(-row, kind="stable")[:depth]
-        lists.append(order[np.isfinite(row[order])].astype(np.int32))
+    for row, items in zip(np.round(scores, SCORE_DIGITS), excluded, strict=True):
+        allowed = np.ones(len(row), dtype=bool)
+        allowed[items] = False
+        lists.append(best_numbers(row, allowed, depth))
     return lists
 
 
