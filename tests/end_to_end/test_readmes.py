@@ -40,7 +40,9 @@ def test_a_plugins_page_works_as_printed(
     gemma_home: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     muniment = Here(capfd, monkeypatch)
     shutil.copytree(gemma_home, home, copy_function=os.link)
     for language, body in blocks(page):

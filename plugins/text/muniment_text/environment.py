@@ -13,7 +13,10 @@ from typing import Any
 # Instruction sets that kernels choose by, among the many flags of a processor.
 _FLAGS = re.compile(r"(s?sse|avx|amx|fma|asimd|sve)\w*|f16c|sme|bf16|i8mm")
 # Variables by which libraries choose kernels and threads. OMP_NUM_THREADS shows in `threads`.
-_VARIABLES = re.compile(r"(OMP|GOMP|KMP|MKL|ATEN|DNNL|ONEDNN)_(?!NUM_THREADS)\w+|MKL_NUM_THREADS")
+# threadpoolctl sets KMP_DUPLICATE_LIB_OK when it is imported. It changes no result.
+_VARIABLES = re.compile(
+    r"(OMP|GOMP|KMP|MKL|ATEN|DNNL|ONEDNN)_(?!NUM_THREADS|DUPLICATE_LIB_OK)\w+|MKL_NUM_THREADS"
+)
 _PLAIN = re.compile(r"[\w.,:=+-]{0,40}")
 
 
