@@ -10,7 +10,12 @@ import pytest
 
 from muniment_recommendation.data.reading import Data, read_data
 from muniment_recommendation.fitting import FitOptions
-from muniment_recommendation.measures.protocols import compare, evaluate, fit_function
+from muniment_recommendation.measures.protocols import (
+    EvaluationResult,
+    compare,
+    evaluate,
+    fit_function,
+)
 
 pytestmark = pytest.mark.integration
 PARTS = ("ease", "transitions", "als", "text")
@@ -30,7 +35,7 @@ def movielens(tmp_path_factory: pytest.TempPathFactory) -> Data:
 
 
 def test_the_blend_beats_each_of_its_parts(movielens: Data) -> None:
-    def measured(family: str):  # type: ignore[no-untyped-def]
+    def measured(family: str) -> EvaluationResult:
         fit = fit_function(FitOptions(family))
         data = movielens.interactions, movielens.catalogue
         return evaluate(fit, *data, "leave-one-out", shuffles=0)

@@ -7,20 +7,18 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
+import torch
 
 import muniment
-
-torch = pytest.importorskip("torch")
-
-from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem  # noqa: E402
-from muniment_recommendation.data.interactions import Interactions  # noqa: E402
-from muniment_recommendation.errors import DataError  # noqa: E402
-from muniment_recommendation.fitted_folder import write_fitted  # noqa: E402
-from muniment_recommendation.fitting import FitOptions, fit as fit_family  # noqa: E402
-from muniment_recommendation.generator import RecommendationGenerator  # noqa: E402
-from muniment_recommendation.models.families import family_class  # noqa: E402
-from muniment_recommendation.models.next import Next  # noqa: E402
-from muniment_recommendation.models.next_training import (  # noqa: E402
+from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
+from muniment_recommendation.data.interactions import Interactions
+from muniment_recommendation.errors import DataError
+from muniment_recommendation.fitted_folder import write_fitted
+from muniment_recommendation.fitting import FitOptions, fit as fit_family
+from muniment_recommendation.generator import RecommendationGenerator
+from muniment_recommendation.models.families import family_class
+from muniment_recommendation.models.next import Next
+from muniment_recommendation.models.next_training import (
     contains,
     exact_results,
     make_batch,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from muniment.testing import CommandContract, run_command
 from muniment_recommendation.commands import recommendation
@@ -100,7 +101,6 @@ def test_a_report_is_repeated_and_measures_the_users_that_the_seed_selects(data:
 
 
 def test_a_folder_has_the_numbers_and_the_charts(data: str) -> None:
-    image = pytest.importorskip("PIL.Image")
     record = reported("-o", "out")
     written = json.loads(Path("out/report.json").read_text("utf-8"))
     assert written["model"] == record["model"]
@@ -110,7 +110,7 @@ def test_a_folder_has_the_numbers_and_the_charts(data: str) -> None:
         "exposure.png",
         "diversity.png",
     }
-    with image.open("out/exposure.png") as chart:
+    with Image.open("out/exposure.png") as chart:
         assert chart.size == SIZE
         assert len(chart.getcolors(SIZE[0] * SIZE[1])) > 3
 
