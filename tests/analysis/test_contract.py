@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from muniment.testing import EvaluatorContract
-from muniment_analysis.perplexity import Perplexity
-from muniment_analysis.statistics import TextStatistics
+from muniment_analysis.evaluators.perplexity import Perplexity
+from muniment_analysis.evaluators.text_statistics import TextStatistics
 
 
 class TestTextStatistics(EvaluatorContract):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 import muniment
-from muniment_analysis.perplexity import Perplexity
+from muniment_analysis.evaluators.perplexity import Perplexity
 
 
 def perplexity(logprobs: Sequence[float] | None) -> dict[str, float]:

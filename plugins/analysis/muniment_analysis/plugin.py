@@ -8,5 +8,5 @@ import muniment
 @muniment.hookimpl
 def muniment_evaluators(register: muniment.Register) -> None:
     """Register the evaluators of this distribution."""
-    register("muniment_analysis.statistics:TextStatistics", name="text-statistics")
-    register("muniment_analysis.perplexity:Perplexity", name="perplexity")
+    register("muniment_analysis.evaluators.text_statistics:TextStatistics", name="text-statistics")
+    register("muniment_analysis.evaluators.perplexity:Perplexity", name="perplexity")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 import muniment
-from muniment_analysis.statistics import TextStatistics
+from muniment_analysis.evaluators.text_statistics import TextStatistics
 from muniment_analysis.words import words
 
 
@@ -122,6 +122,6 @@ def test_saying_it_all_again_repeats_it(text: str, times: int) -> None:
 def test_importing_the_plugin_imports_no_evaluator() -> None:
     program = (
         "import sys, muniment_analysis.plugin\n"
-        "assert not {'numpy', 'torch', 'muniment_analysis.statistics'} & set(sys.modules)"
+        "assert not {'numpy', 'torch', 'muniment_analysis.evaluators.text_statistics'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

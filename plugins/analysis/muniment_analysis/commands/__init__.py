@@ -1,0 +1,10 @@
+"""The command group `muniment analyze`. Its commands import numpy when they run."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group()
+def analyze() -> None:
+    """Analyse what moves an output, by how much, and with which certainty."""

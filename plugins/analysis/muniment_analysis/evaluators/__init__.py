@@ -1,0 +1,1 @@
+"""The evaluators, which score outputs. Each module is imported when it is used."""
