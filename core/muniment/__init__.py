@@ -31,9 +31,16 @@ if TYPE_CHECKING:
         UnknownFileError as UnknownFileError,
         UnknownNameError as UnknownNameError,
         UsageError as UsageError,
+        YamlError as YamlError,
+        explain_invalid as explain_invalid,
+    )
+    from muniment.evaluator_names import (
+        EvaluatorSpec as EvaluatorSpec,
+        parse_evaluators as parse_evaluators,
     )
     from muniment.generation.feedback import FeedbackEvent as FeedbackEvent
     from muniment.generation.requests import GenerationSpec as GenerationSpec
+    from muniment.generation.seeds import derive_seed as derive_seed
     from muniment.hookspecs import (
         Evaluator as Evaluator,
         Filter as Filter,
@@ -79,14 +86,17 @@ if TYPE_CHECKING:
         Usage as Usage,
         Verdict as Verdict,
     )
+    from muniment.yaml_text import parse_yaml as parse_yaml
 
 _MODULES = {
     "errors": "AmbiguousNameError ConfigError InputError ModelError ModelTermsWarning "
     "MunimentError ParameterError PluginError PluginWarning PolicyError PromptError "
     "ProvenanceError SeedError SelectionError StoreError UnknownFileError UnknownNameError "
-    "UsageError",
+    "UsageError YamlError explain_invalid",
+    "evaluator_names": "EvaluatorSpec parse_evaluators",
     "generation.feedback": "FeedbackEvent",
     "generation.requests": "GenerationSpec",
+    "generation.seeds": "derive_seed",
     "hookspecs": "Evaluator Filter Generator MediaType Register ModelProvider hookimpl",
     "models.training": "Training model_digest write_training_json",
     "parameters": "Parameters param",
@@ -95,6 +105,7 @@ _MODULES = {
     "types": "Chunk Comparison Content Difference Failure Generation Input InputSpec Item Measure "
     "Model Output PackagedModel PluginRef Provenance Reason Replay Reply Request Resolution Score "
     "SelectionCommitment Text Trace Usage Verdict",
+    "yaml_text": "parse_yaml",
 }
 
 __all__ = sorted(" ".join(_MODULES.values()).split())

@@ -119,6 +119,10 @@ class ModelTermsWarning(UserWarning):
     """
 
 
+class YamlError(UsageError):
+    """A YAML document that is malformed or ambiguous. The message says what to correct."""
+
+
 class PolicyError(UsageError):
     """A malformed policy file. Nothing is generated with it."""
 

@@ -26,12 +26,12 @@ parts = st.one_of(st.integers(-5, 10**12), st.text(max_size=12))
 def test_derived_seeds_are_fixed_for_ever(
     seed: int, path: tuple[str | int, ...], derived: int
 ) -> None:
-    assert seeds.derive(seed, *path) == derived
+    assert seeds.derive_seed(seed, *path) == derived
 
 
 def test_deriving_is_what_its_documentation_says() -> None:
     data = b"muniment-seed/1\n" + b"i1:7" + b"s6:\xe6\xa0\xb7\xe6\x9c\xac" + b"i2:12"
-    assert seeds.derive(7, "样本", 12) == int.from_bytes(sha256(data).digest()[:8], "big")
+    assert seeds.derive_seed(7, "样本", 12) == int.from_bytes(sha256(data).digest()[:8], "big")
 
 
 @pytest.mark.parametrize("good", [0, 1, 2**53 + 1, 2**64 - 1])
@@ -91,7 +91,7 @@ def test_different_paths_never_give_one_seed(
     seed: int, path: list[str | int], other_seed: int, other_path: list[str | int]
 ) -> None:
     same = (seed, path) == (other_seed, other_path)
-    assert (seeds.derive(seed, *path) == seeds.derive(other_seed, *other_path)) is same
+    assert (seeds.derive_seed(seed, *path) == seeds.derive_seed(other_seed, *other_path)) is same
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_different_paths_never_give_one_seed(
 def test_parts_of_a_path_do_not_run_together(
     one: tuple[str | int, ...], other: tuple[str | int, ...]
 ) -> None:
-    assert seeds.derive(7, *one) != seeds.derive(7, *other)
+    assert seeds.derive_seed(7, *one) != seeds.derive_seed(7, *other)
 
 
 def test_drawn_seeds_use_all_64_bits() -> None:

@@ -30,7 +30,6 @@ import importlib.metadata
 import importlib.util
 import itertools
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +38,16 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import Meta
 
-from muniment.errors import PolicyError, PromptError, UnknownNameError, explain_invalid
+from muniment.errors import (
+    PolicyError,
+    PromptError,
+    UnknownNameError,
+    YamlError,
+    explain_invalid,
+)
 from muniment.types import DECISIONS, Decision, Stage, Verdict
 from muniment.validation import check_name, refuse_empty
+from muniment.yaml_text import parse_yaml
 
 ENTRY_POINT_GROUP = "muniment.policies"  # read from metadata, without importing a plugin
 DEFAULT = "default"
@@ -64,14 +70,6 @@ _RULE_HINTS = {
     "parameters": "use a mapping of names to values",
     "time_limit": "use seconds, above 0 and up to a day",
 }
-
-# The scalars of a policy file that are not texts: their kind, their form and first characters.
-_SCALARS = (
-    ("bool", r"^(?:true|false)$", "tf"),
-    ("null", r"^(?:null|~|)$", ["n", "~", ""]),
-    ("int", r"^(?:-?(?:0|[1-9][0-9]*))$", "-0123456789"),
-    ("float", r"^(?:-?(?:0|[1-9][0-9]*)\.[0-9]+)$", "-0123456789"),
-)
 
 _Limits = dict[Literal["flag", "block"], Annotated[float, Meta(ge=0, le=1)]]
 
@@ -171,7 +169,10 @@ def parse_policy(document: str, source: str) -> Policy:
     `source` is the file name in error messages. Raises PolicyError for an unknown key or an
     invalid value, because a misspelt key must not silently disable a filter.
     """
-    body = _read_yaml(document, source)
+    try:
+        body = parse_yaml(document)
+    except YamlError as error:
+        raise PolicyError(source, str(error)) from None
     if not isinstance(body, dict):
         has_value = any(line.partition("#")[0].strip() for line in document.splitlines())
         wrong = "must be a mapping" if has_value else "is empty"
@@ -290,49 +291,3 @@ class _PolicyFile(msgspec.Struct, forbid_unknown_fields=True):
     version: Annotated[str, Meta(min_length=1, max_length=50)] | int
     filters: tuple[FilterRule, ...]
     unread: Literal["allow", "block"] = "allow"
-
-
-def _read_yaml(document: str, source: str) -> object:
-    """Return the parsed YAML document. Raise PolicyError for anything ambiguous.
-
-    A key that occurs twice is refused, and so is an alias: a few lines of aliases can expand to
-    gigabytes. Only `true`, `false`, `null` and plain decimal numbers are not texts, as in YAML 1.2.
-    In YAML 1.1, which PyYAML reads by default, `no` is false, `010` is 8 and `12:30` is 750.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-            if self.check_event(yaml.AliasEvent):
-                raise PolicyError(source, "contains an alias (*NAME); repeat the value")
-            return super().compose_node(parent, index)
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            # PyYAML keeps only the last value of a key, which would silently drop a filter.
-            keys = [(key.tag, key.value) for key, _ in node.value if key.id == "scalar"]
-            for _, key in (pair for pair in keys if keys.count(pair) > 1):
-                raise PolicyError(source, f"contains the key {key!r} twice; remove one")
-            return super().construct_mapping(node, deep)
-
-    Loader.yaml_implicit_resolvers = {}
-    for kind, pattern, first in _SCALARS:
-        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(pattern), list(first))
-    try:
-        return yaml.load(document, Loader)
-    except yaml.YAMLError as error:
-        raise PolicyError(source, _yaml_problem(document, error)) from None
-    except ValueError:  # a number of thousands of digits
-        raise PolicyError(source, "contains a number that is too long; shorten it") from None
-    except RecursionError:
-        raise PolicyError(source, "is nested too deeply; remove brackets") from None
-
-
-def _yaml_problem(document: str, error: Exception) -> str:
-    """Return a sentence about a YAMLError, with the line to correct."""
-    mark = getattr(error, "problem_mark", None)
-    problem = str(getattr(error, "problem", None) or "it cannot be read").removeprefix("but ")
-    line = mark.line + 1 if mark else 1
-    if mark is None and isinstance(position := getattr(error, "position", None), int):
-        line = document.count("\n", 0, position) + 1
-        problem = f"found the character {document[position]!r}, which YAML does not allow"
-    return f"is not valid YAML in line {line}: {problem}; correct this line, or quote its text"

@@ -35,7 +35,7 @@ def parse_seed(value: object) -> int:
     return seed
 
 
-def derive(seed: int, *path: str | int) -> int:
+def derive_seed(seed: int, *path: str | int) -> int:
     """Return the seed of a sample or step, derived from `seed` and a path of names and numbers.
 
     It is the first eight bytes, big-endian, of a SHA-256. The hash covers the decimal seed and the
@@ -54,4 +54,4 @@ def sample_seed(seed: int, index: int) -> int:
 
     Sample 0 has the requested seed, so `-n 1` and the first sample of `-n 4` are equal.
     """
-    return seed if index == 0 else derive(seed, "sample", index)
+    return seed if index == 0 else derive_seed(seed, "sample", index)
