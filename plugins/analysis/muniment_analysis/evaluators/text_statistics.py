@@ -1,8 +1,6 @@
 """The evaluator `text-statistics`, which measures the length, diversity and repetition of a text.
 
-distinct-n is the number of distinct n-grams divided by the number of n-grams. It is from Li et al.
-2016, "A Diversity-Promoting Objective Function for Neural Conversation Models". They divide by the
-number of words, which is larger by n − 1 for each text. Their value cannot reach 1 for n > 1.
+distinct-n is the number of distinct n-grams divided by the number of n-grams (see `ngrams`).
 
 repetition is 1 − the number of distinct 4-grams divided by the number of 4-grams. It is seq-rep-4
 of Welleck et al. 2020, "Neural Text Generation with Unlikelihood Training".
@@ -10,9 +8,10 @@ of Welleck et al. 2020, "Neural Text Generation with Unlikelihood Training".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import muniment
+from muniment_analysis.ngrams import distinct_ngrams
 from muniment_analysis.words import words
 
 
@@ -40,17 +39,7 @@ class TextStatistics(muniment.Evaluator):
             "words": sum(map(len, word_lists)),
         }
         for name, size in (("distinct-1", 1), ("distinct-2", 2), ("repetition", 4)):
-            distinct = _distinct(word_lists, size)
+            distinct = distinct_ngrams(word_lists, size)
             if distinct is not None:
                 scores[name] = 1 - distinct if name == "repetition" else distinct
         return scores
-
-
-def _distinct(word_lists: Sequence[Sequence[str]], size: int) -> float | None:
-    """Return the share of distinct n-grams of `size` words, or None without an n-gram."""
-    ngrams = [
-        tuple(words[index : index + size])
-        for words in word_lists
-        for index in range(len(words) - size + 1)
-    ]
-    return len(set(ngrams)) / len(ngrams) if ngrams else None

@@ -1,0 +1,193 @@
+"""The design of an experiment: a YAML file with items, wordings, settings and replicates.
+
+    version: 1
+    generator: text
+    items:
+      - id: moon
+        paraphrases: [Write a sentence about the moon., Describe the moon in a sentence.]
+      - id: sea
+        paraphrases: [Write a sentence about the sea., Describe the sea in a sentence.]
+    settings: {temperature: [0.2, 1.0], max_tokens: [16]}
+    replicates: 2
+    seed: 7
+    measures: [text-statistics.words, wording]
+
+Each item is generated with each paraphrase, each combination of the settings, and `replicates`
+seeds. A setting with one value is constant. Items need equal numbers of paraphrases.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+import muniment
+
+from .errors import DesignError
+from .measures import MeasureSpec, parse_measure
+
+MOST_FACTORS = 3
+"""The largest number of factors, of which wording is one."""
+
+_Value = bool | int | float | str
+_HINTS = {
+    "version": "use 1",
+    "generator": "use the name of a generator, such as text",
+    "model": "use the name or the path of a model",
+    "items": "use a list of items, each with an id and its paraphrases",
+    "id": "use a text between quotes, another one for each item",
+    "paraphrases": "use a list of prompts with the same meaning",
+    "references": "use a list of texts",
+    "inputs": "use names of inputs with paths or texts",
+    "settings": "use names of parameters with lists of values",
+    "replicates": "use the number of seeds for each combination, at least 2",
+    "seed": "use a whole number from 0",
+    "measures": "use a list of names of measures",
+    "typos": "use the number of misspelt versions of each item's first paraphrase",
+}
+
+
+class DesignItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One item: prompts with the same meaning, and what they have in common."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=200)]
+    paraphrases: Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)]
+    references: tuple[str, ...] = ()
+    inputs: Mapping[str, str] = {}
+
+
+class Design(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The design of an experiment.
+
+    `settings` has the values of each parameter. `typos` is the number of misspelt versions of the
+    first paraphrase of each item, which are generated besides the layout.
+    """
+
+    version: Literal[1]
+    generator: str
+    items: Annotated[tuple[DesignItem, ...], Meta(min_length=1)]
+    settings: Mapping[str, Annotated[tuple[_Value, ...], Meta(min_length=1)]]
+    replicates: Annotated[int, Meta(ge=1, le=1000)]
+    seed: int
+    model: str | None = None
+    measures: tuple[str, ...] = ()
+    typos: Annotated[int, Meta(ge=0, le=100)] = 0
+
+    @property
+    def paraphrases(self) -> int:
+        """The number of paraphrases of each item."""
+        return len(self.items[0].paraphrases)
+
+    @property
+    def controls(self) -> dict[str, tuple[_Value, ...]]:
+        """The settings with several values, by the name of the parameter."""
+        return {name: values for name, values in self.settings.items() if len(values) > 1}
+
+    @property
+    def combinations(self) -> list[dict[str, _Value]]:
+        """The parameters of each setting. A setting's number is its position, from 0."""
+        names = list(self.settings)
+        return [
+            dict(zip(names, values, strict=True))
+            for values in itertools.product(*self.settings.values())
+        ]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The numbers of paraphrases, of values of each control, and of replicates."""
+        return (self.paraphrases, *map(len, self.controls.values()), self.replicates)
+
+    @property
+    def size(self) -> int:
+        """The number of generations."""
+        settings = len(self.combinations)
+        return len(self.items) * (self.paraphrases + self.typos) * settings * self.replicates
+
+    def measure_specs(self) -> list[MeasureSpec]:
+        """Return the measures of the design, without repetitions."""
+        return list({spec.name: spec for spec in map(parse_measure, self.measures)}.values())
+
+
+def parse_design(document: str, source: str) -> Design:
+    """Return the design that a YAML text describes. `source` names it in error messages.
+
+    Raises DesignError for anything ambiguous, unknown, or without a meaning for the analysis.
+    """
+    try:
+        body = muniment.parse_yaml(document)
+    except muniment.YamlError as error:
+        raise DesignError(source, str(error)) from None
+    if not isinstance(body, dict):
+        wrong = "is empty" if body is None else "is not a mapping"
+        raise DesignError(source, f"{wrong}; write its version, generator, items and settings")
+    try:
+        design = msgspec.convert(body, Design)
+    except msgspec.ValidationError as error:
+        raise DesignError(source, muniment.explain_invalid(error, _HINTS)) from None
+    for problem in _problems(design):
+        raise DesignError(source, problem)
+    return design
+
+
+def load_design(path: Path) -> Design:
+    """Return the design in a file. Raise DesignError if it cannot be read or parsed."""
+    try:
+        return parse_design(path.read_text(encoding="utf-8-sig"), str(path))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DesignError(str(path), f"cannot be read: {reason}; use a YAML file") from None
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 text (at byte {error.start + 1}); save it as UTF-8"
+        raise DesignError(str(path), problem) from None
+
+
+def _problems(design: Design) -> Iterator[str]:
+    """Yield what is wrong with a design whose fields have the right types."""
+    repeated = [id for id, count in Counter(item.id for item in design.items).items() if count > 1]
+    if repeated:
+        yield f"has {len(repeated)} repeated item ids, such as {repeated[0]!r}; use each id once"
+    for item in design.items:
+        if len(item.paraphrases) != design.paraphrases:
+            yield (
+                f"item {item.id!r} has {len(item.paraphrases)} paraphrases, and item "
+                f"{design.items[0].id!r} has {design.paraphrases}; use equal numbers"
+            )
+        if len(set(item.paraphrases)) < len(item.paraphrases):
+            yield f"item {item.id!r} has a paraphrase twice; use each once"
+        for paraphrase in item.paraphrases:
+            if not paraphrase.strip() and len(item.paraphrases) > 1:
+                yield f"item {item.id!r} has an empty paraphrase; write the prompt"
+    for name, values in design.settings.items():
+        # 1, 1.0 and true are equal in Python.
+        if len({(type(value) is bool, value) for value in values}) < len(values):
+            yield f"the setting {name} has a value twice; use each once"
+    factors = len(design.controls) + (design.paraphrases > 1)
+    if factors == 0:
+        yield (
+            "has neither two paraphrases nor a setting with two values, so there is nothing to "
+            "compare; add one of them"
+        )
+    if factors > MOST_FACTORS:
+        yield (
+            f"has {factors} factors ({', '.join(['wording', *design.controls])}); use at most "
+            f"{MOST_FACTORS}, and one value for the others"
+        )
+    if not 0 <= design.seed < 2**64:
+        yield f"has the seed {design.seed}; use a whole number from 0 to 2^64 - 1"
+    if design.replicates < 2:
+        yield "has one replicate, so the variance of the seed is unknown; use at least 2"
+    yield from _measure_problems(design)
+
+
+def _measure_problems(design: Design) -> Iterator[str]:
+    for text in design.measures:
+        try:
+            parse_measure(text)
+        except muniment.UsageError as error:
+            yield f"measures: {error}"
