@@ -28,10 +28,11 @@ from implicit.cpu.als import AlternatingLeastSquares
 
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions, Numbers
-from muniment_recommendation.fitting import FitOptions, fit
-from muniment_recommendation.query import ListOptions, Query
-from muniment_recommendation.ranking import write_ranking
-from muniment_recommendation.recommending import ListMaker
+from muniment_recommendation.fitting.fit import fit
+from muniment_recommendation.fitting.options import FitOptions
+from muniment_recommendation.lists.list_maker import ListMaker
+from muniment_recommendation.ranking.document import write_ranking
+from muniment_recommendation.requests.query import ListOptions, Query
 
 KINDS: dict[str, dict[str, Any]] = {
     "explained": {},

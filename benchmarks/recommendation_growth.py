@@ -27,7 +27,8 @@ import numpy as np
 
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions
-from muniment_recommendation.fitting import FitOptions, fit
+from muniment_recommendation.fitting.fit import fit
+from muniment_recommendation.fitting.options import FitOptions
 
 ITEMS, LENGTH, TASTES = 10_000, 50, 40
 EXPONENT_LIMIT = 1.1

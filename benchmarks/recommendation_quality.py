@@ -25,7 +25,8 @@ import numpy as np
 
 from muniment_recommendation.data.interactions import Interactions
 from muniment_recommendation.data.reading import Data, read_data
-from muniment_recommendation.fitting import FitOptions, fit
+from muniment_recommendation.fitting.fit import fit
+from muniment_recommendation.fitting.options import FitOptions
 from muniment_recommendation.measures.protocols import (
     EvaluationResult,
     compare,

@@ -13,20 +13,21 @@ import muniment
 import muniment.testing
 from muniment.plugins.registry import Plugins
 from muniment.testing import CommandContract, run_command
-from muniment_recommendation.article import (
+from muniment_recommendation.articles.article import (
     final_text,
     language_of,
     plain_text,
     unsupported_by,
     works,
 )
-from muniment_recommendation.article_generator import ArticleGenerator
+from muniment_recommendation.articles.generator import ArticleGenerator
+from muniment_recommendation.articles.grounding import unsupported
 from muniment_recommendation.commands.article import article
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
-from muniment_recommendation.fitting import FitOptions, fit
-from muniment_recommendation.grounding import unsupported
-from muniment_recommendation.model_folder import save
-from muniment_recommendation.ranking import (
+from muniment_recommendation.fitting.fit import fit
+from muniment_recommendation.fitting.options import FitOptions
+from muniment_recommendation.model_folder.writing import save
+from muniment_recommendation.ranking.document import (
     Contribution,
     HistoryItem,
     RankedItem,

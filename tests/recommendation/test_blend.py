@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 
-from muniment_recommendation import tuning
 from muniment_recommendation.data.interactions import Interactions
 from muniment_recommendation.errors import DataError
-from muniment_recommendation.fitting import FitOptions, fit, options_from_texts
+from muniment_recommendation.fitting import tuning
+from muniment_recommendation.fitting.fit import fit
+from muniment_recommendation.fitting.options import FitOptions, options_from_texts
 from muniment_recommendation.models.blend import Blend, Part, unseen_items
 from muniment_recommendation.models.cold import place_cold_items
 from muniment_recommendation.models.popularity import Popularity

@@ -13,9 +13,10 @@ from muniment.testing.commands import CommandResult
 from muniment_recommendation.commands import recommendation
 from muniment_recommendation.commands.evaluate import evaluate
 from muniment_recommendation.data.reading import read_data
-from muniment_recommendation.fitting import FitOptions, fit
+from muniment_recommendation.fitting.fit import fit
+from muniment_recommendation.fitting.options import FitOptions
 from muniment_recommendation.measures import protocols
-from muniment_recommendation.model_folder import save
+from muniment_recommendation.model_folder.writing import save
 from support import tables
 
 

@@ -16,9 +16,9 @@ from muniment_recommendation.commands.evaluate import evaluate
 from muniment_recommendation.commands.fit import fit
 from muniment_recommendation.data.reading import read_data
 from muniment_recommendation.data.tables import read_tables
-from muniment_recommendation.feedback import with_feedback
-from muniment_recommendation.model_folder import load
-from muniment_recommendation.ranking import read_ranking
+from muniment_recommendation.home.feedback import with_feedback
+from muniment_recommendation.model_folder.reading import load
+from muniment_recommendation.ranking.document import read_ranking
 from support.catalogue import program
 from support.plugins import PluginFolder
 

@@ -19,14 +19,14 @@ from muniment import verifier
 from muniment.ledger.events import ModelEntry
 from muniment.signing import KeyStore
 from muniment.testing import CommandContract, CommandResult, run_command
-from muniment_recommendation import forgetting
 from muniment_recommendation.commands import recommendation
 from muniment_recommendation.commands.fit import fit
 from muniment_recommendation.commands.forget_user import forget_user
 from muniment_recommendation.data.tables import read_tables
-from muniment_recommendation.forgotten import ForgottenUsers
 from muniment_recommendation.generator import RecommendationGenerator
-from muniment_recommendation.model_folder import read_users
+from muniment_recommendation.home import forgetting
+from muniment_recommendation.home.forgotten_users import ForgottenUsers
+from muniment_recommendation.model_folder.files import read_users
 from support.catalogue import program
 from support.commands import Here
 from support.plugins import PluginFolder
@@ -286,9 +286,10 @@ import sys
 from types import SimpleNamespace
 
 from muniment.testing import run_command
-from muniment_recommendation import fitted_folder, forgetting
+from muniment_recommendation.home import forgetting
 from muniment_recommendation.commands.forget_user import forget_user
 from muniment_recommendation.data import writing
+from muniment_recommendation.model_folder import writing as model_writing
 
 def kill(*arguments, **options):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -308,7 +309,7 @@ elif step == "before the exchange":
     forgetting.Replacement.finish = kill
 else:
     module, name = step.split(".")
-    setattr({"fitted_folder": fitted_folder, "forgetting": forgetting, "writing": writing}[module],
+    setattr({"model_writing": model_writing, "forgetting": forgetting, "writing": writing}[module],
             name, kill)
 run_command(forget_user, *sys.argv[2:])
 """
@@ -318,7 +319,7 @@ run_command(forget_user, *sys.argv[2:])
 @pytest.mark.parametrize(
     "step",
     [
-        "fitted_folder.save",
+        "model_writing.save",
         "writing.remove_user",
         "forgetting.erase_generations",
         "forgetting.remove_copies",

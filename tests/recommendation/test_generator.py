@@ -13,11 +13,12 @@ import pytest
 
 import muniment
 import muniment.testing
-from muniment_recommendation.fitting import FitOptions, fit
+from muniment_recommendation.fitting.fit import fit
+from muniment_recommendation.fitting.options import FitOptions
 from muniment_recommendation.generator import RecommendationGenerator
-from muniment_recommendation.item_ids import read_ids
-from muniment_recommendation.model_folder import save
-from muniment_recommendation.ranking import Ranking, read_ranking
+from muniment_recommendation.model_folder.writing import save
+from muniment_recommendation.ranking.document import Ranking, read_ranking
+from muniment_recommendation.requests.item_ids import read_ids
 from support.recommendation import catalogue_of, interactions_of
 
 SIZE = 120

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from muniment_recommendation.errors import QueryError
-from muniment_recommendation.item_ids import nearest, numbers_of, read_ids, write_ids
+from muniment_recommendation.requests.item_ids import nearest, numbers_of, read_ids, write_ids
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.items import MAX_TEXT, MAX_TITLE, join_tags, split_tags
 from muniment_recommendation.data.reading import read_data
 from muniment_recommendation.errors import DataError, QueryError
-from muniment_recommendation.fitting import FitOptions, fit
-from muniment_recommendation.scoring import Scorer
+from muniment_recommendation.fitting.fit import fit
+from muniment_recommendation.fitting.options import FitOptions
+from muniment_recommendation.lists.scoring import Scorer
 from support import tables
 
 ROWS = [("u", "b", 1), ("u", "a", 2), ("v", "z", 3)]

@@ -18,11 +18,13 @@ from muniment_recommendation.commands import recommendation
 from muniment_recommendation.commands.all_users import all_users
 from muniment_recommendation.commands.similar import similar
 from muniment_recommendation.data.catalogue import Catalogue
-from muniment_recommendation.fitting import FitOptions, fit
-from muniment_recommendation.model_folder import load, save
-from muniment_recommendation.ranking import read_ranking
-from muniment_recommendation.recommending import ListMaker
-from muniment_recommendation.user_lists import user_lists
+from muniment_recommendation.fitting.fit import fit
+from muniment_recommendation.fitting.options import FitOptions
+from muniment_recommendation.lists.list_maker import ListMaker
+from muniment_recommendation.lists.user_lists import user_lists
+from muniment_recommendation.model_folder.reading import load
+from muniment_recommendation.model_folder.writing import save
+from muniment_recommendation.ranking.document import read_ranking
 from support.recommendation import catalogue_of, interactions_of, small_model
 
 SIZE = 40

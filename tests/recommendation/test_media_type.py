@@ -10,8 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 import muniment.testing
-from muniment_recommendation.media import RankingType
-from muniment_recommendation.ranking import (
+from muniment_recommendation.ranking.document import (
     Contribution,
     Counterfactual,
     HistoryItem,
@@ -20,6 +19,7 @@ from muniment_recommendation.ranking import (
     Standardisation,
     write_ranking,
 )
+from muniment_recommendation.ranking.media_type import RankingType
 
 TITLES = {
     "sea": "The Sea, the Sea",

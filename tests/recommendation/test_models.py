@@ -12,10 +12,10 @@ from muniment_recommendation.models.als import Als
 from muniment_recommendation.models.base import Recommender
 from muniment_recommendation.models.ease import Ease
 from muniment_recommendation.models.families import FAMILIES, family_class
-from muniment_recommendation.models.history import recency, weighted_rows
 from muniment_recommendation.models.item_knn import ItemKnn
 from muniment_recommendation.models.item_matrix import largest
 from muniment_recommendation.models.popularity import Popularity
+from muniment_recommendation.models.recency import recency, weighted_rows
 from muniment_recommendation.models.transitions import Transitions
 from support.recommendation import catalogue_of, interactions_of
 

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from muniment_recommendation.data.reading import Data, read_data
-from muniment_recommendation.fitting import FitOptions
+from muniment_recommendation.fitting.options import FitOptions
 from muniment_recommendation.measures.protocols import (
     EvaluationResult,
     compare,

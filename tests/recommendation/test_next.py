@@ -13,9 +13,10 @@ import muniment
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions
 from muniment_recommendation.errors import DataError
-from muniment_recommendation.fitted_folder import write_fitted
-from muniment_recommendation.fitting import FitOptions, fit as fit_family
+from muniment_recommendation.fitting.fit import fit as fit_family
+from muniment_recommendation.fitting.options import FitOptions
 from muniment_recommendation.generator import RecommendationGenerator
+from muniment_recommendation.model_folder.writing import write_fitted
 from muniment_recommendation.models.families import family_class
 from muniment_recommendation.models.next import Next
 from muniment_recommendation.models.next_training import (

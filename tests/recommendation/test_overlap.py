@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from muniment_recommendation.overlap import rank_biased_overlap
+from muniment_recommendation.ranking.overlap import rank_biased_overlap
 
 LISTS = st.lists(st.sampled_from("abcdefghijklmnop"), unique=True)
 

@@ -15,12 +15,7 @@ from muniment_recommendation.data.reading import read_data
 from muniment_recommendation.errors import DataError
 from muniment_recommendation.measures import PROTOCOLS
 from muniment_recommendation.measures.metrics import NAMES
-from muniment_recommendation.measures.protocols import (
-    compare,
-    count_fits,
-    divide,
-    evaluate,
-)
+from muniment_recommendation.measures.protocols import compare, count_fits, divide, evaluate
 from support import tables
 
 

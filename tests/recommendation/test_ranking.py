@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from muniment_recommendation.ranking import (
+from muniment_recommendation.ranking.document import (
     Contribution,
     Counterfactual,
     HistoryItem,

@@ -17,13 +17,24 @@ import safetensors.numpy
 
 import muniment
 from muniment.testing import CommandContract, run_command
-from muniment_recommendation import model_folder
 from muniment_recommendation.commands import recommendation
 from muniment_recommendation.commands.fit import fit as fit_command
 from muniment_recommendation.data.writing import new_folder
 from muniment_recommendation.errors import DataError
-from muniment_recommendation.fitted_folder import write_fitted
-from muniment_recommendation.fitting import FitOptions, FittedModel, fit
+from muniment_recommendation.fitting.fit import fit
+from muniment_recommendation.fitting.fitted_model import FittedModel
+from muniment_recommendation.fitting.options import FitOptions
+from muniment_recommendation.model_folder.files import (
+    CATALOGUE,
+    CONFIG,
+    FILES,
+    HISTORIES,
+    USERS,
+    WEIGHTS,
+    read_user,
+)
+from muniment_recommendation.model_folder.reading import load
+from muniment_recommendation.model_folder.writing import save, write_fitted
 from muniment_recommendation.models.blend import Blend, Part
 from muniment_recommendation.models.families import family_class
 from muniment_recommendation.models.popularity import Popularity
@@ -41,12 +52,12 @@ def model(request: pytest.FixtureRequest) -> FittedModel:
 
 @pytest.fixture
 def folder(model: FittedModel, tmp_path: Path) -> Path:
-    model_folder.save(model, tmp_path)
+    save(model, tmp_path)
     return tmp_path
 
 
 def test_a_loaded_model_is_the_saved_one(model: FittedModel, folder: Path) -> None:
-    loaded = model_folder.load(folder)
+    loaded = load(folder)
     assert (loaded.options, loaded.catalogue) == (model.options, model.catalogue)
     assert (loaded.tuned, loaded.data_digest) == (model.tuned, model.data_digest)
     np.testing.assert_array_equal(
@@ -57,19 +68,19 @@ def test_a_loaded_model_is_the_saved_one(model: FittedModel, folder: Path) -> No
 def test_equal_models_have_equal_files(model: FittedModel, folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    model_folder.save(model_folder.load(folder), other)
-    for name in model_folder.FILES:
+    save(load(folder), other)
+    for name in FILES:
         assert (other / name).read_bytes() == (folder / name).read_bytes()
 
 
 def test_a_user_is_read_alone(folder: Path) -> None:
     for number in (0, 3, len(DATA.users) - 1):
-        history, disliked = model_folder.read_user(folder, number)
+        history, disliked = read_user(folder, number)
         assert history.tolist() == DATA.history(number).tolist()
         assert disliked.tolist() == list(DATA.disliked.get(number, []))
 
 
-@pytest.mark.parametrize("name", model_folder.FILES)
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", ["missing", "cut", "other"])
 def test_a_damaged_file_is_a_model_error(folder: Path, name: str, damage: str) -> None:
     path = folder / name
@@ -78,25 +89,22 @@ def test_a_damaged_file_is_a_model_error(folder: Path, name: str, damage: str) -
     else:
         path.write_bytes(path.read_bytes()[:20] if damage == "cut" else b'{"format": 1}')
     with pytest.raises(muniment.ModelError):
-        model_folder.load(folder)
+        load(folder)
 
 
 def test_a_changed_number_is_a_model_error(folder: Path) -> None:
-    for name in model_folder.FILES[1:]:
+    for name in FILES[1:]:
         content = bytearray((folder / name).read_bytes())
         content[-2] ^= 1
         (folder / name).write_bytes(content)
         with pytest.raises(muniment.ModelError, match=name):
-            model_folder.load(folder)
+            load(folder)
         content[-2] ^= 1
         (folder / name).write_bytes(content)
-    model_folder.load(folder)
+    load(folder)
 
 
 # ---- folders whose digests are right, and whose contents are not --------------------------------
-
-CONFIG, CATALOGUE = model_folder.CONFIG, model_folder.CATALOGUE
-HISTORIES, WEIGHTS = model_folder.HISTORIES, model_folder.WEIGHTS
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +116,7 @@ def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     parts = [Part(part.recommender, 0.25) for part in all_parts(fitted)]
     popularity = Popularity.fit(DATA, fitted.catalogue, {}, 0)
     blend = Blend(parts, popularity, DATA.counts() == 0, fitted.text)
-    model_folder.save(replace(fitted, model=blend), folder)
+    save(replace(fitted, model=blend), folder)
     return folder
 
 
@@ -168,9 +176,9 @@ def part(config: Any, family: str) -> Any:
         (CATALOGUE, lambda items: items[0].update(tags="abc")),
         (CATALOGUE, lambda items: items[0].update(id=items[1]["id"])),
         (CATALOGUE, lambda items: items[0].pop("id") and None),
-        (model_folder.USERS, lambda users: "abcd"),
-        (model_folder.USERS, lambda users: users[:-1]),
-        (model_folder.USERS, lambda users: [users[0]] * len(users)),
+        (USERS, lambda users: "abcd"),
+        (USERS, lambda users: users[:-1]),
+        (USERS, lambda users: [users[0]] * len(users)),
     ],
 )
 def test_json_that_does_not_fit_is_a_model_error(
@@ -179,10 +187,10 @@ def test_json_that_does_not_fit_is_a_model_error(
     folder = Path(shutil.copytree(intact, tmp_path / "model"))
     change_json(folder, name, change)
     with pytest.raises(muniment.ModelError):
-        model_folder.load(folder)
+        load(folder)
 
 
-@pytest.mark.parametrize("name", [CONFIG, CATALOGUE, model_folder.USERS])
+@pytest.mark.parametrize("name", [CONFIG, CATALOGUE, USERS])
 def test_deep_json_is_a_model_error(intact: Path, tmp_path: Path, name: str) -> None:
     folder = Path(shutil.copytree(intact, tmp_path / "model"))
     deep = "[" * 100_000
@@ -190,7 +198,7 @@ def test_deep_json_is_a_model_error(intact: Path, tmp_path: Path, name: str) -> 
     if name != CONFIG:
         change_json(folder, CONFIG, lambda config: config["files"].update(digest(folder, name)))
     with pytest.raises(muniment.ModelError):
-        model_folder.load(folder)
+        load(folder)
 
 
 @pytest.mark.parametrize(
@@ -238,11 +246,11 @@ def test_an_array_that_does_not_fit_is_a_model_error(
     safetensors.numpy.save_file(arrays, folder / name)
     change_json(folder, CONFIG, lambda config: config["files"].update(digest(folder, name)))
     with pytest.raises(muniment.ModelError):
-        model_folder.load(folder)
+        load(folder)
 
 
 def test_the_intact_folder_loads(intact: Path) -> None:
-    assert len(model_folder.load(intact).parts) == 4
+    assert len(load(intact).parts) == 4
 
 
 def test_a_damaged_model_is_not_evaluated(data: Path, session: muniment.Session) -> None:

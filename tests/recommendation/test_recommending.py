@@ -16,13 +16,15 @@ from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions
 from muniment_recommendation.data.reading import read_data
 from muniment_recommendation.errors import QueryError
-from muniment_recommendation.fitting import FitOptions, FittedModel, fit
+from muniment_recommendation.fitting.fit import fit
+from muniment_recommendation.fitting.fitted_model import FittedModel
+from muniment_recommendation.fitting.options import FitOptions
+from muniment_recommendation.lists.list_maker import CANDIDATES, ListMaker
+from muniment_recommendation.lists.sampling import gumbel_noise
 from muniment_recommendation.models.blend import Blend
 from muniment_recommendation.models.text import Text
-from muniment_recommendation.query import ListOptions, Query
-from muniment_recommendation.ranking import TOLERANCE, Ranking, read_ranking, write_ranking
-from muniment_recommendation.recommending import CANDIDATES, ListMaker
-from muniment_recommendation.sampling import gumbel_noise
+from muniment_recommendation.ranking.document import TOLERANCE, Ranking, read_ranking, write_ranking
+from muniment_recommendation.requests.query import ListOptions, Query
 from support import tables
 from support.recommendation import Links, small_model
 

@@ -16,10 +16,11 @@ from muniment_recommendation.commands import recommendation
 from muniment_recommendation.commands.report import report
 from muniment_recommendation.data.reading import read_data
 from muniment_recommendation.data.splits import leave_one_out
-from muniment_recommendation.drawing import SIZE, draw_bars
-from muniment_recommendation.fitting import FitOptions, fit
-from muniment_recommendation.recommending import ListMaker
-from muniment_recommendation.user_lists import user_lists
+from muniment_recommendation.fitting.fit import fit
+from muniment_recommendation.fitting.options import FitOptions
+from muniment_recommendation.lists.list_maker import ListMaker
+from muniment_recommendation.lists.user_lists import user_lists
+from muniment_recommendation.reports.charts import SIZE, draw_bars
 from support import tables
 
 FAMILY = "item-knn"  # the fastest one

@@ -11,9 +11,9 @@ import scipy.sparse
 
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions
+from muniment_recommendation.lists.reranking import DEPTH, TagShares, mean_similarity, reorder
+from muniment_recommendation.lists.similarity import ItemSimilarity, tag_matrix
 from muniment_recommendation.measures.lists import kl_divergence
-from muniment_recommendation.reranking import DEPTH, TagShares, mean_similarity, reorder
-from muniment_recommendation.similarity import ItemSimilarity, tag_matrix
 
 WEIGHTS = np.linspace(0, 1, 14)
 

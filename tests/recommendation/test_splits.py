@@ -8,16 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from hypothesis import given, strategies as st
 
+from muniment_recommendation.data.division import divide
 from muniment_recommendation.data.interactions import Interactions
-from muniment_recommendation.data.parts import divide
 from muniment_recommendation.data.reading import data_of
 from muniment_recommendation.data.rows import Rows, TextsBuilder
-from muniment_recommendation.data.splits import (
-    cold_items,
-    global_time,
-    leave_one_out,
-    shuffle_ties,
-)
+from muniment_recommendation.data.splits import cold_items, global_time, leave_one_out, shuffle_ties
 from muniment_recommendation.data.tables import Tables
 from muniment_recommendation.errors import DataError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from muniment_recommendation.data.catalogue import CatalogueItem
-from muniment_recommendation.text_index import TextIndex, item_text
+from muniment_recommendation.text.index import TextIndex, item_text
 
 TEXTS = [
     "A quiet film about the sea. 关于大海的安静电影",

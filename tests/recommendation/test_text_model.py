@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from muniment_recommendation.models.text import Text
-from muniment_recommendation.text_index import TextIndex, item_text
+from muniment_recommendation.text.index import TextIndex, item_text
 from support.catalogue import catalogue
 
 ITEMS = catalogue()

@@ -9,7 +9,7 @@ import sys
 
 _PROGRAM = """
 import json, threadpoolctl
-import muniment_recommendation.fitting
+import muniment_recommendation.fitting.fit
 with threadpoolctl.threadpool_limits(1):
     from muniment_recommendation.models import als, ease, item_knn, text, transitions
     print(json.dumps([pool["num_threads"] for pool in threadpoolctl.threadpool_info()]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from muniment_recommendation.tokens import LIGHT, tokens, weight
+from muniment_recommendation.text.tokens import LIGHT, tokens, weight
 
 
 @pytest.mark.parametrize(

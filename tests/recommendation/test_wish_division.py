@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from muniment_recommendation.wishes import divide
+from muniment_recommendation.text.wishes import divide
 
 
 @pytest.mark.parametrize(

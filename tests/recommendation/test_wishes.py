@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from muniment_recommendation.data.catalogue import CatalogueItem
-from muniment_recommendation.parameters import WISH_WEIGHT
-from muniment_recommendation.query import ListOptions, Query
-from muniment_recommendation.ranking import RankedItem
-from muniment_recommendation.recommending import ListMaker
-from muniment_recommendation.text_index import TextIndex, item_text
+from muniment_recommendation.lists.list_maker import ListMaker
+from muniment_recommendation.ranking.document import RankedItem
+from muniment_recommendation.requests.parameters import WISH_WEIGHT
+from muniment_recommendation.requests.query import ListOptions, Query
+from muniment_recommendation.text.index import TextIndex, item_text
 from support.catalogue import catalogue, interactions, model
 
 # A wish, titles that must be among its first five items, and tags that none of them may have.

@@ -11,7 +11,9 @@ import numpy as np
 
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions
-from muniment_recommendation.fitting import FitOptions, FittedModel, fit
+from muniment_recommendation.fitting.fit import fit
+from muniment_recommendation.fitting.fitted_model import FittedModel
+from muniment_recommendation.fitting.options import FitOptions
 
 from .commands import ROOT
 

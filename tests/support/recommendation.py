@@ -9,7 +9,8 @@ import numpy as np
 
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions, Numbers
-from muniment_recommendation.fitting import FitOptions, FittedModel
+from muniment_recommendation.fitting.fitted_model import FittedModel
+from muniment_recommendation.fitting.options import FitOptions
 from muniment_recommendation.models.base import Recommender, Scores, Values
 from muniment_recommendation.models.blend import Blend, Part
 from muniment_recommendation.models.popularity import Popularity

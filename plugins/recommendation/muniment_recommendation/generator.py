@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import muniment
 
 from .errors import QueryError
-from .item_ids import write_ids
-from .parameters import INPUTS, RecommendationParameters
-from .ranking import MEDIA_TYPE, write_ranking
+from .ranking.document import MEDIA_TYPE, write_ranking
+from .requests.item_ids import write_ids
+from .requests.parameters import INPUTS, RecommendationParameters
 
 if TYPE_CHECKING:
-    from .histories import Histories
-    from .recommending import ListMaker
+    from .lists.list_maker import ListMaker
+    from .model_folder.histories import Histories
 
 
 class RecommendationGenerator(muniment.Generator):
@@ -43,8 +43,8 @@ class RecommendationGenerator(muniment.Generator):
         """Load the model's folder. Raise ModelError if it cannot be used."""
         from threadpoolctl import ThreadpoolController
 
-        from .model_folder import load
-        from .recommending import ListMaker
+        from .lists.list_maker import ListMaker
+        from .model_folder.reading import load
 
         self._lists = ListMaker(load(Path(model.path)))
         self._threads = ThreadpoolController()
@@ -57,7 +57,7 @@ class RecommendationGenerator(muniment.Generator):
         Raises QueryError for a user that the model does not have, unless a history is given. An
         unknown id that ends a line, such as the text of a file, is always refused.
         """
-        from .query import default_diversity, user_of
+        from .requests.query import default_diversity, user_of
 
         if model is None:
             raise RuntimeError("the generator recommendation was called without a model")
@@ -73,7 +73,7 @@ class RecommendationGenerator(muniment.Generator):
 
     def generate(self, requests: Sequence[muniment.Request]) -> Iterable[muniment.Reply]:
         """Rank the items for each request alone. A request that cannot be answered fails."""
-        from .query import options_of, query_of
+        from .requests.query import options_of, query_of
 
         lists = self.lists
         for request in requests:
@@ -109,7 +109,7 @@ class RecommendationGenerator(muniment.Generator):
         self, source: str, into: Path, progress: Callable[[str, float], None]
     ) -> Mapping[str, Any]:
         """Copy a folder of `muniment recommendation fit` unchanged into `into`."""
-        from .model_folder import load
+        from .model_folder.reading import load
 
         folder = Path(source).expanduser()
         progress("checking", 0.0)
@@ -134,6 +134,6 @@ class RecommendationGenerator(muniment.Generator):
 
 @functools.lru_cache(maxsize=2)  # the requests of a batch have one model
 def _histories(model: muniment.Model) -> Histories:
-    from .histories import Histories
+    from .model_folder.histories import Histories
 
     return Histories(Path(model.path))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import muniment
 
-from .article_parameters import INPUTS as ARTICLE_INPUTS, ArticleParameters
-from .media import RankingType
-from .parameters import INPUTS, RecommendationParameters
-from .ranking import MEDIA_TYPE
+from .articles.parameters import INPUTS as ARTICLE_INPUTS, ArticleParameters
+from .ranking.document import MEDIA_TYPE
+from .ranking.media_type import RankingType
+from .requests.parameters import INPUTS, RecommendationParameters
 
 
 @muniment.hookimpl
@@ -22,7 +22,7 @@ def muniment_generators(register: muniment.Register) -> None:
         prompt="optional",
     )
     register(
-        "muniment_recommendation.article_generator:ArticleGenerator",
+        "muniment_recommendation.articles.generator:ArticleGenerator",
         name="recommendation-article",
         media_type="text/plain",
         parameters=ArticleParameters,

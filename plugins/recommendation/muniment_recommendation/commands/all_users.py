@@ -22,8 +22,8 @@ from muniment.command import (
 from .options import load_model, model_option
 
 if TYPE_CHECKING:
-    from muniment_recommendation.recommending import ListMaker
-    from muniment_recommendation.user_lists import UserList
+    from muniment_recommendation.lists.list_maker import ListMaker
+    from muniment_recommendation.lists.user_lists import UserList
 
 _COLUMNS = (
     ("file", "file"),
@@ -68,8 +68,8 @@ def all_users(
     """
     import threadpoolctl
 
-    from muniment_recommendation.recommending import ListMaker
-    from muniment_recommendation.user_lists import FORMATS
+    from muniment_recommendation.lists.list_maker import ListMaker
+    from muniment_recommendation.lists.user_lists import FORMATS
 
     write = FORMATS.get(PurePath(output).suffix.lower())
     if write is None:
@@ -91,7 +91,7 @@ def all_users(
 
 def _counted(lists: ListMaker, k: int, counts: dict[str, int], bar: Progress) -> Iterator[UserList]:
     """Yield the lists of all users, and add up their numbers."""
-    from muniment_recommendation.user_lists import user_lists
+    from muniment_recommendation.lists.user_lists import user_lists
 
     for one in user_lists(lists, k):
         counts["users"] += 1

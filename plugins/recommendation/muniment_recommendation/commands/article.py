@@ -10,7 +10,7 @@ import muniment
 from muniment.command import json_option, pass_session, progress, write_data, write_json, write_note
 
 if TYPE_CHECKING:
-    from muniment_recommendation.ranking import Ranking
+    from muniment_recommendation.ranking.document import Ranking
 
 _EXIT_CODES = {"completed": 0, "blocked": 3}
 _MOST_NAMED = 3
@@ -61,8 +61,8 @@ def article(
     The list, the attempt and the text are three recorded generations, of which each has the ones
     before it as its parents.
     """
-    from muniment_recommendation.article import language_of, task, unsupported_by, works
-    from muniment_recommendation.ranking import read_ranking
+    from muniment_recommendation.articles.article import language_of, task, unsupported_by, works
+    from muniment_recommendation.ranking.document import read_ranking
 
     if user is None and history is None and not prompt.strip():
         raise muniment.UsageError("the reader is unknown; use --user, --history or --prompt")
@@ -122,7 +122,7 @@ def article(
 
 
 def _titles(ranking: Ranking) -> list[dict[str, str]]:
-    from muniment_recommendation.article import MOST_ITEMS
+    from muniment_recommendation.articles.article import MOST_ITEMS
 
     return [{"item": item.item, "title": item.title} for item in ranking.items[:MOST_ITEMS]]
 

@@ -10,12 +10,7 @@ import click
 from muniment.command import Column, emit, json_option, progress, write_json, write_note
 from muniment_recommendation.measures import PROTOCOLS
 
-from .options import (
-    data_option,
-    family_or_folder_option,
-    fit_options_of,
-    min_rating_option,
-)
+from .options import data_option, family_or_folder_option, fit_options_of, min_rating_option
 
 if TYPE_CHECKING:
     from muniment_recommendation.measures.protocols import EvaluationResult

@@ -89,8 +89,8 @@ def fit(
     The training is recorded. The folder has the histories of all users.
     """
     from muniment_recommendation.data.tables import read_tables
-    from muniment_recommendation.fitted_folder import write_fitted
-    from muniment_recommendation.fitting import options_from_texts
+    from muniment_recommendation.fitting.options import options_from_texts
+    from muniment_recommendation.model_folder.writing import write_fitted
 
     options = options_from_texts(family, parts, settings, seed, min_rating, feedback=feedback)
     if out.exists():

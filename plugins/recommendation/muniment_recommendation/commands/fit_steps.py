@@ -10,8 +10,9 @@ from muniment.command import progress
 if TYPE_CHECKING:
     from muniment_recommendation.data.reading import Data
     from muniment_recommendation.data.tables import Tables
-    from muniment_recommendation.fitting import FitOptions, FittedModel
-    from muniment_recommendation.forgotten import ForgottenUsers
+    from muniment_recommendation.fitting.fitted_model import FittedModel
+    from muniment_recommendation.fitting.options import FitOptions
+    from muniment_recommendation.home.forgotten_users import ForgottenUsers
 
 
 def data_to_fit(
@@ -26,8 +27,8 @@ def data_to_fit(
     The number is that of the rows from feedback, or None without the option. Raises DataError.
     """
     from muniment_recommendation.data.reading import data_of
-    from muniment_recommendation.feedback import with_feedback
-    from muniment_recommendation.forgotten import ForgottenUsers
+    from muniment_recommendation.home.feedback import with_feedback
+    from muniment_recommendation.home.forgotten_users import ForgottenUsers
 
     added = None
     if options.options.get("feedback"):
@@ -39,7 +40,7 @@ def data_to_fit(
 
 def fit_with_progress(data: Data, options: FitOptions) -> FittedModel:
     """Return a model of data, and show the progress of the fit."""
-    from muniment_recommendation.fitting import fit
+    from muniment_recommendation.fitting.fit import fit
 
     with progress("fitting", 100) as bar:
         done = 0

@@ -63,12 +63,12 @@ def forget_user(
     Generations on hold, under retention or still running are named, and the exit code is then 1.
     Run the command again after an interruption, or when they can be erased.
     """
-    from muniment_recommendation import forgetting
     from muniment_recommendation.data.tables import read_tables
     from muniment_recommendation.data.writing import remove_user
-    from muniment_recommendation.fitted_folder import write_fitted
-    from muniment_recommendation.forgotten import ForgottenUsers
-    from muniment_recommendation.model_folder import read_config
+    from muniment_recommendation.home import forgetting
+    from muniment_recommendation.home.forgotten_users import ForgottenUsers
+    from muniment_recommendation.model_folder.files import read_config
+    from muniment_recommendation.model_folder.writing import write_fitted
 
     folder = folder.expanduser().resolve()
     if folder.is_relative_to((session.home / "models").resolve()):
@@ -144,8 +144,8 @@ def _counted(number: int, noun: str) -> str:
 def _check_known(user: str, folder: Path, tables: Tables, is_recorded: bool) -> None:
     """Raise an error unless something of the user is known, and the model is that of the data."""
     from muniment_recommendation.errors import DataError, QueryError
-    from muniment_recommendation.item_ids import nearest
-    from muniment_recommendation.model_folder import damage_as_model_error, read_users
+    from muniment_recommendation.model_folder.files import damage_as_model_error, read_users
+    from muniment_recommendation.requests.item_ids import nearest
 
     users = set(tables.rows.users.distinct)
     with damage_as_model_error(folder):

@@ -13,7 +13,8 @@ import muniment
 from muniment.command import write_note
 
 if TYPE_CHECKING:
-    from muniment_recommendation.fitting import FitOptions, FittedModel
+    from muniment_recommendation.fitting.fitted_model import FittedModel
+    from muniment_recommendation.fitting.options import FitOptions
 
 Decorator = Callable[[Any], Any]
 
@@ -56,15 +57,15 @@ def new_folder_option(help: str) -> Decorator:
 def load_model(session: muniment.Session, reference: str) -> FittedModel:
     """Return the model of a folder or a name. Raise ModelError or UnknownNameError."""
     from muniment_recommendation.generator import RecommendationGenerator
-    from muniment_recommendation.model_folder import load
+    from muniment_recommendation.model_folder.reading import load
 
     return load(Path(session.models.resolve(reference, RecommendationGenerator()).path))
 
 
 def fit_options_of(model: str, seed: int | None) -> FitOptions:
     """Return the options of a family's name, or those of a model folder that are explicit."""
-    from muniment_recommendation.fitting import FitOptions
-    from muniment_recommendation.model_folder import read_config
+    from muniment_recommendation.fitting.options import FitOptions
+    from muniment_recommendation.model_folder.files import read_config
     from muniment_recommendation.models import blend
     from muniment_recommendation.models.families import FAMILIES
 

@@ -15,7 +15,7 @@ from .options import data_option, family_or_folder_option, fit_options_of, min_r
 
 if TYPE_CHECKING:
     from muniment_recommendation.measures.intervals import Interval
-    from muniment_recommendation.reporting import ListMeasures, Report
+    from muniment_recommendation.reports.report import ListMeasures, Report
 
 
 @click.command
@@ -63,8 +63,8 @@ def report(
     have. Stability is the overlap of two lists, 1 if they are equal: with and without an item of
     the history, and with two seeds.
     """
-    from muniment_recommendation import reporting
     from muniment_recommendation.data.reading import read_data
+    from muniment_recommendation.reports.report import STEPS, report_of
 
     if output is not None:
         _check_output(output)
@@ -75,13 +75,13 @@ def report(
         read = read_data(data, min_rating=min_rating)
     for note in read.notes:
         write_note(note)
-    with progress("fitting and recommending", reporting.STEPS) as bar:
-        result = reporting.report(
+    with progress("fitting and recommending", STEPS) as bar:
+        result = report_of(
             read.interactions, read.catalogue, options, users=users, advance=bar.advance
         )
     write_note(f"lists of {result.depth} for {result.users:,} users, {result.items:,} items")
     if output is not None:
-        from muniment_recommendation.report_folder import write_report
+        from muniment_recommendation.reports.folder import write_report
 
         try:
             names = write_report(result, output, options.family)

@@ -34,8 +34,8 @@ def similar(session: muniment.Session, item: str, model: str, number: int, as_js
     """
     import threadpoolctl
 
-    from muniment_recommendation.recommending import ListMaker
-    from muniment_recommendation.similar_items import similar_items
+    from muniment_recommendation.lists.list_maker import ListMaker
+    from muniment_recommendation.lists.similar_items import similar_items
 
     lists = ListMaker(load_model(session, model))
     with threadpoolctl.threadpool_limits(1):

@@ -46,7 +46,7 @@ def split(data: Path, out: Path, protocol: str, seed: int, as_json: bool) -> Non
     user, and with global-time those of all users. Both folders describe all items. Users with fewer
     than 3 items are trained on and not tested.
     """
-    from muniment_recommendation.data.parts import divide
+    from muniment_recommendation.data.division import divide
     from muniment_recommendation.data.tables import read_tables
     from muniment_recommendation.data.writing import write_parts
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from muniment_recommendation.data.interactions import Numbers
 from muniment_recommendation.models.base import Scores
-from muniment_recommendation.ranking import SCORE_DIGITS
+from muniment_recommendation.ranking.document import SCORE_DIGITS
 
 CUTOFFS = (5, 10, 20)
 KINDS = ("hr", "ndcg", "recall", "precision", "mrr", "map")

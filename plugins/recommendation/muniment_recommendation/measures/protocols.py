@@ -25,7 +25,8 @@ from muniment_recommendation.data.splits import (
     shuffle_ties,
 )
 from muniment_recommendation.errors import DataError
-from muniment_recommendation.fitting import FitOptions, fit as fit_model
+from muniment_recommendation.fitting.fit import fit as fit_model
+from muniment_recommendation.fitting.options import FitOptions
 from muniment_recommendation.models.base import Scores
 
 from .intervals import Interval, difference_intervals, mean_intervals

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muniment_recommendation.data.interactions import Numbers
+from muniment_recommendation.lists.ordering import best_numbers
 from muniment_recommendation.models.base import Scores
-from muniment_recommendation.ordering import best_numbers
-from muniment_recommendation.overlap import PERSISTENCE, rank_biased_overlap
-from muniment_recommendation.ranking import SCORE_DIGITS
+from muniment_recommendation.ranking.document import SCORE_DIGITS
+from muniment_recommendation.ranking.overlap import PERSISTENCE, rank_biased_overlap
 
 from .metrics import BLOCK_BYTES
 

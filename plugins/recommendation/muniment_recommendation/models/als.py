@@ -25,7 +25,7 @@ from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
 
 from .base import Progress, Recommender, Scores, Values
-from .history import recency, weighted_rows
+from .recency import recency, weighted_rows
 
 
 class Als(Recommender):

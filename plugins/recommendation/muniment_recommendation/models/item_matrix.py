@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from muniment_recommendation.data.interactions import Numbers
 
 from .base import Recommender, Scores, Values
-from .history import recency, weighted_rows
+from .recency import recency, weighted_rows
 
 
 class ItemMatrix(Recommender):

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
-from muniment_recommendation.text_index import TextIndex, item_text
+from muniment_recommendation.text.index import TextIndex, item_text
 
 from .base import Progress, Recommender, Scores, Values
-from .history import recency, weighted_rows
+from .recency import recency, weighted_rows
 
 _BLOCK = 64  # histories whose sums over the vocabulary are in memory at once
 

@@ -1,0 +1,1 @@
+"""Texts for a reader about a ranked list, which are checked against it."""

@@ -1,0 +1,1 @@
+"""Fitting a model to data: its options, its tuning and its parts."""

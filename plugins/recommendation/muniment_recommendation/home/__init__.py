@@ -1,0 +1,1 @@
+"""The feedback and the generations of users in a home."""

@@ -1,0 +1,1 @@
+"""Making a ranked list: scores, order and reasons."""

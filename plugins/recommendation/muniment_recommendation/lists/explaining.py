@@ -1,0 +1,116 @@
+"""The reasons for the items of a list: the parts of each score by their origin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muniment_recommendation.data.catalogue import CatalogueItem
+from muniment_recommendation.data.interactions import Numbers
+from muniment_recommendation.models.base import Scores
+from muniment_recommendation.ranking.document import VALUE_DIGITS, Contribution, RankedItem, Source
+
+from .scoring import COLD, POPULARITY, Scored
+
+MOST_NAMED = 20
+"""The number of items of a history that are named for one score."""
+TEXT_LENGTH = 1000
+"""The number of characters of an item's text in a list."""
+
+
+def explain(items: tuple[CatalogueItem, ...], scored: Scored, numbers: Numbers) -> list[RankedItem]:
+    """Return the items with these numbers, with their scores and reasons."""
+    components = {name: _listed(part) for name, part in scored.components(numbers).items()}
+    contributions = _contributions(items, scored, numbers)
+    return [
+        RankedItem(
+            item=items[number].id,
+            title=items[number].title or items[number].id,
+            text=_beginning(items[number].text),
+            score=score,
+            components={
+                name: values[place]
+                for name, values in components.items()
+                if name != COLD or values[place]
+            },
+            contributions=tuple(contributions[place]),
+        )
+        for place, (number, score) in enumerate(
+            zip(numbers.tolist(), scored.totals[numbers].tolist(), strict=True)
+        )
+    ]
+
+
+def _contributions(
+    items: tuple[CatalogueItem, ...], scored: Scored, numbers: Numbers
+) -> list[list[Contribution]]:
+    """Return the contributions to each score, which sum to it."""
+    query, wish = scored.history, scored.wish
+    others: dict[Source, Scores] = {}
+    offsets = np.zeros(len(numbers))
+    if wish is not None:
+        others["prompt"] = wish.similarities[numbers] * wish.scale
+        offsets += wish.offset
+    if query is not None:
+        if any(part.name == POPULARITY for part in query.parts):
+            others["popularity"] = query.popularity(numbers)
+        offsets += query.offsets(numbers)
+    others["offset"] = offsets
+    history, shares = np.empty(0, np.int32), np.empty((len(numbers), 0))
+    if query is not None and len(query.history):
+        history, shares = query.history, query.contributions(numbers).T
+    named, values = _largest(shares)
+    if len(history) > MOST_NAMED or not scored.is_additive:
+        # All that remains, so that approximate contributions have the exact sum, too.
+        rest = scored.totals[numbers] - values.sum(axis=1) - sum(others.values())
+        others = {"rest": rest, **others}
+    ids = [items[number].id for number in history]
+    columns = {source: _listed(parts) for source, parts in others.items()}
+    return [
+        [
+            *(Contribution(source="history", item=ids[row], value=value) for row, value in named),
+            *(
+                Contribution(source=source, value=parts[place])
+                for source, parts in columns.items()
+                if parts[place]
+            ),
+        ]
+        for place, named in enumerate(_pairs(named, values))
+    ]
+
+
+def _largest(shares: Scores) -> tuple[NDArray[np.intp], Scores]:
+    """Return the columns of the shares [K, H] with the largest sizes, and these shares.
+
+    In each row, the largest share is the first.
+    """
+    shares = np.ascontiguousarray(shares)
+    columns = np.broadcast_to(np.arange(shares.shape[1]), shares.shape)
+    if shares.shape[1] > MOST_NAMED:
+        columns = np.argpartition(-np.abs(shares), MOST_NAMED - 1, axis=1)[:, :MOST_NAMED]
+        columns.sort(axis=1)
+    values = np.take_along_axis(shares, columns, axis=1)
+    descending = np.argsort(-values, axis=1, kind="stable")
+    return (
+        np.take_along_axis(columns, descending, axis=1),
+        np.take_along_axis(values, descending, axis=1),
+    )
+
+
+def _pairs(named: NDArray[np.intp], values: Scores) -> Iterator[list[tuple[int, float]]]:
+    """Yield the numbers and shares of each row, without shares that are 0 after rounding."""
+    for row, row_values in zip(named.tolist(), _listed(values), strict=True):
+        yield [(number, value) for number, value in zip(row, row_values, strict=True) if value]
+
+
+def _listed(values: Scores) -> list[Any]:
+    """Return rounded numbers as a list. -0.0 becomes 0.0."""
+    rounded: list[Any] = (np.round(values, VALUE_DIGITS) + 0.0).tolist()
+    return rounded
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - 1] + "…"

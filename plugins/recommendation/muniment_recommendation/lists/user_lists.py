@@ -1,0 +1,110 @@
+"""The lists of all users of a model, and their rows in JSON Lines and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from muniment_recommendation.data.interactions import Interactions, Numbers
+from muniment_recommendation.errors import QueryError
+from muniment_recommendation.models.base import Scores
+from muniment_recommendation.requests.query import ListOptions, Query, default_diversity
+
+from .list_maker import ListMaker
+
+_CSV_HEADER = ("user", "rank", "item", "title", "score")
+# A spreadsheet computes a cell that begins with one of these.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class ListedItem(NamedTuple):
+    """An item of a list."""
+
+    item: str
+    title: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class UserList:
+    """The items for one user, the best first. It is empty if nothing can be recommended."""
+
+    user: str
+    items: tuple[ListedItem, ...]
+
+
+def user_lists(lists: ListMaker, k: int) -> Iterator[UserList]:
+    """Yield the list of each user, in the order of the users of the model.
+
+    The items are those that the generator recommends with its default parameters.
+    """
+    catalogue, interactions = lists.model.catalogue.items, lists.model.interactions
+    for number, user in enumerate(interactions.users):
+        query = query_of_user(interactions, number)
+        diversity = default_diversity(bool(len(query.history)), "")
+        numbers, scores = best_items(lists, query, ListOptions(k=k, diversity=diversity))
+        items = (
+            ListedItem(catalogue[item].id, catalogue[item].title or catalogue[item].id, score)
+            for item, score in zip(numbers.tolist(), scores.tolist(), strict=True)
+        )
+        yield UserList(user, tuple(items))
+
+
+def best_items(lists: ListMaker, query: Query, options: ListOptions) -> tuple[Numbers, Scores]:
+    """Return the best items and their scores, none if the user took or dislikes all items."""
+    try:
+        return lists.best(query, options)
+    except QueryError:
+        return np.empty(0, np.int32), np.empty(0)
+
+
+def query_of_user(interactions: Interactions, number: int) -> Query:
+    """Return the query of a user of the model, without the items that the user disliked."""
+    forbidden = np.zeros(interactions.item_count, dtype=bool)
+    forbidden[interactions.disliked.get(number, [])] = True
+    return Query(interactions.history(number), "", forbidden)
+
+
+def json_lines(lists: Iterable[UserList]) -> Iterator[bytes]:
+    """Yield a line of JSON for each list."""
+    for one in lists:
+        items = [item._asdict() for item in one.items]
+        line = json.dumps({"user": one.user, "items": items}, ensure_ascii=False)
+        yield f"{line}\n".encode()
+
+
+def csv_rows(lists: Iterable[UserList]) -> Iterator[bytes]:
+    """Yield the header, then the rows of each list: one for each item.
+
+    A title that a spreadsheet would compute as a formula begins with an apostrophe. Ids are
+    unchanged, so that the rows can be joined with the data.
+    """
+    yield _csv([_CSV_HEADER])
+    for one in lists:
+        yield _csv(
+            (one.user, rank, item.item, _as_text(item.title), item.score)
+            for rank, item in enumerate(one.items, 1)
+        )
+
+
+FORMATS: dict[str, Callable[[Iterable[UserList]], Iterator[bytes]]] = {
+    ".jsonl": json_lines,
+    ".csv": csv_rows,
+}
+"""The functions that write lists, by the suffix of the file."""
+
+
+def _as_text(title: str) -> str:
+    return f"'{title}" if title.startswith(_FORMULA) else title
+
+
+def _csv(rows: Iterable[Iterable[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()

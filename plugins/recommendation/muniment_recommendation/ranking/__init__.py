@@ -1,0 +1,1 @@
+"""The document of a ranked list, and its media type."""

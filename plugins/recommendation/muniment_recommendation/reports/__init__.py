@@ -1,0 +1,1 @@
+"""Measures of the lists of a model, as numbers and as charts."""

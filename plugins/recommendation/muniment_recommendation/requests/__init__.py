@@ -1,0 +1,1 @@
+"""The request for a list: its parameters, its inputs and its query."""

@@ -1,0 +1,97 @@
+"""A request to a model: its history, its wish, and the items that may be recommended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+import muniment
+from muniment_recommendation.data.catalogue import Catalogue
+from muniment_recommendation.data.interactions import Interactions, Numbers
+
+from .item_ids import numbers_of, read_ids
+from .parameters import WISH_WEIGHT
+
+_DIVERSITY_OF_POPULAR = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A request to a model, over the items of its catalogue.
+
+    Attributes:
+        history: The items of the history, the oldest first.
+        wish: The free text, or an empty one.
+        forbidden: Whether each item may not be recommended [I]. Seen items are not among them.
+    """
+
+    history: Numbers
+    wish: str
+    forbidden: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """The effective options of a list, with the meaning of `RecommendationParameters`."""
+
+    k: int = 10
+    exclude_seen: bool = True
+    diversity: float = 0.0
+    calibrate: Literal["tags"] | None = None
+    temperature: float = 0.0
+    wish_weight: float = WISH_WEIGHT
+    counterfactuals: int = 0
+    seed: int = 0
+
+
+def query_of(request: muniment.Request, catalogue: Catalogue, interactions: Interactions) -> Query:
+    """Return the query of a request to a model. Raise QueryError for an unknown item.
+
+    Of the model, only the catalogue and the disliked items of the user are used. Unknown items to
+    exclude are ignored, because they are not recommended anyway.
+    """
+    numbers = {
+        name: numbers_of(_ids(name, item, catalogue), catalogue.numbers, f"the input {name}")
+        for name, item in request.inputs.items()
+        if name != "user"
+    }
+    forbidden = np.zeros(len(catalogue), dtype=bool)
+    if "only" in numbers:
+        forbidden[:] = True
+        forbidden[numbers["only"]] = False
+    forbidden[numbers.get("exclude", [])] = True
+    forbidden[_disliked(user_of(request.inputs), interactions)] = True
+    history = np.array(numbers.get("history", []), dtype=np.int32)
+    return Query(history, request.prompt.strip(), forbidden)
+
+
+def _ids(name: str, given: muniment.Input, catalogue: Catalogue) -> list[str]:
+    ids = read_ids(given.text or "")
+    return [id for id in ids if id in catalogue.numbers] if name == "exclude" else list(ids)
+
+
+def options_of(request: muniment.Request) -> ListOptions:
+    """Return the options of a request whose defaults are resolved."""
+    return ListOptions(**dict(request.parameters), seed=request.seed)
+
+
+def default_diversity(has_history: bool, wish: str) -> float:
+    """Return the weight of diversity of a request that sets none.
+
+    It is 0 unless popular items are listed, which would otherwise resemble each other.
+    """
+    return 0.0 if has_history or wish.strip() else _DIVERSITY_OF_POPULAR
+
+
+def user_of(inputs: Mapping[str, muniment.Input]) -> str:
+    """Return the id of the user of a request as it is written, or an empty text."""
+    return (inputs["user"].text or "") if "user" in inputs else ""
+
+
+def _disliked(user: str, interactions: Interactions) -> Numbers:
+    number = interactions.user_numbers.get(user, -1)
+    return interactions.disliked.get(number, np.array([], dtype=np.int32))

@@ -1,0 +1,1 @@
+"""Texts of items and wishes: their tokens and their similarity."""
