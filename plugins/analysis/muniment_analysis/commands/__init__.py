@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import click
 
+from .variance import variance
+
 
 @click.group()
 def analyze() -> None:
     """Analyse what moves an output, by how much, and with which certainty."""
+
+
+analyze.add_command(variance)

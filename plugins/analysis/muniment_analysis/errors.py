@@ -1,0 +1,39 @@
+"""The errors of the analyses. Each is one sentence for the user."""
+
+from __future__ import annotations
+
+import muniment
+
+
+class AnalysisError(muniment.UsageError):
+    """Base class of the errors for data that cannot be analysed."""
+
+
+class TableError(AnalysisError):
+    """A file that is not a table with the named columns, with the line at fault."""
+
+
+class ValuesError(AnalysisError):
+    """Values that are not finite, or whose squares overflow or vanish."""
+
+
+class DesignError(AnalysisError):
+    """A design without a basis for shares, such as a factor with one level."""
+
+
+class ConstantError(AnalysisError):
+    """Outputs without a difference, of which there is no variance to divide."""
+
+
+class SampleError(AnalysisError):
+    """Too few items, or too many that were left out.
+
+    Attributes:
+        complete: The number of usable items.
+        needed: The number that the analysis needs.
+    """
+
+    def __init__(self, message: str, *, complete: int, needed: int) -> None:
+        super().__init__(message)
+        self.complete = complete
+        self.needed = needed

@@ -1,0 +1,1 @@
+"""Variance shares of wording, control parameters, their interactions and the seed."""

@@ -1,0 +1,41 @@
+"""The size of a sample that an analysis needs, and the items that it may leave out."""
+
+from __future__ import annotations
+
+from muniment_analysis.errors import SampleError
+
+LEAST_ITEMS = 10
+FEW_ITEMS = 20
+MAX_LOST = 0.1
+
+
+def check_sample(
+    complete: int, left_out: int, *, allow_incomplete: bool = False, example: str = ""
+) -> list[str]:
+    """Return warnings on the number of items, or raise SampleError.
+
+    Fewer than 10 complete items are refused. Under 20 get a warning. If more than 10 % of all items
+    are left out, `allow_incomplete` is needed. `example` names missing outputs for the message.
+    """
+    items = complete + left_out
+    missing = f": {example}" if example else ""
+    if complete < LEAST_ITEMS:
+        lost = f" ({left_out} of {items} are incomplete{missing})" if left_out else ""
+        raise SampleError(
+            f"{complete} complete items{lost} are too few; use {LEAST_ITEMS} or more",
+            complete=complete,
+            needed=LEAST_ITEMS,
+        )
+    if left_out > MAX_LOST * items and not allow_incomplete:
+        raise SampleError(
+            f"{left_out} of {items} items are incomplete{missing}; "
+            "add the missing outputs, or use --allow-incomplete",
+            complete=complete,
+            needed=items - int(MAX_LOST * items),
+        )
+    warnings = []
+    if left_out:
+        warnings.append(f"{left_out} of {items} items are incomplete and left out{missing}")
+    if complete < FEW_ITEMS:
+        warnings.append(f"{complete} items give wide intervals; use {FEW_ITEMS} or more")
+    return warnings
