@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from muniment.session import Session as Session, open as open
     from muniment.store import Query as Query
     from muniment.types import (
+        Cell as Cell,
         Chunk as Chunk,
         Comparison as Comparison,
         Content as Content,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         Input as Input,
         InputSpec as InputSpec,
         Item as Item,
+        Levels as Levels,
         Measure as Measure,
         Model as Model,
         Output as Output,
@@ -102,9 +104,9 @@ _MODULES = {
     "parameters": "Parameters param",
     "session": "Session open",
     "store": "Query",
-    "types": "Chunk Comparison Content Difference Failure Generation Input InputSpec Item Measure "
-    "Model Output PackagedModel PluginRef Provenance Reason Replay Reply Request Resolution Score "
-    "SelectionCommitment Text Trace Usage Verdict",
+    "types": "Cell Chunk Comparison Content Difference Failure Generation Input InputSpec Item "
+    "Levels Measure Model Output PackagedModel PluginRef Provenance Reason Replay Reply Request "
+    "Resolution Score SelectionCommitment Text Trace Usage Verdict",
     "yaml_text": "parse_yaml",
 }
 

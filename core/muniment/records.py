@@ -41,6 +41,22 @@ class RecordedModel(Struct, frozen=True, gc=False):
     digest: str
 
 
+class RecordedCell(Struct, frozen=True, gc=False):
+    """The place of a generation in an experiment, as numbers of levels from 0.
+
+    Attributes:
+        item: The item, such as a question.
+        paraphrase: The wording of the item.
+        setting: The combination of the values of the parameters.
+        replicate: The repetition with another seed.
+    """
+
+    item: int
+    paraphrase: int
+    setting: int
+    replicate: int
+
+
 class RecordedInput(Struct, frozen=True, gc=False):
     """An input. Only `name` and `media_type` remain of an erased or altered one.
 
@@ -145,6 +161,7 @@ class GenerationRecord(Struct, frozen=True, gc=False):
         tags: The tags.
         parents: The generations that this one was made from.
         line: The line of a batch file, from 1.
+        cell: The place in an experiment. None outside of one.
         failure: None unless the generation failed.
         erased: The kinds of the erased payloads, such as `prompt`, `request`, `output`, `detail`.
         altered: The kinds of the payloads that were changed after they were recorded, and `entry`
@@ -174,6 +191,7 @@ class GenerationRecord(Struct, frozen=True, gc=False):
     tags: Sequence[str]
     parents: Sequence[str]
     line: int | None
+    cell: RecordedCell | None
     failure: Failure | None
     erased: Sequence[str]
     altered: Sequence[str]
@@ -231,6 +249,7 @@ def record(generation: Generation) -> GenerationRecord:
         tags=generation.tags,
         parents=generation.parents,
         line=generation.line,
+        cell=None if generation.cell is None else RecordedCell(*generation.cell),
         failure=generation.failure,
         erased=generation.erased,
         altered=generation.altered,

@@ -54,6 +54,7 @@ from muniment.types import (
     Chunk,
     Comparison,
     Generation,
+    Levels,
     Output,
     PackagedModel,
     PluginRef,
@@ -69,7 +70,12 @@ if TYPE_CHECKING:
     from muniment.generation.feedback import FeedbackEvent
     from muniment.generation.lists import Candidate, Lists
     from muniment.generation.origin import Origin
-    from muniment.ledger.events import FeedbackEntry, ReviewEntry, TrainingEntry
+    from muniment.ledger.events import (
+        ExperimentEntry,
+        FeedbackEntry,
+        ReviewEntry,
+        TrainingEntry,
+    )
     from muniment.ledger.fields import Action, Judgement, ModelAct, PluginAct, Rating
     from muniment.ledger.proofs import Proof
     from muniment.models.training import Training
@@ -475,8 +481,8 @@ class Session(AbstractContextManager["Session"]):
     def erase_event(self, number: int, reason: str | None = None) -> ErasureResult:
         """Destroy the texts of one event permanently, by the number of its entry.
 
-        These are a reason, a comment, the name and source of a model, or the texts of a training.
-        Raises UsageError.
+        These are a reason, a comment, the name and source of a model, the texts of a training or
+        the design of an experiment. Raises UsageError.
         """
         return self.store.erasures.erase_event(number, self.actor, reason=reason)
 
@@ -577,6 +583,34 @@ class Session(AbstractContextManager["Session"]):
             hint = "use the path of the base model, or add that model first"
             raise UnknownNameError("model", base, hint=hint)
         return store.trainings.add(self.actor, checked, plugins)
+
+    def record_experiment(
+        self, run_id: str, design: str, levels: Levels
+    ) -> RecordedEvent[ExperimentEntry]:
+        """Record an experiment of this actor, and return the recorded event.
+
+        It comes before the first generation of the run with this id, whose specs have cells.
+        `design` is the text of the design, which can be erased, and `levels` the numbers of its
+        levels. Raises StoreError if the run has an experiment or a generation.
+        """
+        return self._open_store().experiments.add(self.actor, run_id, design, levels)
+
+    def experiment(self, run: str) -> RecordedEvent[ExperimentEntry] | None:
+        """Return the experiment of a run, or None if the run has none.
+
+        `run` is its id, a unique prefix or suffix of it, or `last`. `text("design")` of the event
+        is the design. Raises UnknownNameError for an unknown run.
+        """
+        experiments = self.store.experiments
+        # An experiment that was stopped before its first generation is found by its whole id only.
+        return experiments.of(run) or experiments.of(self.store.find_run(run))
+
+    def cells(self, run: str) -> Iterator[Generation]:
+        """Yield one generation for each cell of an experiment, in the order of the cells.
+
+        It is the completed attempt at the cell, or else the latest. `run` is as in `experiment`.
+        """
+        return self.store.experiments.generations(self.store.find_run(run))
 
     @cached_property
     def media(self) -> MediaTypes:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from muniment.parameters import Parameters, Value
 
@@ -530,6 +530,38 @@ class Failure:
     message: str
 
 
+class Cell(NamedTuple):
+    """The place of a generation in an experiment, as numbers of levels from 0.
+
+    Attributes:
+        item: The item, such as a question.
+        paraphrase: The wording of the item.
+        setting: The combination of the values of the parameters.
+        replicate: The repetition with another seed.
+    """
+
+    item: int
+    paraphrase: int
+    setting: int
+    replicate: int
+
+
+class Levels(NamedTuple):
+    """The numbers of levels of an experiment, from 1. A cell has smaller numbers.
+
+    Attributes:
+        items: The number of items.
+        paraphrases: The number of wordings of an item.
+        settings: The number of combinations of the values of parameters.
+        replicates: The number of repetitions of a combination.
+    """
+
+    items: int
+    paraphrases: int
+    settings: int
+    replicates: int
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """The record of one request that went through the pipeline, as stored and displayed.
@@ -541,7 +573,8 @@ class Generation:
     payloads that were changed after they were recorded. Their texts are empty. `inputs` are sorted
     by name. `models` has the models of parameters, such as an adapter, by the name of the
     parameter. `resolved_parameters` names the parameters that the caller left to the generator's
-    `resolve`, and `resolved_inputs` the inputs that it added, sorted.
+    `resolve`, and `resolved_inputs` the inputs that it added, sorted. `cell` is the place in an
+    experiment, or None outside of one.
     """
 
     id: str
@@ -561,6 +594,7 @@ class Generation:
     tags: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
     line: int | None = None
+    cell: Cell | None = None
     inputs: tuple[Input, ...] = ()
     resolved_parameters: tuple[str, ...] = ()
     resolved_inputs: tuple[str, ...] = ()

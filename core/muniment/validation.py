@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from muniment.errors import PromptError, UsageError
@@ -64,6 +65,25 @@ def check_texts(name: str, texts: object) -> None:
         raise UsageError(f"{name} must be a list of texts, such as ['a', 'b'], not {texts!r}")
 
 
+def check_counts(
+    name: str, counts: object, names: Sequence[str], *, least: int = 0
+) -> tuple[int, ...]:
+    """Return numbers that a caller gives for several names, none below `least`.
+
+    Raise UsageError for anything else.
+    """
+    if (
+        isinstance(counts, list | tuple)
+        and len(counts) == len(names)
+        and all(type(count) is int and least <= count < 2**53 for count in counts)
+    ):
+        return tuple(counts)
+    raise UsageError(
+        f"a {name} has {len(names)} whole numbers from {least}, which are {', '.join(names)}; it "
+        f"cannot be {counts!r:.80}"
+    )
+
+
 def check_reference(kind: str, reference: object) -> None:
     """Raise UsageError unless the reference to something recorded is a text."""
     if not isinstance(reference, str):
@@ -72,11 +92,11 @@ def check_reference(kind: str, reference: object) -> None:
         )
 
 
-def check_id(reference: str) -> None:
-    """Raise UsageError unless `reference` has the shape of a generation's id."""
+def check_id(reference: str, kind: str = "generation") -> None:
+    """Raise UsageError unless `reference` has the shape of a whole id. `kind` names its object."""
     if len(reference) != LENGTH or not set(reference) <= set(ALPHABET) or reference[0] > "7":
         raise UsageError(
-            f"{reference!r} is not the whole id of a generation; use all {LENGTH} characters"
+            f"{reference!r} is not the whole id of a {kind}; use all {LENGTH} characters"
         )
 
 

@@ -87,6 +87,7 @@ def _parameter(parameter: inspect.Parameter) -> str:
 
 
 def _plain(annotation: object) -> str:
+    annotation = getattr(annotation, "__forward_arg__", annotation)  # of a NamedTuple
     if isinstance(annotation, str):
         return annotation.replace("muniment.", "")
     return getattr(annotation, "__name__", str(annotation))

@@ -18,7 +18,7 @@ from muniment.ledger.fields import PluginAct, Seed, Ulid, UncheckedUlid
 from muniment.ledger.schema import payload_fields, reference_fields
 from muniment.models.registry import ModelRecord
 from muniment.models.training import TrainingClaim
-from muniment.records import GenerationRecord, RecordedOutput, RecordedVerdict
+from muniment.records import GenerationRecord, RecordedCell, RecordedOutput, RecordedVerdict
 from muniment.store.export.formats import CSV_COLUMNS
 from muniment.store.queries.finder import Run
 from muniment.store.retention.erasure import ErasureResult
@@ -42,6 +42,7 @@ NAMES: dict[Any, str] = make_entries.NAMES | {
     PluginAct: "plugin_act",
     GenerationRecord: "generation",
     Generation: "generation",
+    RecordedCell: "cell",
     RecordedOutput: "output",
     RecordedVerdict: "verdict",
     PluginRef: "plugin_used",

@@ -176,7 +176,9 @@ def _alternatives(schema: Schema, refer: Callable[[str], str | Schema]) -> list[
         parts = [{**schema, "type": one} for one in schema["type"]]
         return [text for part in parts for text in _alternatives(part, refer)]
     if "items" in schema and schema["type"] == "array":
-        return [f"list of {_joined([*map(_plural, _alternatives(schema['items'], refer))])}"]
+        number = f"{schema['minItems']} " if "maxItems" in schema else ""  # both are equal
+        items = _joined([*map(_plural, _alternatives(schema["items"], refer))])
+        return [f"list of {number}{items}"]
     if "additionalProperties" in schema and schema["type"] == "object":
         name = type_text(schema.get("propertyNames", {"type": "string"}), refer)
         return [f"object ({name} → {type_text(schema['additionalProperties'], refer)})"]

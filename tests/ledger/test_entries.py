@@ -316,12 +316,16 @@ def test_two_payloads_of_the_same_text_have_nothing_in_common() -> None:
 # ---- versions ----------------------------------------------------------------------------------
 
 NEW_FIELDS: dict[str, dict[str, Any]] = {
-    "started": {"inputs": {"context": 6}, "models": {"adapter": "tree1-sha256:" + "cd" * 32}},
+    "started": {
+        "inputs": {"context": 6},
+        "models": {"adapter": "tree1-sha256:" + "cd" * 32},
+        "cell": [0, 0, 0, 0],
+    },
     "outcome": {"fingerprints": []},
     "feedback": {"action": "click", "item": 1},
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "started": {"inputs": {}, "models": {}},
+    "started": {"inputs": {}, "models": {}, "cell": None},
     "outcome": {"fingerprints": []},
     "feedback": {"action": None, "item": None},
 }
@@ -424,7 +428,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 OBJECTS = ("facts", "parameters", "categories", "inputs", "counts")  # with names of their own
 OPTIONAL = set(
-    "inputs models kept wanted selection fingerprints item input parameter action".split()
+    "inputs models cell kept wanted selection fingerprints item input parameter action".split()
 )
 PLACES = [(number, path) for number, body in enumerate(BODIES) for path in paths(body) if path]
 
@@ -532,6 +536,11 @@ OUTPUT = {"media_type": "text/plain", "bytes": 1, "finish_reason": None, "conten
         ("started", "inputs", {"context": "6"}),
         ("started", "models", {"a name": DIGEST}),
         ("started", "models", {"adapter": "my model"}),
+        ("started", "cell", [0, 0, 0]),
+        ("started", "cell", [0, 0, 0, 0, 0]),
+        ("started", "cell", [0, 0, 0, -1]),
+        ("started", "cell", [0, 0, 0, True]),
+        ("started", "cell", ["0", 0, 0, 0]),
         ("outcome", "outputs", [OUTPUT | {"kept": [0, 0]}]),
         ("outcome", "outputs", [OUTPUT | {"kept": [-1]}]),
         ("outcome", "outputs", [OUTPUT | {"kept": ["a"]}]),
@@ -564,6 +573,10 @@ OUTPUT = {"media_type": "text/plain", "bytes": 1, "finish_reason": None, "conten
         ("training", "counts", {"steps": -1}),
         ("training", "result", "my model"),
         ("training", "detail", None),
+        ("experiment", "run", "my run"),
+        ("experiment", "items", 0),
+        ("experiment", "replicates", None),
+        ("experiment", "design", None),
         ("environment", "facts", {"python": 3.11}),
         ("environment", "facts", {"python": "3\x00"}),
         ("genesis", "log", "me"),

@@ -99,6 +99,7 @@ def test_the_schema_accepts_an_entry_and_no_other_field_or_kind(number: int) -> 
 OPTIONAL = {
     "inputs": {},
     "models": {},
+    "cell": None,
     "kept": None,
     "wanted": None,
     "selection": None,

@@ -16,6 +16,7 @@ import pytest
 from muniment.ids import new_id
 from muniment.store import Store
 from muniment.types import (
+    Cell,
     Generation,
     Input,
     Model,
@@ -163,6 +164,7 @@ def make_rich(start: Make, finish: Make) -> MakeRich:
             tags=("news", "卫星"),
             parents=(new_id(),),
             line=3,
+            cell=Cell(2, 0, 1, 5),
             seed=2**64 - 1,
             inputs=(
                 Input("context", "text/plain", "一个文件".encode()),

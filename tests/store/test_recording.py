@@ -14,10 +14,12 @@ from sqlalchemy import select
 
 from muniment.errors import PromptError, UnknownNameError
 from muniment.ids import new_id
+from muniment.ledger.canonical import SAFE
 from muniment.ledger.schema import EntryError
 from muniment.store import AlreadyRecordedError, Query, Store
 from muniment.store.database.tables import entry
 from muniment.types import (
+    Cell,
     Failure,
     Generation,
     Input,
@@ -139,6 +141,7 @@ def generations(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Generat
             tags=tuple(draw(st.lists(named, max_size=3))),
             parents=tuple(new_id() for _ in range(draw(st.integers(0, 2)))),
             line=draw(st.none() | st.integers(0, 10**6)),
+            cell=draw(st.none() | st.builds(Cell, *[st.integers(0, SAFE)] * 4)),
             plugins=(PluginRef("words", "1", "x"), *draw(plugins)) if resolved else (),
             inputs=tuple(
                 sorted(

@@ -21,6 +21,7 @@ from muniment.store.backup import BackupError, backend_of
 from muniment.store.database import catalog
 from muniment.store.database.migrations import configuration
 from muniment.store.database.read_only import SqlError
+from muniment.store.database.tables import VIEWS
 from muniment.store.retention.protection import Rule
 from muniment.types import Generation, Output, PluginRef, Score, Text, Verdict
 from support.databases import by_hand, change, only_postgresql, only_sqlite
@@ -66,9 +67,7 @@ def test_columns_are_those_that_the_page_describes(store: Store) -> None:
         )
         for section in page.split("\n## `")[1:]
     }
-    assert list(described) == ["v_generation", "v_verdict", "v_score", "v_event"] + [
-        name for name in described if not name.startswith("v_")
-    ]
+    assert list(described) == [*VIEWS] + [name for name in described if not name.startswith("v_")]
     for name, columns in described.items():
         if name.startswith("v_"):
             with store.select(f"SELECT * FROM {name}") as selected:
@@ -344,10 +343,8 @@ def test_datasette_reads_the_views(store: Store, record: Make) -> None:
 
     async def read() -> None:
         home = await get("/muniment.json")
-        assert {"v_generation", "v_verdict", "v_score", "v_event"} == {
-            view["name"] for view in home.json()["views"]
-        }
-        for name in ("v_generation", "v_verdict", "v_score", "v_event"):
+        assert set(VIEWS) == {view["name"] for view in home.json()["views"]}
+        for name in VIEWS:
             assert name in (await get(f"/muniment/{name}")).text
         rows = (await get("/muniment/v_generation.json?_shape=array&_sort_desc=seq")).json()
         assert [row["prompt"] for row in rows] == ["another", made.prompt]
@@ -372,7 +369,7 @@ def test_the_role_of_the_page_reads_only_the_views(store: Store, record: Make, u
     try:
         own = make_url(url).set(username=role, password="word").render_as_string(False)
         with Store.open(own, create=False, read_only=True) as reader:
-            for name in ("v_generation", "v_verdict", "v_score", "v_event"):
+            for name in VIEWS:
                 with reader.select(f"SELECT count(*) FROM {name}") as selected:
                     list(selected.rows)
             for table in ("payload", "entry", "generation"):
@@ -434,7 +431,7 @@ def test_a_restore_that_fails_changes_nothing(
     record(outputs=(Output("application/octet-stream", random.Random(1).randbytes(2_000_000)),))
     backup = store.backup(tmp_path / "copy")
     record()
-    names = ("v_generation", "v_verdict", "v_score", "v_event")
+    names = VIEWS
     before = [view(name) for name in names]
     archive = backup.file.read_bytes()
     for content in (b"no archive", archive[: len(archive) // 2], archive[:-2_000]):

@@ -31,6 +31,7 @@ from muniment.ledger.entries import (
 )
 from muniment.ledger.events import (
     ErasureEntry,
+    ExperimentEntry,
     FeedbackEntry,
     HoldEntry,
     InstallationEntry,
@@ -47,6 +48,7 @@ from muniment.ledger.payload_texts import PolicyText, encode_text
 from muniment.ledger.payloads import Kind, Payload, Payloads, selection_commitment
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.types import (
+    Cell,
     Failure,
     Generation,
     Input,
@@ -135,6 +137,7 @@ RICH = dataclasses.replace(
     ),
     resolved_parameters=("joiner", "times"),
     resolved_inputs=("init",),
+    cell=Cell(item=4, paraphrase=1, setting=0, replicate=2),
     outputs=(
         *RICH_V1.outputs[:1],
         dataclasses.replace(RICH_V1.outputs[1], fingerprint=b"\x00pixels"),
@@ -305,6 +308,9 @@ def _add_events(made: Ledger, actor: int, generation: int, environment: int, plu
         ),
         payloads,
     )
+    design = text("design", "items: [{id: 卫星, paraphrases: [最近我国成功发射了新的卫星]}]\n")
+    numbers = {"items": 5, "paraphrases": 2, "settings": 1, "replicates": 3}
+    made.add(ExperimentEntry(**by, run=RUN, **numbers, design=design), payloads)
     reason = text("reason", "asked to")
     erased = [ErasedFact(entry=generation, kinds=["request"])]
     made.add(ErasureEntry(**by, cause="request", reason=reason, payloads=erased), payloads)

@@ -30,7 +30,7 @@ plugin: plugin=distribution
 started: generation=ULID run=ULID at=integer actor=@actor generator=name? model=digest? seed=seed
     parameters={identifier:digits~float~integer~flag?} policy=@policy? prompt=#prompt
     request=#request? parents=[ULID] line=count? plugins=[@plugin]
-    +inputs={identifier:@input}! +models={identifier:digest}!
+    +inputs={identifier:@input}! +models={identifier:digest}! +cell=cell
 input: media_type=media bytes=count content=#input
 outcome: generation=@started at=integer status=completed|blocked|failed|interrupted
     outputs=[output] verdicts=[verdict] scores=[score] usage=usage? trace=#trace? detail=#detail?
@@ -77,6 +77,8 @@ def valid(kind, value, marks, objects):
     if types := objects.get(kind):
         same = type(value) is dict and types.keys() - OPTIONAL <= value.keys() <= types.keys()
         return same and all(fits(types[name], value[name]) for name in value)
+    if kind == "cell":
+        return fits("[count]", value) and len(value) == 4
     if kind[0] == "[":
         return type(value) is list and all(fits(kind[1:-1], item) for item in value)
     if kind[0] == "{":

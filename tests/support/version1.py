@@ -31,6 +31,7 @@ def without_new_fields(generation: Generation) -> Generation:
     return dataclasses.replace(
         generation,
         inputs=(),
+        cell=None,
         outputs=tuple(
             dataclasses.replace(output, kept=None, fingerprint=None)
             for output in generation.outputs

@@ -31,7 +31,7 @@ from muniment.cli.training import training_text
 from muniment.diff import OutputDifference, differences
 from muniment.errors import PolicyError
 from muniment.ledger.events import FeedbackEntry, ReplayEntry, ReviewEntry
-from muniment.types import Generation, Input, Verdict
+from muniment.types import Cell, Generation, Input, Verdict
 
 if TYPE_CHECKING:
     from muniment.generation.origin import Origin
@@ -153,6 +153,7 @@ def _fields(
     return [
         ("id", generation.id),
         ("run", generation.run_id + (f", line {generation.line}" if generation.line else "")),
+        ("cell", generation.cell and _cell(generation.cell)),
         ("status", generation.status),
         ("erased", generation.erased),
         ("altered", generation.altered),
@@ -197,6 +198,10 @@ def _fields(
         ),
         ("environment", _pairs(generation.environment)),
     ]
+
+
+def _cell(cell: Cell) -> str:
+    return ", ".join(f"{name} {number}" for name, number in cell._asdict().items())
 
 
 def _input(item: Input, generation: Generation) -> str:

@@ -316,8 +316,8 @@ def sql(context: CliContext, statement: str, as_json: bool, as_csv: bool) -> Non
     """Run a SELECT statement on the store.
 
     The statement can read but not write. docs/reference/sql.md describes the views v_generation,
-    v_verdict, v_score and v_event. Their texts are not compared with the commitments in the ledger,
-    for which there is `muniment audit verify --payloads`.
+    v_verdict, v_score, v_event and v_cell. Their texts are not compared with the commitments in
+    the ledger, for which there is `muniment audit verify --payloads`.
 
     Piped output has tab-separated columns. Bytes are printed in hexadecimal. NULL is empty, except
     in JSON.

@@ -74,7 +74,8 @@ def erase(
     another process reads them. The next write, or --status, tries again. --status also lists the
     backups that still contain erased texts.
 
-    --event erases a reason, a comment, the name and source of a model, or the texts of a training.
+    --event erases a reason, a comment, the name and source of a model, the texts of a training or
+    the design of an experiment.
     The events are listed by `muniment db sql "SELECT * FROM v_event"`.
     """
     filters["until"] = min(filter(None, (filters["until"], older_than)), default=None)

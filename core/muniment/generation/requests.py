@@ -20,8 +20,9 @@ from muniment.models.registry import Models
 from muniment.parameters import Parameters, Value
 from muniment.plugins.invocation import environment_of, error_message
 from muniment.plugins.registry import Plugins, RegisteredObject, instantiate, quiet_stdout
-from muniment.types import Failure, Generation, Input, Model, PackagedModel, Request
+from muniment.types import Cell, Failure, Generation, Input, Model, PackagedModel, Request
 from muniment.validation import (
+    check_counts,
     check_id,
     check_name,
     check_text,
@@ -44,7 +45,8 @@ class GenerationSpec:
     line of the batch file, if any, and `invalid` the reason it cannot be used. `inputs` has the
     content of each input by name, or the path of its file. A text that is not the path of a file
     can be the id of a generation, whose output is used. `ID:2` means its second output. That
-    generation becomes a parent.
+    generation becomes a parent. `cell` is the place in an experiment. Several samples of a spec
+    with a cell are its replicates from there on.
     """
 
     prompt: str | None = None
@@ -58,6 +60,7 @@ class GenerationSpec:
     line: int | None = None
     invalid: str | None = None
     inputs: Mapping[str, Path | str | bytes] = field(default_factory=dict)
+    cell: Cell | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError if a field has another type."""
@@ -69,6 +72,8 @@ class GenerationSpec:
         check_texts("parents", self.parents)
         if self.inputs:
             _check_inputs(self.inputs)
+        if self.cell is not None:
+            object.__setattr__(self, "cell", Cell(*check_counts("cell", self.cell, Cell._fields)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +233,7 @@ class Resolver:
             tags=spec.tags,
             parents=spec.parents,
             line=spec.line,
+            cell=spec.cell,
             inputs=tuple(request.inputs.values()),
             resolved_parameters=tuple(sorted(left_to_resolve)),
             resolved_inputs=tuple(name for name in request.inputs if name not in spec.inputs),
@@ -492,6 +498,7 @@ def unresolved(
         policy=policy,
         tags=tuple(map(recordable_name, spec.tags)),
         line=spec.line,
+        cell=spec.cell,
         failure=Failure("invalid", escape_unencodable(reason)),
     )
 
@@ -534,7 +541,10 @@ def _check_inputs(inputs: object) -> None:
 
 
 def samples(spec: GenerationSpec, count: int) -> list[GenerationSpec]:
-    """Return `count` specs that differ only in their seeds. The first has the spec's own seed."""
+    """Return `count` specs that differ only in their seeds, and in the replicates of their cells.
+
+    The first has the spec's own seed.
+    """
     # A new mapping, so that the resolver reads its files, once for all samples. `read_specs` makes
     # those of lines, which can share one.
     if spec.inputs and spec.line is None:
@@ -542,4 +552,12 @@ def samples(spec: GenerationSpec, count: int) -> list[GenerationSpec]:
     if count == 1:
         return [spec]
     first = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)
-    return [replace(spec, seed=seeds.sample_seed(first, index)) for index in range(count)]
+    cell = spec.cell
+    return [
+        replace(
+            spec,
+            seed=seeds.sample_seed(first, index),
+            cell=cell and cell._replace(replicate=cell.replicate + index),
+        )
+        for index in range(count)
+    ]

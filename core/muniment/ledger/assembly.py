@@ -27,6 +27,7 @@ from muniment.ledger.payloads import commitment
 from muniment.ledger.schema import references
 from muniment.parameters import Value
 from muniment.types import (
+    Cell,
     Failure,
     Generation,
     Input,
@@ -188,6 +189,7 @@ def assemble(
         tags=request.tags,
         parents=tuple(started.parents),
         line=started.line,
+        cell=None if started.cell is None else Cell(*started.cell),
         inputs=tuple(
             Input(name, inputs[number][0].media_type, inputs[number][1].get("input") or b"")
             for name, number in sorted(started.inputs.items())

@@ -76,6 +76,7 @@ def start(
             for name, model in generation.models.items()
             if MODEL_DIGEST.fullmatch(model.digest)
         },
+        cell=None if generation.cell is None else list(generation.cell),
     )
     return entry, payloads
 

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+from msgspec import Meta
+
 from muniment.ledger.facts import (
     FingerprintFact,
     OutputFact,
@@ -219,10 +221,12 @@ class StartedEntry(StartedFields, kind="started", version=2):
         inputs: The entries of the inputs, by the names that the generator declares.
         models: The digests of the models that parameters name, such as an adapter. Their names are
             in the payload `request`.
+        cell: The item, paraphrase, setting and replicate of an experiment, or None outside of one.
     """
 
     inputs: Annotated[dict[Parameter, Count], EntryOf("input")] = {}
     models: dict[Parameter, ModelDigest] = {}
+    cell: Annotated[list[Count], Meta(min_length=4, max_length=4)] | None = None
 
     def invalid_field(self) -> str | None:
         """Return a field with a text or number that does not have its only form."""

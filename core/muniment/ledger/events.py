@@ -24,6 +24,7 @@ from muniment.ledger.fields import (
     PayloadOf,
     PluginAct,
     PluginNumbers,
+    Positive,
     Rating,
     StartedNumber,
     Time,
@@ -239,3 +240,28 @@ class TrainingEntry(Event, kind="training", version=1):
     def key(self) -> str | None:
         """The digest of the trained model."""
         return self.result
+
+
+class ExperimentEntry(Event, kind="experiment", version=1):
+    """The plan of an experiment, written before its first generation.
+
+    Attributes:
+        run: The id of the run that has its generations.
+        items: The number of items.
+        paraphrases: The number of wordings of an item.
+        settings: The number of combinations of the values of parameters.
+        replicates: The number of repetitions of a combination.
+        design: The design, with the prompts and values.
+    """
+
+    run: Ulid
+    items: Positive
+    paraphrases: Positive
+    settings: Positive
+    replicates: Positive
+    design: Annotated[Commitment, PayloadOf("design")]
+
+    @property
+    def key(self) -> str | None:
+        """The id of the run."""
+        return self.run

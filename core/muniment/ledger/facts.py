@@ -16,6 +16,7 @@ from muniment.ledger.fields import (
     ModelDigest,
     Name,
     Parameter,
+    Positive,
     UncheckedCommitment,
 )
 from muniment.ledger.payloads import Kind
@@ -91,7 +92,7 @@ class OutputFact(Record):
     finish_reason: FinishReason | None
     content: UncheckedCommitment
     kept: list[Count] | None = None
-    wanted: Annotated[int, Meta(ge=1, le=SAFE, description="number from 1")] | None = None
+    wanted: Positive | None = None
     selection: Commitment | None = None
 
 

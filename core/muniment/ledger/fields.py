@@ -52,6 +52,7 @@ def _unchecked(pattern: str, description: str) -> Meta:
 
 Integer: TypeAlias = Annotated[int, Meta(ge=-SAFE, le=SAFE)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=SAFE, description="count")]
+Positive: TypeAlias = Annotated[int, Meta(ge=1, le=SAFE, description="number from 1")]
 Time: TypeAlias = Annotated[int, Meta(ge=-SAFE, le=SAFE, description="time")]
 Float: TypeAlias = Annotated[str, _unchecked(_NUMBER, "float")]
 Scalar: TypeAlias = Integer | bool | Annotated[str, _unchecked(_NUMBER, "number")] | None

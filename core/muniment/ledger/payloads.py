@@ -26,6 +26,7 @@ Kind: TypeAlias = Literal[
     "input",
     "fingerprint",
     "training",
+    "design",
 ]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from muniment.store.queries.stats import Stats
     from muniment.store.recording.erasure_log import Backup
     from muniment.store.recording.events import Events
+    from muniment.store.recording.experiments import Experiments
     from muniment.store.recording.inputs import InputNumbers
     from muniment.store.recording.trainings import Trainings
     from muniment.store.recording.tree_heads import Sign
@@ -127,6 +128,13 @@ class Store(Finder, AbstractContextManager["Store"]):
         from muniment.store.recording.trainings import Trainings
 
         return Trainings(self._database)
+
+    @cached_property
+    def experiments(self) -> Experiments:
+        """Experiments and their generations."""
+        from muniment.store.recording.experiments import Experiments
+
+        return Experiments(self._database)
 
     @cached_property
     def holds(self) -> Holds:

@@ -57,7 +57,7 @@ OUTCOMES = "generation.outcome"
 """The key of the values that outcomes set in the rows of generations."""
 ROW_TABLES = ("actor", "policy", "environment", "plugin", "event")
 """The tables that `add_entry` fills."""
-CHILD_TABLES = ("generation_tag", "generation_parent", "generation_input")
+CHILD_TABLES = ("generation_tag", "generation_parent", "generation_input", "cell")
 """The tables that `add_started` fills besides `generation`."""
 OUTCOME_TABLES = ("verdict", "score", "fingerprint")
 """The tables that `add_outcome` fills."""
@@ -106,7 +106,7 @@ def facts_digest(facts: Any) -> str:
 
 
 def add_started(rows: Rows, seq: int, entry: StartedEntry, run: int, request: bytes | None) -> None:
-    """Add the row of a generation without an outcome, and the rows of its tags and parents.
+    """Add the row of a generation without an outcome, and its rows in `CHILD_TABLES`.
 
     Args:
         rows: The rows to which they are added.
@@ -145,6 +145,8 @@ def add_started(rows: Rows, seq: int, entry: StartedEntry, run: int, request: by
         rows["generation_parent"].append((seq, position, parent))
     for position, item in enumerate(sorted(entry.inputs.items())):
         rows["generation_input"].append((seq, position, *item))
+    if entry.cell is not None:
+        rows["cell"].append((seq, run, *entry.cell))
 
 
 def add_outcome(rows: Rows, seq: int, entry: OutcomeEntry, content: Content) -> None:

@@ -237,6 +237,23 @@ generation_input = _child(
 # The position is that of the output. The digest is the SHA-256 of the fingerprint.
 fingerprint = _child("fingerprint", Column("digest", Text, nullable=False, index=True))
 
+# The run and the levels of a generation of an experiment.
+cell = Table(
+    "cell",
+    metadata,
+    Column("generation", Sequence, primary_key=True, autoincrement=False),
+    Column("run", Sequence, nullable=False),
+    Column("item", BigInteger, nullable=False),
+    Column("paraphrase", BigInteger, nullable=False),
+    Column("setting", BigInteger, nullable=False),
+    Column("replicate", BigInteger, nullable=False),
+)
+Index(
+    "ix_cell_place",
+    *(cell.c.run, cell.c.item, cell.c.paraphrase, cell.c.setting, cell.c.replicate),
+    cell.c.generation,
+)
+
 event = Table(
     "event",
     metadata,
@@ -276,7 +293,7 @@ backfill = Table(
     Column("position", BigInteger, nullable=False),
 )
 
-VIEWS = ("v_generation", "v_verdict", "v_score", "v_event")
+VIEWS = ("v_generation", "v_verdict", "v_score", "v_event", "v_cell")
 """The views for SQL tools, which the migrations create (docs/reference/sql.md)."""
 
 alembic_version = Table(

@@ -296,7 +296,7 @@ class QueryPlanner:
         if query.run is not None:
             sql = f"SELECT seq FROM run WHERE id = {self._bind(query.run)}"
             number = self._execute(sql).scalar()
-            self._add_equality("run", -1 if number is None else number)
+            self._add_run(-1 if number is None else number)
         if query.tag is not None:
             has_tag = f"c.tag = {self._bind(query.tag)}"
             self._add_child("tag", "generation_tag", has_tag, [has_tag])
@@ -330,6 +330,13 @@ class QueryPlanner:
             {column: f"{self._without_index(f'g.{column}')} = {value}"},
             [("generation g", f"g.{column} = {value}")],
         )
+
+    def _add_run(self, number: int) -> None:
+        if self._query.item is None:
+            self._add_equality("run", number)
+            return
+        in_item = f"c.run = {number} AND c.item = {self._query.item}"
+        self._add_child("item", "cell", in_item, [in_item])
 
     def _add_actor(self, name: str) -> None:
         sql = f"SELECT seq FROM actor WHERE name = {self._bind(name)}"

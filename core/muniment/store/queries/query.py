@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError
 from muniment.store.database.tables import generation
 from muniment.types import Decision, Status
-from muniment.validation import check_texts, parse_moment, refuse_empty
+from muniment.validation import check_counts, check_texts, parse_moment, refuse_empty
 
 _WITH_PARAMETERS = re.compile(r"([^<>=!(]+)\(.*\)\.([^<>=!()]+?)")
 _CONDITION = re.compile(
@@ -61,6 +61,7 @@ class Query:
         sort: The order of a list: `score:perplexity` for the lowest score first, or
             `-score:perplexity` for the highest. Generations without the score come last. By
             default the newest come first, as they always do outside of lists.
+        item: The number of an item of an experiment, from 0. It needs `run`.
     """
 
     since: Moment | None = None
@@ -78,6 +79,7 @@ class Query:
     ids: Sequence[str] | None = None
     scores: Sequence[str] | None = None
     sort: str | None = None
+    item: int | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError if a text is empty, or a time, list, condition or order is malformed."""
@@ -92,6 +94,10 @@ class Query:
             parse_condition(condition)
         if self.sort is not None:
             parse_order(self.sort)
+        if self.item is not None:
+            if self.run is None:
+                raise UsageError("an item belongs to an experiment; add its run")
+            check_counts("query", [self.item], ["item"])
 
     @property
     def period(self) -> tuple[datetime | None, datetime | None]:

@@ -121,7 +121,7 @@ def payloads_for_rows(connection: Connection, low: int, high: int) -> Contents:
     """
     statement = select(*raw(payload, "entry", "kind", "position", "content")).where(
         payload.c.entry.between(low, high),
-        payload.c.kind.not_in(("prompt", "output", "trace", "detail", "input", "training")),
+        payload.c.kind.in_(("actor", "policy", "request", "fingerprint")),
     )
     return {tuple(key): content for *key, content in tuples(connection, statement)}
 

@@ -17,10 +17,11 @@ from sqlalchemy import Connection, func, select
 
 from muniment.errors import UnknownNameError, UsageError
 from muniment.ids import new_id
-from muniment.ledger.events import HoldEntry, ReleaseEntry, RetentionEntry
+from muniment.ledger.entries import InputEntry, OutcomeFields, StartedFields
+from muniment.ledger.events import GenerationEvent, HoldEntry, ReleaseEntry, RetentionEntry
 from muniment.ledger.fields import milliseconds, moment
 from muniment.ledger.payloads import KINDS, Kind, Payloads
-from muniment.ledger.schema import kind_of
+from muniment.ledger.schema import ENTRIES, kind_of, payload_fields
 from muniment.store.database.engine import Database, database_of
 from muniment.store.database.tables import entry, event, generation
 from muniment.store.errors import corruption_as_store_error
@@ -35,10 +36,14 @@ from muniment.validation import now
 
 HOLD_BATCH = 1000  # generations in one entry of a hold
 # The kinds of payload that belong to a generation. A fingerprint is kept and erased as its output.
-GENERATION_KINDS = tuple(
-    kind for kind in KINDS if kind not in ("actor", "policy", "model", "training", "fingerprint")
-)
-
+_OF_GENERATIONS = {
+    kind
+    for entry_class in ENTRIES.values()
+    if issubclass(entry_class, StartedFields | OutcomeFields | InputEntry | GenerationEvent)
+    for kind in payload_fields(entry_class).values()
+    if kind != "fingerprint"
+}
+GENERATION_KINDS = tuple(kind for kind in KINDS if kind in _OF_GENERATIONS)
 
 _NO_MATCH = "no generation matches, so none was placed on hold; check the filters"
 
