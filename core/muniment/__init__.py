@@ -39,15 +39,18 @@ if TYPE_CHECKING:
         parse_evaluators as parse_evaluators,
     )
     from muniment.generation.feedback import FeedbackEvent as FeedbackEvent
+    from muniment.generation.powers import Embeddings as Embeddings, ScoredTexts as ScoredTexts
     from muniment.generation.requests import GenerationSpec as GenerationSpec
     from muniment.generation.seeds import derive_seed as derive_seed
     from muniment.hookspecs import (
+        Embedder as Embedder,
         Evaluator as Evaluator,
         Filter as Filter,
         Generator as Generator,
         MediaType as MediaType,
         ModelProvider as ModelProvider,
         Register as Register,
+        TextScorer as TextScorer,
         hookimpl as hookimpl,
     )
     from muniment.models.training import (
@@ -84,6 +87,7 @@ if TYPE_CHECKING:
         Score as Score,
         SelectionCommitment as SelectionCommitment,
         Text as Text,
+        TokenScores as TokenScores,
         Trace as Trace,
         Usage as Usage,
         Verdict as Verdict,
@@ -97,16 +101,18 @@ _MODULES = {
     "UsageError YamlError explain_invalid",
     "evaluator_names": "EvaluatorSpec parse_evaluators",
     "generation.feedback": "FeedbackEvent",
+    "generation.powers": "Embeddings ScoredTexts",
     "generation.requests": "GenerationSpec",
     "generation.seeds": "derive_seed",
-    "hookspecs": "Evaluator Filter Generator MediaType Register ModelProvider hookimpl",
+    "hookspecs": "Embedder Evaluator Filter Generator MediaType Register ModelProvider TextScorer "
+    "hookimpl",
     "models.training": "Training model_digest write_training_json",
     "parameters": "Parameters param",
     "session": "Session open",
     "store": "Query",
     "types": "Cell Chunk Comparison Content Difference Failure Generation Input InputSpec Item "
     "Levels Measure Model Output PackagedModel PluginRef Provenance Reason Replay Reply Request "
-    "Resolution Score SelectionCommitment Text Trace Usage Verdict",
+    "Resolution Score SelectionCommitment Text TokenScores Trace Usage Verdict",
     "yaml_text": "parse_yaml",
 }
 

@@ -38,6 +38,7 @@ from muniment.types import (
     Reply,
     Request,
     Resolution,
+    TokenScores,
     Verdict,
 )
 
@@ -187,6 +188,36 @@ class ModelProvider(Protocol):
 
         Raises ModelError when the model cannot be found.
         """
+
+
+@runtime_checkable
+class TextScorer(Protocol):
+    """The optional method of a generator of texts that measures how probable a text is."""
+
+    def score(self, requests: Sequence[Request], texts: Sequence[str]) -> Sequence[TokenScores]:
+        """Return the probabilities of the tokens of each text, as an answer to its request.
+
+        There is one request for each text. The model is loaded. A result does not depend on the
+        other texts of the call. Raise UsageError for a text that the model cannot read.
+        """
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """The optional method of a generator that represents outputs as vectors."""
+
+    def embed(self, outputs: Sequence[Output]) -> Sequence[Sequence[float]]:
+        """Return a vector of finite numbers for each output, all of one length.
+
+        Similar outputs have a small angle between their vectors. The model is loaded. A vector
+        does not depend on the other outputs of the call. Raise UsageError for an output that cannot
+        be read.
+        """
+
+
+def powers_of(generator: type[Generator] | Generator) -> tuple[str, ...]:
+    """Return the names of the optional methods `score` and `embed` that a generator has."""
+    return tuple(name for name in ("score", "embed") if callable(getattr(generator, name, None)))
 
 
 class Filter(ABC):

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from muniment.generation.feedback import FeedbackEvent
     from muniment.generation.lists import Candidate, Lists
     from muniment.generation.origin import Origin
+    from muniment.generation.powers import Embeddings, Powers, ScoredTexts
     from muniment.ledger.events import (
         ExperimentEntry,
         FeedbackEntry,
@@ -511,6 +512,41 @@ class Session(AbstractContextManager["Session"]):
                     self.store.events.add_replay(result, self.actor)
                 yield result
 
+    def score(
+        self,
+        texts: Sequence[str],
+        *,
+        prompts: Sequence[str] | None = None,
+        generator: str = "text",
+        model: str | None = None,
+        parameters: Mapping[str, object] | None = None,
+    ) -> ScoredTexts:
+        """Return how probable texts are under a model, as answers to prompts, token by token.
+
+        There is one prompt for each text, and all are empty by default. `parameters` are those of
+        the generator. Nothing is recorded. Raises UsageError if the generator cannot do it,
+        ModelError or PluginError.
+        """
+        return self._powers.score(texts, prompts, generator, model, parameters or {})
+
+    def embed(
+        self, outputs: Sequence[Output], *, generator: str, model: str | None = None
+    ) -> Embeddings:
+        """Return a vector of each output, by a generator that can do it.
+
+        Similar outputs have a small angle between their vectors. Nothing is recorded. Raises
+        UsageError if the generator cannot do it, ModelError or PluginError.
+        """
+        return self._powers.embed(outputs, generator, model)
+
+    def check(self, spec: GenerationSpec) -> None:
+        """Raise if a spec cannot be used, before anything is generated or recorded.
+
+        The parameters, the seed, the inputs and the name of the generator are checked. Raises
+        UsageError or PluginError.
+        """
+        self._resolver.check(spec)
+
     def verify_model(self, name: str) -> Mapping[str, str | int]:
         """Hash the files of an added model, load it and repeat its generator's tests.
 
@@ -753,6 +789,12 @@ class Session(AbstractContextManager["Session"]):
             self._returned,
             lambda media_type, data: self.media.matches(media_type, data),
         )
+
+    @cached_property
+    def _powers(self) -> Powers:
+        from muniment.generation.powers import Powers  # a generation needs none of it
+
+        return Powers(self._resolver, self.plugins)
 
     def _returned(self, reference: str) -> Generation:
         """Return a recorded generation with the outputs that its caller got."""

@@ -248,6 +248,20 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenScores:
+    """The probabilities that a model assigns to the tokens of a text.
+
+    The three sequences have equal length. `logprobs` are natural logarithms of the probability of
+    each token, given the prompt and the tokens before it, at temperature 1 without truncation.
+    `offsets` are the first character of each token in the text, and the one after its last.
+    """
+
+    token_ids: Sequence[int]
+    logprobs: Sequence[float]
+    offsets: Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A generator's reply to one request, with outputs or with the reason of its failure.
 

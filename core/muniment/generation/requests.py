@@ -328,14 +328,25 @@ class Resolver:
                 raise ModelError(needed.name, f"model {needed.name} was not added; try again")
         if model is None:
             return bound.generator
-        key = (bound.registered.name, model.digest)
-        if key not in self._loaded:
-            self._load(bound.registered, bound.generator, model)
-            self._loaded.add(key)
+        self._load_once(bound.registered, bound.generator, model)
         if retest:
             with quiet_stdout():
                 bound.generator.retest()
         return bound.generator
+
+    def loaded(
+        self, generator: str, model: str | None
+    ) -> tuple[RegisteredObject, Generator, Model | None]:
+        """Return a generator with a loaded model, by default its own, without a request.
+
+        A packaged model is added first. Raises UsageError, ModelError or PluginError.
+        """
+        registered = self._plugins.generator(generator, self._config.generators())
+        spec = GenerationSpec(None, generator=generator, model=model)
+        used, found = self._with_model(registered, spec, lambda: False)
+        if used is not None:
+            self._load_once(registered, found, used)
+        return registered, found, used
 
     def verify_model(self, name: str) -> dict[str, str | int]:
         """Return the generator's facts after hashing, loading and testing an added model.
@@ -356,6 +367,12 @@ class Resolver:
             raise ModelError(name, error_message(error, registered)) from error
         finally:
             _close(generator)
+
+    def _load_once(self, registered: RegisteredObject, generator: Generator, model: Model) -> None:
+        key = (registered.name, model.digest)
+        if key not in self._loaded:
+            self._load(registered, generator, model)
+            self._loaded.add(key)
 
     def _load(self, registered: RegisteredObject, generator: Generator, model: Model) -> None:
         """Load the model, after offering a folder for results that depend on the plugin's code."""

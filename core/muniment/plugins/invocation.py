@@ -14,7 +14,7 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from muniment.errors import MunimentError
 from muniment.hookspecs import Generator
@@ -31,6 +31,7 @@ from muniment.types import (
     Reason,
     Reply,
     Request,
+    TokenScores,
     Trace,
     Usage,
     Verdict,
@@ -38,6 +39,7 @@ from muniment.types import (
 )
 from muniment.validation import escape_unencodable
 
+_Argument = TypeVar("_Argument")
 _END = object()
 _MAX_ITEMS = 10_000  # of a list, each of which can have a recorded verdict of every filter
 
@@ -316,6 +318,46 @@ def _comparison(value: object) -> Comparison:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and value == value.encode(errors="replace").decode()
+
+
+def validate_scores(scores: object, texts: Sequence[str]) -> list[TokenScores]:
+    """Return the scores of texts in built-in types. Raise TypeError or ValueError if invalid."""
+    checked = [_token_scores(item, text) for item, text in _one_each(scores, texts)]
+    return checked
+
+
+def validate_vectors(vectors: object, outputs: Sequence[Output]) -> list[list[float]]:
+    """Return the vectors of outputs as floats. Raise TypeError or ValueError if one is invalid."""
+    checked = [_floats(vector) for vector, _ in _one_each(vectors, outputs)]
+    if len({len(vector) for vector in checked}) > 1 or not all(checked):
+        raise ValueError("the vectors must not be empty, and have equal lengths")
+    return checked
+
+
+def _one_each(results: object, arguments: Sequence[_Argument]) -> list[tuple[Any, _Argument]]:
+    found = list(results)  # type: ignore[call-overload]
+    if len(found) != len(arguments):
+        raise ValueError(f"it returned {len(found)} results for {len(arguments)} arguments")
+    return list(zip(found, arguments, strict=True))
+
+
+def _token_scores(scores: object, text: str) -> TokenScores:
+    if not isinstance(scores, TokenScores):
+        raise TypeError(f"it returned {type(scores).__name__}, not TokenScores")
+    ids, logprobs = [_whole(token) for token in scores.token_ids], _floats(scores.logprobs)
+    offsets = [(_whole(start), _whole(end)) for start, end in scores.offsets]
+    if not len(ids) == len(logprobs) == len(offsets):
+        raise ValueError("the token ids, log-probabilities and offsets have different lengths")
+    if any(not start <= end <= len(text) for start, end in offsets):
+        raise ValueError("an offset is outside of the text")
+    return TokenScores(tuple(ids), tuple(logprobs), tuple(offsets))
+
+
+def _floats(numbers: object) -> list[float]:
+    floats = [float(number) for number in numbers]  # type: ignore[attr-defined]
+    if not all(map(math.isfinite, floats)):
+        raise ValueError("a number is not finite")
+    return floats
 
 
 def validate_values(evaluated: Mapping[str, float], measures: Collection[str]) -> dict[str, float]:

@@ -39,6 +39,10 @@ class Decoder(Protocol):
         """Return the natural-log probabilities of ids[1:], each given the tokens before it."""
         ...
 
+    def hidden(self, ids: Sequence[int]) -> Tensor:
+        """Return the hidden states of ids after the last norm, fp32 [tokens, width]."""
+        ...
+
 
 def log_probabilities(logits: Tensor, ids: Sequence[int]) -> list[float]:
     """Return the natural-log probability of ids[i] for each row i of logits.

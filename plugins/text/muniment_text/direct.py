@@ -138,6 +138,16 @@ class DirectDecoder:
                 result += log_probabilities(self._logits(part), token_ids)
         return result
 
+    @torch.inference_mode()
+    def hidden(self, ids: Sequence[int]) -> Tensor:
+        """See `Decoder`."""
+        row = RowKeys()
+        chunks = [
+            self._read(row, ids[start : start + PREFILL_CHUNK])
+            for start in range(0, len(ids), PREFILL_CHUNK)
+        ]
+        return self._normed(torch.cat(chunks), self.norm)
+
     def _read(self, row: RowKeys, ids: Sequence[int]) -> Tensor:
         """Return the hidden states [tokens, hidden] of one row's next tokens."""
         positions = list(range(row.length, row.length + len(ids)))

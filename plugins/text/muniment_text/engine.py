@@ -211,6 +211,25 @@ class Engine:
             raise PromptTooLong(len(ids), self.model.context)
         return list(self.model.decoder.score(ids)) if len(ids) > 1 else []
 
+    def embed(self, text: str) -> list[float]:
+        """Return the mean of the last hidden states over the tokens of a text.
+
+        The text is encoded without a chat template, and one without a token has a vector of zeros.
+        Raises PromptTooLong.
+        """
+        ids, _ = self.model.codec.answer(text)
+        if not ids:
+            width = self.model.decoder.hidden([0]).shape[1]
+            return [0.0] * int(width)
+        if self.model.codec.bos is not None:
+            ids = [self.model.codec.bos, *ids]
+        self._check_length(ids)
+        hidden = self.model.decoder.hidden(ids)
+        # The first token of a text attracts attention, so its state says little about the text.
+        states = hidden[1:] if self.model.codec.bos is not None else hidden
+        vector: list[float] = states.double().mean(dim=0).tolist()
+        return vector
+
 
 class _ActiveRow:
     """A row that is being decoded. `room` is the maximum number of tokens of its answer."""

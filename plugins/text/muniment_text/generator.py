@@ -91,6 +91,39 @@ class TextGenerator(muniment.Generator):
             else:
                 yield _reply(request, event)
 
+    def score(
+        self, requests: Sequence[muniment.Request], texts: Sequence[str]
+    ) -> Sequence[muniment.TokenScores]:
+        """Return the probabilities of texts as answers to requests, one text at a time.
+
+        A text is encoded as a whole, so its tokens can differ from those that a model chose.
+        """
+        return [self._score(*pair) for pair in zip(requests, texts, strict=True)]
+
+    def _score(self, request: muniment.Request, text: str) -> muniment.TokenScores:
+        try:
+            prompt = _row(self.engine, request).prompt
+            ids, offsets = self.engine.model.codec.answer(text)
+            logprobs = self.engine.score([*prompt, *ids])[len(prompt) - 1 :]
+        except RowError as error:
+            raise muniment.UsageError(str(error)) from error
+        return muniment.TokenScores(ids, logprobs, offsets)
+
+    def embed(self, outputs: Sequence[muniment.Output]) -> Sequence[Sequence[float]]:
+        """Return the mean of the last hidden states of each text, one text at a time."""
+        vectors = []
+        for output in outputs:
+            if output.text is None:
+                raise muniment.UsageError(
+                    f"an output of {output.media_type} is no text, so that the generator text "
+                    "cannot embed it; use a generator of its media type"
+                )
+            try:
+                vectors.append(self.engine.embed(output.text))
+            except RowError as error:
+                raise muniment.UsageError(str(error)) from error
+        return vectors
+
     @property
     def engine(self) -> Engine:
         """The engine of the loaded model. Raises RuntimeError before `load`."""

@@ -60,11 +60,26 @@ class RowsDecoder:
             result += log_probabilities(logits, ids[start + 1 : start + 1 + len(chunk)])
         return result
 
+    @torch.inference_mode()
+    def hidden(self, ids: Sequence[int]) -> Tensor:
+        """See `Decoder`."""
+        row = RowKeys()
+        chunks = [
+            self._run([row], torch.tensor([list(ids[start : start + PREFILL_CHUNK])]), 1, True)
+            for start in range(0, len(ids), PREFILL_CHUNK)
+        ]
+        return torch.cat([output.hidden_states[-1][0].float() for output in chunks])
+
     def _pass(self, rows: list[RowKeys], ids: Tensor, keep: int) -> Tensor:
         """Return logits [rows, tokens, vocabulary] of token ids [rows, tokens].
 
         `keep` is the number of last tokens with logits, or 0 for all.
         """
+        logits: Tensor = self._run(rows, ids, keep).logits.float()
+        return logits
+
+    def _run(self, rows: list[RowKeys], ids: Tensor, keep: int, hidden: bool = False) -> Any:
+        """Return the model's output for token ids [rows, tokens], with `hidden` states or not."""
         tokens = ids.shape[1]
         lengths = torch.tensor([row.length for row in rows])
         positions = lengths[:, None] + torch.arange(tokens)[None, :]
@@ -75,10 +90,10 @@ class RowsDecoder:
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=keep,
+                output_hidden_states=hidden,
             )
             cache.advance()
-        logits: Tensor = output.logits.float()
-        return logits
+        return output
 
 
 class SingleRow:
@@ -126,21 +141,32 @@ class SinglesDecoder:
         """See `Decoder`."""
         return log_probabilities(self._pass(SingleRow(), ids[:-1], keep=0), ids[1:])
 
+    @torch.inference_mode()
+    def hidden(self, ids: Sequence[int]) -> Tensor:
+        """See `Decoder`."""
+        states: Tensor = self._run(SingleRow(), ids, 1, True).hidden_states[-1][0].float()
+        return states
+
     def _pass(self, row: SingleRow, ids: Sequence[int], keep: int) -> Tensor:
         """Return the logits [tokens, vocabulary] of one row's new tokens.
 
         `keep` is the number of last tokens with logits, or 0 for all.
         """
+        logits: Tensor = self._run(row, ids, keep).logits[0].float()
+        return logits
+
+    def _run(self, row: SingleRow, ids: Sequence[int], keep: int, hidden: bool = False) -> Any:
+        """Return the model's output for one row's new tokens, with `hidden` states or not."""
         output = self.model(
             input_ids=torch.tensor([list(ids)]),
             past_key_values=row.cache,
             use_cache=True,
             logits_to_keep=keep,
+            output_hidden_states=hidden,
         )
         row.cache = output.past_key_values
         row.length += len(ids)
-        logits: Tensor = output.logits[0].float()
-        return logits
+        return output
 
 
 def _vocabulary(model: Any) -> int:

@@ -178,6 +178,29 @@ class Codec:
             raise EmptyPrompt()
         return ids
 
+    def answer(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return the token ids of an answer, and the first and last character of each.
+
+        Special tokens in it are encoded like any other text.
+        """
+        mark = _unused_character(text)
+        ids: list[int] = []
+        offsets: list[tuple[int, int]] = []
+        place = 0
+        for piece in self._marked(text, mark).split(mark):
+            # A tokenizer may put a space before its whole input, so the piece follows a token.
+            before = next(iter(self._special_tokens), "")
+            encoding = self.tokenizer.encode(before + piece, add_special_tokens=False)
+            first = 1 if before else 0
+            ids += encoding.ids[first:]
+            shift = place - len(before)
+            offsets += [
+                (max(place, start + shift), max(place, end + shift))
+                for start, end in encoding.offsets[first:]
+            ]
+            place += len(piece)
+        return ids, offsets
+
     def _encode(self, pieces: Sequence[str]) -> list[int]:
         """Return the token ids of a prompt that is cut into pieces, each encoded on its own."""
         encoding = self.tokenizer.encode(pieces[0], add_special_tokens=False)

@@ -32,10 +32,12 @@ from muniment.types import (
     Generation,
     Item,
     Model,
+    Output,
     Provenance,
     Reply,
     Request,
     Resolution,
+    TokenScores,
     Verdict,
 )
 
@@ -101,7 +103,8 @@ def _proxy_class(registered: RegisteredObject, worker: Worker) -> type:
         if kind == "generator" and not declaration.resolves:
             attributes["resolve"] = Generator.resolve  # so that no call is sent
         base = IsolatedModelProvider if declaration.provides_models else _BASES[kind]
-        proxy = type(base.__name__, (base,), attributes)
+        powers = [_POWERS[power] for power in declaration.powers]
+        proxy = type(base.__name__, (*powers, base), attributes)
         check_class(kind, proxy)
     except (WorkerError, TypeError) as error:
         distribution = registered.plugin.distribution
@@ -242,6 +245,24 @@ class IsolatedModelProvider(IsolatedGenerator):
         return json.loads(facts)
 
 
+class IsolatedScorer(_Proxy):
+    """The part of a generator in a worker process that scores texts."""
+
+    def score(self, requests: Sequence[Request], texts: Sequence[str]) -> Sequence[TokenScores]:
+        """Return the scores of the texts."""
+        arguments = list(requests), list(texts)
+        return self._call(PluginService.score, *arguments, seconds=self.worker.limits.answer)
+
+
+class IsolatedEmbedder(_Proxy):
+    """The part of a generator in a worker process that represents outputs as vectors."""
+
+    def embed(self, outputs: Sequence[Output]) -> Sequence[Sequence[float]]:
+        """Return the vectors of the outputs."""
+        seconds = self.worker.limits.answer
+        return self._call(PluginService.embed, list(outputs), seconds=seconds)
+
+
 class IsolatedFilter(_Proxy, InterruptibleFilter):
     """A filter in a worker process."""
 
@@ -338,3 +359,4 @@ _BASES: Mapping[Kind, type] = {
     "evaluator": IsolatedEvaluator,
     "media_type": IsolatedMediaType,
 }
+_POWERS: Mapping[str, type] = {"score": IsolatedScorer, "embed": IsolatedEmbedder}

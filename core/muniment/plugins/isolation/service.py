@@ -15,14 +15,16 @@ from typing import Any
 
 import msgspec
 
-from muniment.hookspecs import Generator, ModelProvider, implemented_methods
+from muniment.hookspecs import Generator, ModelProvider, implemented_methods, powers_of
 from muniment.parameters import Parameters
 from muniment.plugins.invocation import (
     MissingReply,
     environment_of,
     invoke,
     validate_media,
+    validate_scores,
     validate_values,
+    validate_vectors,
     validate_verdict,
 )
 from muniment.plugins.isolation import protocol
@@ -42,11 +44,13 @@ from muniment.types import (
     Item,
     Measure,
     Model,
+    Output,
     PackagedModel,
     Provenance,
     Reply,
     Request,
     Resolution,
+    TokenScores,
     Verdict,
 )
 
@@ -106,13 +110,15 @@ class Registration(_Strict, frozen=True):
 class Declaration(_Strict, frozen=True):
     """The declarations of a class. `parameters` are the fields of its parameters as JSON.
 
-    `resolves` is whether a generator has a method `resolve` of its own.
+    `resolves` is whether a generator has a method `resolve` of its own. `powers` are the optional
+    methods `score` and `embed` that it has.
     """
 
     attributes: Attributes
     parameters: str
     provides_models: bool
     resolves: bool = False
+    powers: tuple[str, ...] = ()
 
 
 class Stamp(_Strict, frozen=True):
@@ -205,6 +211,7 @@ class PluginService:
             protocol.fields_json(getattr(found, options_attribute(kind), Parameters)),
             issubclass(found, ModelProvider),
             kind == "generator" and found.resolve is not Generator.resolve,
+            powers_of(found) if kind == "generator" else (),
         )
 
     def create(
@@ -269,6 +276,16 @@ class PluginService:
         if isinstance(answer, Reply):
             return NextResult(reply=answer)
         return NextResult(missing=answer)
+
+    def score(self, number: int, requests: list[Request], texts: list[str]) -> list[TokenScores]:
+        """Return a generator's scores of texts. The parameters of the requests are JSON texts."""
+        registered, generator = self.objects[number]
+        requests = [_with_parameters(request, registered) for request in requests]
+        return validate_scores(generator.score(requests, texts), texts)
+
+    def embed(self, number: int, outputs: list[Output]) -> list[list[float]]:
+        """Return a generator's vectors of outputs."""
+        return validate_vectors(self._object(number).embed(outputs), outputs)
 
     def check(self, number: int, content: Content) -> Verdict:
         """Return a filter's verdict."""
