@@ -290,7 +290,9 @@ def test_distances_of_a_cosine_are_those_of_unit_vectors() -> None:
 
 
 @pytest.mark.parametrize("similarities", [[[1.0, 0.5], [0.4, 1.0]], [[1.0, 2.0], [2.0, 1.0]]])
-def test_similarities_that_are_asymmetric_or_above_one_are_refused(similarities: list[list[float]]) -> None:
+def test_similarities_that_are_asymmetric_or_above_one_are_refused(
+    similarities: list[list[float]],
+) -> None:
     with pytest.raises(ValuesError):
         squared_distances_of_similarities(np.array(similarities))
 
