@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 RESAMPLES = 2000
 _TAIL = 0.025
 _NORMAL = 1.959963984540054
-_BLOCK = 4_000_000  # draws at a time, so that memory does not depend on the number of items
+_BLOCK = 500_000  # draws at a time, so that memory does not depend on the number of items
 
 
 class Estimate(NamedTuple):
@@ -59,9 +59,9 @@ def resampled_means(rows: Floats, *, resamples: int = RESAMPLES, seed: int = 0) 
 def expanded_tail(items: int) -> float:
     """Return the share of resamples beyond each bound of a 95 % interval.
 
-    The plain percentiles are too narrow for few items, because resampled means vary less than means
-    do by the factor (I − 1)/I, and have the tails of a normal distribution instead of Student's t.
-    The expanded percentile of Hesterberg 2015 corrects both: Φ(−√(I/(I − 1)) t).
+    The plain percentiles are too narrow for few items I. Resampled means vary less than means do,
+    by the factor (I − 1)/I. They also lack the wider tails of Student's t. The expanded percentile
+    of Hesterberg 2015 corrects both, with the tail Φ(−√(I/(I − 1)) t).
     """
     if items < 2:
         raise SampleError("an interval needs at least 2 items; add items", complete=items, needed=2)

@@ -1,7 +1,7 @@
 """The mean squares of the crossed layout of an item.
 
-They are all that an analysis stores of an item: one row with the mean square of each term, then the
-seed variance of each setting. The mean of the latter is the mean square within cells.
+An analysis stores one row of an item: the mean square of each term, then the seed variance of each
+setting. The mean of the latter is the mean square within cells.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _SMALLEST, _LARGEST = 1e-140, 1e140
 def mean_squares(design: Design, values: Floats) -> Floats:
     """Return the row of each item of values [items, levels of each factor …, seeds].
 
-    Where all values of a cell, or of a line of cells, are equal, the result is exactly 0: the first
-    value is subtracted before any mean. Raises ValuesError for values that are not finite, and for
+    Equal values in a cell, or along a factor, give exactly 0, because the first value is subtracted
+    before any mean. Raises ValuesError for values that are not finite, and for
     differences whose squares are not.
     """
     items = len(values)
@@ -35,7 +35,8 @@ def mean_squares(design: Design, values: Floats) -> Floats:
     within = np.square(differences - means).sum(axis=-1) / (design.seeds - 1)
     cells = values[..., 0] + means[..., 0]
     effects = [_mean_square(design, cells, term) for term in design.terms]
-    return np.column_stack([*effects, _by_setting(design, within)])
+    rows: Floats = np.column_stack([*effects, _by_setting(design, within)])
+    return rows
 
 
 def item_mean_squares(design: Design, values: Floats) -> Floats:
@@ -46,8 +47,8 @@ def item_mean_squares(design: Design, values: Floats) -> Floats:
 def distance_mean_squares(design: Design, squared: Floats) -> Floats:
     """Return the row of one item from the squared distances [outputs, outputs] of its outputs.
 
-    Outputs are in the order of the factors, the seed last. With G = −½ J D² J (Gower 1966), the sum
-    of squares of a term with the projection H is tr(H G), which is −½ tr(H D²) because H J = H. So
+    Outputs are in the order of the factors, the seed last. A term with the projection H has the
+    sum of squares tr(H G) with G = −½ J D² J (Gower 1966). It equals −½ tr(H D²), because H J = H.
     D = |x − y| gives the row of the scalars.
     """
     _check_range(squared)
@@ -131,4 +132,5 @@ def _by_setting(design: Design, within: Floats) -> Floats:
     """Return the variance within cells [items, …] as its mean for each setting."""
     controls = design.control_axes
     others = tuple(axis + 1 for axis in range(len(design.factors)) if axis not in controls)
-    return within.mean(axis=others).reshape(len(within), -1)
+    settings: Floats = within.mean(axis=others).reshape(len(within), -1)
+    return settings

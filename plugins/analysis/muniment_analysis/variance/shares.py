@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from muniment_analysis.errors import ConstantError, SampleError
 from muniment_analysis.intervals import Estimate, Floats, bootstrap_estimates, resampled_means
@@ -93,9 +94,9 @@ def variance_shares(design: Design, rows: Floats) -> VarianceShares:
 def _equations(design: Design) -> Floats:
     """Return the matrix [components, columns of a row] that turns mean squares into components.
 
-    A component of the factors S is Σ (−1)^(|U| − |S|) MS_U / (R ∏ levels of factors not in S) over
-    all terms U that contain S. The full interaction has the mean square within cells subtracted,
-    divided by R.
+    The component of the factors S is the sum over all terms U that contain S of
+    `(−1)^(|U| − |S|) MS_U / (R ∏ levels of factors not in S)`. The full interaction has the mean
+    square within cells subtracted, divided by R.
     """
     terms, settings = len(design.terms), len(design.settings)
     within = np.zeros(terms + settings)
@@ -112,7 +113,7 @@ def _equations(design: Design) -> Floats:
     return matrix
 
 
-def _with_controls(parts: Floats, controls: Floats) -> Floats:
+def _with_controls(parts: Floats, controls: NDArray[np.bool_]) -> Floats:
     """Return components [… , components] as shares, with the sum of the controls as last column."""
     shares = parts / parts.sum(axis=-1, keepdims=True)
     total = (shares * controls).sum(axis=-1, keepdims=True)
