@@ -93,6 +93,9 @@ def check_factors(factors: Sequence[str]) -> None:
     """Raise DesignError for no factor, more than three, or names that cannot be told apart."""
     if not 1 <= len(factors) <= MAX_FACTORS:
         raise DesignError(f"{len(factors)} factors were named; name 1 to {MAX_FACTORS}")
+    for factor in factors:
+        if factors.count(factor) > 1:
+            raise DesignError(f"factor {factor!r} is named twice; remove one")
     names = _names(factors)
     for name in names:
         if names.count(name) > 1:

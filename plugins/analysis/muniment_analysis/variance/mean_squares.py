@@ -41,7 +41,8 @@ def mean_squares(design: Design, values: Floats) -> Floats:
 
 def item_mean_squares(design: Design, values: Floats) -> Floats:
     """Return the row of one item from its values [levels of each factor …, seeds]."""
-    return mean_squares(design, np.asarray(values, dtype=np.float64)[None])[0]
+    row: Floats = mean_squares(design, np.asarray(values, dtype=np.float64)[None])[0]
+    return row
 
 
 def distance_mean_squares(design: Design, squared: Floats) -> Floats:

@@ -18,11 +18,13 @@ def check_sample(
     are left out, `allow_incomplete` is needed. `example` names missing outputs for the message.
     """
     items = complete + left_out
-    missing = f": {example}" if example else ""
+    missing = f" ({example})" if example else ""
     if complete < LEAST_ITEMS:
-        lost = f" ({left_out} of {items} are incomplete{missing})" if left_out else ""
+        problem = (
+            f"{complete} of {items} items are complete{missing}" if left_out else f"{items} items"
+        )
         raise SampleError(
-            f"{complete} complete items{lost} are too few; use {LEAST_ITEMS} or more",
+            f"{problem}, and {LEAST_ITEMS} are needed; add items or the missing outputs",
             complete=complete,
             needed=LEAST_ITEMS,
         )
