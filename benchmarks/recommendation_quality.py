@@ -27,7 +27,7 @@ from muniment_recommendation.data.interactions import Interactions
 from muniment_recommendation.data.reading import Data, read_data
 from muniment_recommendation.fitting.fit import fit
 from muniment_recommendation.fitting.options import FitOptions
-from muniment_recommendation.measures.protocols import (
+from muniment_recommendation.measures.evaluation import (
     EvaluationResult,
     compare,
     evaluate,

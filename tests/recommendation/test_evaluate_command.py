@@ -15,7 +15,7 @@ from muniment_recommendation.commands.evaluate import evaluate
 from muniment_recommendation.data.reading import read_data
 from muniment_recommendation.fitting.fit import fit
 from muniment_recommendation.fitting.options import FitOptions
-from muniment_recommendation.measures import protocols
+from muniment_recommendation.measures import evaluation
 from muniment_recommendation.model_folder.writing import save
 from support import tables
 
@@ -208,8 +208,8 @@ def test_the_blend_is_evaluated_from_python_by_its_options(tmp_path: Path) -> No
     read = read_data(data)
     options = FitOptions("blend", 0, {"parts": ["item-knn", "transitions"]})
 
-    result = protocols.evaluate(
-        protocols.fit_function(options),
+    result = evaluation.evaluate(
+        evaluation.fit_function(options),
         read.interactions,
         read.catalogue,
         "leave-one-out",

@@ -10,7 +10,7 @@ import pytest
 
 from muniment_recommendation.data.reading import Data, read_data
 from muniment_recommendation.fitting.options import FitOptions
-from muniment_recommendation.measures.protocols import (
+from muniment_recommendation.measures.evaluation import (
     EvaluationResult,
     compare,
     evaluate,

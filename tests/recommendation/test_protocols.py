@@ -11,11 +11,11 @@ import pytest
 
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions
+from muniment_recommendation.data.protocols import PROTOCOLS
 from muniment_recommendation.data.reading import read_data
 from muniment_recommendation.errors import DataError
-from muniment_recommendation.measures import PROTOCOLS
+from muniment_recommendation.measures.evaluation import compare, count_fits, evaluate, splits_of
 from muniment_recommendation.measures.metrics import NAMES
-from muniment_recommendation.measures.protocols import compare, count_fits, divide, evaluate
 from support import tables
 
 
@@ -119,7 +119,7 @@ def test_no_target_reaches_the_fit(protocol: str) -> None:
 
     evaluate(fit, interactions, catalogue, protocol, shuffles=0)
 
-    for train, split in zip(fitted, divide(interactions, protocol, 0), strict=True):
+    for train, split in zip(fitted, splits_of(interactions, protocol, 0), strict=True):
         for user, targets in zip(split.users, split.targets, strict=True):
             assert not set(train.history(user).tolist()) & set(targets.tolist())
         assert len(train.items) < len(interactions.items)
@@ -173,7 +173,7 @@ def test_ties_are_counted_and_shuffled() -> None:
     assert result.shuffles is not None
     assert result.shuffles.seeds == (0, 1, 2, 3)
     assert result.shuffles.spreads["hr@10"] > 0
-    assert len(fits) == count_fits(divide(interactions, "leave-one-out", 0), 4) == 5
+    assert len(fits) == count_fits(splits_of(interactions, "leave-one-out", 0), 4) == 5
 
 
 def test_shuffles_show_an_order_of_rows_that_decides_the_targets() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from hypothesis import given, strategies as st
 
-from muniment_recommendation.data.division import divide
+from muniment_recommendation.data.division import divide_tables
 from muniment_recommendation.data.interactions import Interactions
 from muniment_recommendation.data.reading import data_of
 from muniment_recommendation.data.rows import Rows, TextsBuilder
@@ -49,7 +49,7 @@ def test_training_parts_of_rows_and_of_interactions_are_the_same(
     users, items, actions = (builder.finish() for builder in columns)
     whole = Tables(Rows(users, items, np.arange(len(rows)), None, actions))
     try:
-        train_rows, _, split = divide(whole, protocol)
+        train_rows, _, split = divide_tables(whole, protocol)
         expected = data_of(train_rows).interactions
     except DataError:
         return  # no user can be tested, or nothing is positive

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from muniment_recommendation.text.wishes import divide
+from muniment_recommendation.text.wishes import divide_wish
 
 
 @pytest.mark.parametrize(
@@ -33,4 +33,4 @@ from muniment_recommendation.text.wishes import divide
 def test_divide_wishes_into_wanted_and_unwanted_tokens(
     wish: str, wanted: str, unwanted: str
 ) -> None:
-    assert divide(wish) == (wanted.split(), unwanted.split())
+    assert divide_wish(wish) == (wanted.split(), unwanted.split())

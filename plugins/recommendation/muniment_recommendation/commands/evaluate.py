@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from muniment.command import Column, emit, json_option, progress, write_json, write_note
-from muniment_recommendation.measures import PROTOCOLS
+from muniment_recommendation.data.protocols import PROTOCOLS
 
 from .options import data_option, family_or_folder_option, fit_options_of, min_rating_option
 
 if TYPE_CHECKING:
-    from muniment_recommendation.measures.protocols import EvaluationResult
+    from muniment_recommendation.measures.evaluation import EvaluationResult
 
 
 @click.command
@@ -60,7 +60,7 @@ def evaluate(
     Users with fewer than 3 interactions are not tested. Intervals are those of 1,000 resamples.
     """
     from muniment_recommendation.data.reading import read_data
-    from muniment_recommendation.measures import protocols
+    from muniment_recommendation.measures import evaluation
 
     options = fit_options_of(model, seed)
     if min_rating is None:
@@ -69,10 +69,10 @@ def evaluate(
         read = read_data(data, min_rating=min_rating)
     for note in read.notes:
         write_note(note)
-    splits = protocols.divide(read.interactions, protocol, options.seed)
-    with progress("fitting and ranking", protocols.count_fits(splits, shuffles)) as bar:
-        result = protocols.evaluate(
-            protocols.fit_function(options),
+    splits = evaluation.splits_of(read.interactions, protocol, options.seed)
+    with progress("fitting and ranking", evaluation.count_fits(splits, shuffles)) as bar:
+        result = evaluation.evaluate(
+            evaluation.fit_function(options),
             read.interactions,
             read.catalogue,
             protocol,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from muniment.command import emit_one, json_option, progress, write_note
-from muniment_recommendation.measures import PROTOCOLS
+from muniment_recommendation.data.protocols import PROTOCOLS
 
 from .options import data_option, new_folder_option
 
@@ -46,13 +46,13 @@ def split(data: Path, out: Path, protocol: str, seed: int, as_json: bool) -> Non
     user, and with global-time those of all users. Both folders describe all items. Users with fewer
     than 3 items are trained on and not tested.
     """
-    from muniment_recommendation.data.division import divide
+    from muniment_recommendation.data.division import divide_tables
     from muniment_recommendation.data.tables import read_tables
     from muniment_recommendation.data.writing import write_parts
 
     with progress("reading data"):
         tables = read_tables(data)
-        train, test, parts = divide(tables, protocol, seed)
+        train, test, parts = divide_tables(tables, protocol, seed)
     with progress("writing data"):
         write_parts(out, {"train": train, "test": test})
     for note in tables.notes:

@@ -6,22 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from muniment_recommendation.errors import DataError
-
-from .interactions import Interactions
 from .reading import data_of, pairs_of
-from .splits import Split, cold_items, global_time, leave_one_out
+from .splits import Split, split_of
 from .tables import Tables
 
 
-def split_of(interactions: Interactions, protocol: str, seed: int = 0) -> Split:
-    """Return the split of a protocol, of which only `cold-item` depends on the seed."""
-    if protocol == "cold-item":
-        return cold_items(interactions, seed)
-    return leave_one_out(interactions) if protocol == "leave-one-out" else global_time(interactions)
-
-
-def divide(tables: Tables, protocol: str, seed: int = 0) -> tuple[Tables, Tables, Split]:
+def divide_tables(tables: Tables, protocol: str, seed: int = 0) -> tuple[Tables, Tables, Split]:
     """Return the tables to train on and to test with, and their split.
 
     Every row of a held-out pair of user and item is in the second part, with its repeats. So are
@@ -31,10 +21,6 @@ def divide(tables: Tables, protocol: str, seed: int = 0) -> tuple[Tables, Tables
     """
     data = data_of(tables)
     split = split_of(data.interactions, protocol, seed)
-    if not len(split.users):
-        raise DataError(
-            f"no user can be tested by the protocol {protocol}; use another protocol or more data"
-        )
     # The users of the rows and those of the interactions have the same numbers.
     pairs = pairs_of(tables.rows, data.catalogue)
     is_later = tables.rows.times > split.ends[tables.rows.users.numbers]

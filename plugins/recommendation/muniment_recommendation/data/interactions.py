@@ -46,6 +46,14 @@ class Interactions:
         return np.diff(self.offsets)
 
     @property
+    def has_tied_end(self) -> NDArray[np.bool_]:
+        """Whether the last two interactions of each user have the same time [users]."""
+        result = self.lengths > 1
+        last = self.offsets[1:][result] - 1
+        result[result] = self.times[last] == self.times[last - 1]
+        return result
+
+    @property
     def pairs(self) -> NDArray[np.int64]:
         """The user and the item of each interaction in one number, as in `Opinions` [rows]."""
         users = np.repeat(np.arange(len(self.users), dtype=np.int64), self.lengths)

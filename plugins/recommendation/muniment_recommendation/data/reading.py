@@ -147,12 +147,6 @@ def _no_positive(tables: Tables, min_rating: float | None) -> str:
     return f"{name} has no positive row{reason}; {remedy}"
 
 
-def tied_users(interactions: Interactions) -> int:
-    """Return the number of users whose last two interactions have the same time."""
-    lasts = interactions.offsets[1:][interactions.lengths > 1] - 1
-    return int((interactions.times[lasts] == interactions.times[lasts - 1]).sum())
-
-
 def _notes(interactions: Interactions, repeats: int) -> list[str]:
     notes = []
     if repeats:
@@ -161,7 +155,7 @@ def _notes(interactions: Interactions, repeats: int) -> list[str]:
             "only the first is used"
         )
     active = int((interactions.lengths > 0).sum())
-    if tied := tied_users(interactions):
+    if tied := int(np.count_nonzero(interactions.has_tied_end)):
         notes.append(
             f"{tied:,} of {active:,} users have a tied last time; ties are in the order of the file"
         )

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from muniment_recommendation.errors import DataError
+
 from .interactions import Interactions, Numbers
+from .protocols import COLD_ITEM, GLOBAL_TIME, LEAVE_ONE_OUT
 
 MIN_LENGTH = 3
 """Interactions that a tested user has at least. Users with fewer are trained on only."""
@@ -37,6 +40,27 @@ class Split:
     hidden: Numbers = dataclasses.field(default_factory=lambda: np.zeros(0, np.int32))
 
 
+def split_of(interactions: Interactions, protocol: str, seed: int = 0) -> Split:
+    """Return the split of a protocol, of which only `cold-item` depends on the seed.
+
+    Raises DataError if no user can be tested.
+    """
+    if protocol == LEAVE_ONE_OUT:
+        split = leave_one_out(interactions)
+    elif protocol == GLOBAL_TIME:
+        split = global_time(interactions)
+    elif protocol == COLD_ITEM:
+        split = cold_items(interactions, seed)
+    else:
+        raise ValueError(f"no protocol {protocol!r}")
+    if not len(split.users):
+        raise DataError(
+            f"no user can be tested under the protocol {protocol}; add rows, since a tested user "
+            "needs 3, some of them to train on and some of them targets"
+        )
+    return split
+
+
 def leave_one_out(interactions: Interactions) -> Split:
     """Return the split whose targets are the last item of each user with 3 or more.
 
@@ -46,11 +70,10 @@ def leave_one_out(interactions: Interactions) -> Split:
     last = interactions.offsets[1:] - 1
     rows = np.ones(len(interactions.items), bool)
     rows[last[is_tested]] = False
-    tested_last = last[is_tested]
-    tied = interactions.times[tested_last] == interactions.times[tested_last - 1]
     ends = np.full(len(interactions.users), _NEVER)
-    ends[is_tested] = interactions.times[tested_last]
-    return _split(interactions, rows, is_tested, ends, tied=int(tied.sum()))
+    ends[is_tested] = interactions.times[last[is_tested]]
+    tied = int(np.count_nonzero(interactions.has_tied_end & is_tested))
+    return _split(interactions, rows, is_tested, ends, tied)
 
 
 def global_time(interactions: Interactions, quantile: float = 0.9) -> Split:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .reading import Data, tied_users
+from .reading import Data
 from .splits import MIN_LENGTH
 from .times import iso_time
 
@@ -76,7 +76,7 @@ def statistics_of(data: Data) -> Statistics:
         density=total / (users * items),
         median_length=float(np.median(interactions.lengths)),
         short_users=int((interactions.lengths < MIN_LENGTH).sum()),
-        tied_users=tied_users(interactions),
+        tied_users=int(np.count_nonzero(interactions.has_tied_end)),
         cold_items=int((counts == 0).sum()),
         top_share=float(counts[-top:].sum() / total),
         gini=gini(counts),

@@ -19,7 +19,7 @@ from .fitted_model import FittedModel
 from .options import FitOptions
 from .tuning import choose_values, choose_weights, hold_out
 
-Progress = Callable[[str, float], None]
+FitProgress = Callable[[str, float], None]
 """Receives the name of a step, and the share of the fit that is done before it."""
 
 
@@ -29,7 +29,7 @@ def fit(
     options: FitOptions,
     *,
     data_digest: str = "",
-    progress: Progress = lambda step, share: None,
+    progress: FitProgress = lambda step, share: None,
 ) -> FittedModel:
     """Return a model of the data. Equal arguments give equal bits, with any number of threads.
 
@@ -56,7 +56,7 @@ def _fit_parts(
     data: Interactions,
     catalogue: Catalogue,
     options: FitOptions,
-    progress: Progress,
+    progress: FitProgress,
 ) -> tuple[Sequence[float], list[Recommender]]:
     """Return the weights of the parts, and the parts fitted to all of the data."""
     earlier, held = hold_out(data, options.seed)

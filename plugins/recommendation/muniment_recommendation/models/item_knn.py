@@ -39,7 +39,7 @@ class ItemKnn(ItemMatrix):
         """Compute the similarities in blocks of items."""
         users = scipy.sparse.csc_array(data.matrix())
         norms = np.sqrt(data.counts())
-        users = users @ scipy.sparse.diags_array(_inverse(norms))
+        users = users @ scipy.sparse.diags_array(_reciprocals(norms))
         items = scipy.sparse.csr_array(users.T)
         number = cls.option(options, "neighbours")
         blocks = []
@@ -52,5 +52,5 @@ class ItemKnn(ItemMatrix):
         return cls(scipy.sparse.vstack(blocks, format="csr"), {"half_life": 1e6, "floor": 0.05})
 
 
-def _inverse(norms: Scores) -> Scores:
+def _reciprocals(norms: Scores) -> Scores:
     return np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from muniment_recommendation.data.catalogue import CatalogueItem
 
 from .tokens import tokens, weight
-from .wishes import divide
+from .wishes import divide_wish
 
 # The part of its length by which a text is divided, beside the mean length. With 1 instead of
 # 0.25, the NDCG@10 of genres as wishes falls from .318 to .266 (MovieLens-100K).
@@ -70,7 +70,7 @@ class TextIndex:
 
         Unwanted tokens have negative values.
         """
-        wanted, unwanted = divide(wish)
+        wanted, unwanted = divide_wish(wish)
         counts = (Counter(wanted), Counter(unwanted))
         positive, negative = (_rows([c], self._columns, self._frequencies) for c in counts)
         row = scipy.sparse.csr_array(positive - negative)

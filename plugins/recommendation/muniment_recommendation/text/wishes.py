@@ -20,7 +20,7 @@ _NEGATIONS = frozenset(
 )
 
 
-def divide(wish: str) -> tuple[list[str], list[str]]:
+def divide_wish(wish: str) -> tuple[list[str], list[str]]:
     """Return the wanted and the unwanted tokens of a wish.
 
     A kind of item is unwanted only where nothing else is: "no films", but not "no war films".

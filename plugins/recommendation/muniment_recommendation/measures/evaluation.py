@@ -1,4 +1,4 @@
-"""Protocols: fit a family on a part of the data and measure it on the rest.
+"""The evaluation of a family: fit it on a part of the data and measure it on the rest.
 
 A model is fitted and tuned on the training part of a split, so no target reaches it. Only the name
 of the family and explicit options are used, never values that were tuned on all of the data.
@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
+from muniment_recommendation.data.protocols import COLD_ITEM
 from muniment_recommendation.data.splits import (
     Split,
-    cold_items,
-    global_time,
-    leave_one_out,
     shuffle_ties,
+    split_of,
 )
 from muniment_recommendation.errors import DataError
 from muniment_recommendation.fitting.fit import fit as fit_model
@@ -38,14 +37,14 @@ COLD_SEEDS = 3
 """Number of draws of hidden items, with consecutive seeds."""
 
 
-class Scorer(Protocol):
+class ScoringModel(Protocol):
     """A fitted model that scores all items [histories, items] for some histories."""
 
     def scores(self, histories: Sequence[Numbers]) -> Scores:
         """Return the scores of all items, seen ones included."""
 
 
-Fit = Callable[[Interactions, Catalogue], Scorer]
+Fit = Callable[[Interactions, Catalogue], ScoringModel]
 """A function that fits and tunes a model on interactions alone."""
 
 
@@ -171,7 +170,7 @@ def _evaluate(
     advance: Callable[[int], None],
 ) -> EvaluationResult:
     start = time.perf_counter()
-    splits = divide(interactions, protocol, seed)
+    splits = splits_of(interactions, protocol, seed)
     runs = []
     for split in splits:
         runs.append(_rank(fit, split, catalogue))
@@ -181,7 +180,7 @@ def _evaluate(
     shuffle_means = []
     shuffle_seeds = tuple(range(seed, seed + _shuffle_count(splits, shuffles)))
     for shuffle_seed in shuffle_seeds:
-        (split,) = divide(shuffle_ties(interactions, shuffle_seed), protocol, seed)
+        (split,) = splits_of(shuffle_ties(interactions, shuffle_seed), protocol, seed)
         shuffle_means.append(_rank(fit, split, catalogue).all_items.mean(axis=0))
         advance(1)
     return EvaluationResult(
@@ -194,33 +193,21 @@ def _evaluate(
         seconds=seconds,
         tied=splits[0].tied,
         shuffles=_summary(shuffle_seeds, shuffle_means) if shuffle_means else None,
-        cold=_cold_result(splits, runs) if protocol == "cold-item" else None,
+        cold=_cold_result(splits, runs) if protocol == COLD_ITEM else None,
         tested=tuple(interactions.users[user] for user in tested),
         values=values,
     )
 
 
-def divide(interactions: Interactions, protocol: str, seed: int) -> list[Split]:
+def splits_of(interactions: Interactions, protocol: str, seed: int) -> list[Split]:
     """Return the splits of a protocol, several only for cold-item.
 
     Raises DataError if no user can be tested.
     """
     if np.count_nonzero(interactions.lengths) < 2:
         raise DataError("the data has one user, who cannot be tested; add the rows of others")
-    if protocol == "leave-one-out":
-        splits = [leave_one_out(interactions)]
-    elif protocol == "global-time":
-        splits = [global_time(interactions)]
-    elif protocol == "cold-item":
-        splits = [cold_items(interactions, seed + draw) for draw in range(COLD_SEEDS)]
-    else:
-        raise ValueError(f"no protocol {protocol!r}")
-    if not all(len(split.users) for split in splits):
-        raise DataError(
-            f"no user can be tested under the protocol {protocol}; add rows, since a tested user "
-            "needs 3, some of them to train on and some of them targets"
-        )
-    return splits
+    draws = COLD_SEEDS if protocol == COLD_ITEM else 1
+    return [split_of(interactions, protocol, seed + draw) for draw in range(draws)]
 
 
 def count_fits(splits: Sequence[Split], shuffles: int) -> int:
