@@ -8,6 +8,7 @@ import scipy.sparse
 from hypothesis import given, strategies as st
 
 from muniment_recommendation.data.statistics import gini
+from muniment_recommendation.lists.similarity import mean_distance
 from muniment_recommendation.measures import lists
 
 
@@ -46,11 +47,11 @@ def test_novelty_is_self_information_in_bits() -> None:
     assert lists.novelty(_numbers(), counts, 8) == 0
 
 
-def test_intra_list_distance_is_the_mean_over_pairs() -> None:
+def test_the_distance_of_a_list_is_the_mean_over_pairs() -> None:
     similarities = np.array([[1, 0.5, 0], [0.5, 1, 0.1], [0, 0.1, 1]])
 
-    assert lists.intra_list_distance(similarities) == pytest.approx((0.5 + 1 + 0.9) / 3)
-    assert lists.intra_list_distance(similarities[:1, :1]) == 0
+    assert mean_distance(similarities) == pytest.approx((0.5 + 1 + 0.9) / 3)
+    assert mean_distance(similarities[:1, :1]) == 0
 
 
 def test_tiers_end_at_20_and_80_percent_of_the_interactions() -> None:

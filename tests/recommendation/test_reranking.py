@@ -11,8 +11,8 @@ import scipy.sparse
 
 from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions
-from muniment_recommendation.lists.reranking import DEPTH, TagShares, mean_similarity, reorder
-from muniment_recommendation.lists.similarity import ItemSimilarity, tag_matrix
+from muniment_recommendation.lists.reranking import DEPTH, TagShares, reorder
+from muniment_recommendation.lists.similarity import ItemSimilarity, mean_distance, tag_matrix
 from muniment_recommendation.measures.lists import kl_divergence
 
 WEIGHTS = np.linspace(0, 1, 14)
@@ -31,7 +31,9 @@ def pool(seed: int, size: int = 120) -> tuple[np.ndarray, np.ndarray]:
 def test_distance_never_falls_and_relevance_never_rises_with_the_weight(seed: int) -> None:
     scores, similarities = pool(seed)
     lists = [reorder(scores, 60, diversity=w, similarities=similarities) for w in WEIGHTS]
-    distances = [1 - mean_similarity(similarities, order[:DEPTH]) for order in lists]
+    distances = [
+        mean_distance(similarities[np.ix_(order[:DEPTH], order[:DEPTH])]) for order in lists
+    ]
     relevance = [scores[order[:DEPTH]].mean() for order in lists]
     assert all(after >= before - 1e-6 for before, after in pairwise(distances))
     assert all(after <= before + 1e-4 for before, after in pairwise(relevance))

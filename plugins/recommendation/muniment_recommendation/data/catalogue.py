@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class CatalogueItem:
-    """One item. `id` is as written in the data. Lists show the id of an item without a title."""
+    """One item. `id` is as written in the data."""
 
     id: str
     title: str = ""
     text: str = ""
     tags: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The title, or the id of an item without one, as lists show it."""
+        return self.title or self.id
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,10 @@ class Interactions:
         """Return the items of a user, the oldest first, as a view."""
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
+    def disliked_by(self, user: int) -> Numbers:
+        """Return the items that a user must not get."""
+        return self.disliked.get(user, np.empty(0, np.int32))
+
     def histories(self, users: Sequence[int] | NDArray[np.integer] | None = None) -> list[Numbers]:
         """Return the items of these users, or of all."""
         numbers = range(len(self.users)) if users is None else users

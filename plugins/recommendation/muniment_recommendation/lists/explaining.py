@@ -28,7 +28,7 @@ def explain(items: tuple[CatalogueItem, ...], scored: Scored, numbers: Numbers) 
     return [
         RankedItem(
             item=items[number].id,
-            title=items[number].title or items[number].id,
+            title=items[number].name,
             text=_beginning(items[number].text),
             score=score,
             components={

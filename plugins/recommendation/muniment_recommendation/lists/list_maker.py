@@ -69,7 +69,7 @@ class ListMaker:
             version=1,
             items=tuple(items),
             history=tuple(
-                HistoryItem(item.id, item.title or item.id)
+                HistoryItem(item.id, item.name)
                 for item in (catalogue[number] for number in query.history)
             ),
             standardisation=scored.standardisation,

@@ -17,6 +17,8 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from .similarity import mean_distance
+
 POOL = 250
 """The number of best items that are reordered. It does not depend on the length of the list."""
 CALIBRATION_WEIGHT = 4.0
@@ -88,19 +90,10 @@ def reorder(
         return lists[0][:count]
     values = [
         (1 - diversity) * relevance[order[:DEPTH]].mean()
-        + diversity * (1 - mean_similarity(similarities, order[:DEPTH]))
+        + diversity * mean_distance(similarities[np.ix_(order[:DEPTH], order[:DEPTH])])
         for order in lists
     ]
     return lists[int(np.argmax(np.round(values, 9)))][:count]
-
-
-def mean_similarity(similarities: Floats, order: NDArray[np.intp]) -> float:
-    """Return the mean similarity of the pairs of a list. The distance of the list is 1 minus it."""
-    size = len(order)
-    if size < 2:
-        return 0.0
-    among = similarities[np.ix_(order, order)]
-    return float((among.sum() - np.trace(among)) / (size * (size - 1)))
 
 
 def _relevance(scores: Floats) -> Floats:

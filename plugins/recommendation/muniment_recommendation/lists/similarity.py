@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
+from muniment_recommendation.models.item_matrix import reciprocals
 
 
 class ItemSimilarity:
@@ -15,8 +16,8 @@ class ItemSimilarity:
 
     def __init__(self, features: scipy.sparse.csr_array) -> None:
         lengths = np.sqrt(features.multiply(features).sum(axis=1))
-        scales = np.divide(1.0, lengths, out=np.zeros(len(lengths)), where=lengths > 0)
-        self._rows = scipy.sparse.csr_array(scipy.sparse.diags_array(scales) @ features)
+        scales = scipy.sparse.diags_array(reciprocals(lengths))
+        self._rows = scipy.sparse.csr_array(scales @ features)
 
     @classmethod
     def of(cls, catalogue: Catalogue, interactions: Interactions) -> ItemSimilarity:
@@ -29,6 +30,20 @@ class ItemSimilarity:
         rows = self._rows[items]
         # Rounded, so that the last bits of a sum never decide an order.
         return np.round((rows @ rows.T).toarray(), 6)
+
+
+def mean_distance(similarities: NDArray[np.float64]) -> float:
+    """Return the mean of 1 - similarity over the pairs of a list's items.
+
+    `similarities` [n, n] has cosines and is symmetric. A list of fewer than 2 items has 0. Ziegler
+    et al., "Improving Recommendation Lists Through Topic Diversification", WWW 2005, in the form of
+    Vargas and Castells, RecSys 2011.
+    """
+    size = len(similarities)
+    if size < 2:
+        return 0.0
+    pairs = size * (size - 1)
+    return float(1 - (similarities.sum() - np.trace(similarities)) / pairs)
 
 
 def tag_matrix(catalogue: Catalogue) -> scipy.sparse.csr_array:

@@ -50,7 +50,7 @@ def user_lists(lists: ListMaker, k: int) -> Iterator[UserList]:
         diversity = default_diversity(bool(len(query.history)), "")
         numbers, scores = best_items(lists, query, ListOptions(k=k, diversity=diversity))
         items = (
-            ListedItem(catalogue[item].id, catalogue[item].title or catalogue[item].id, score)
+            ListedItem(catalogue[item].id, catalogue[item].name, score)
             for item, score in zip(numbers.tolist(), scores.tolist(), strict=True)
         )
         yield UserList(user, tuple(items))
@@ -67,7 +67,7 @@ def best_items(lists: ListMaker, query: Query, options: ListOptions) -> tuple[Nu
 def query_of_user(interactions: Interactions, number: int) -> Query:
     """Return the query of a user of the model, without the items that the user disliked."""
     forbidden = np.zeros(interactions.item_count, dtype=bool)
-    forbidden[interactions.disliked.get(number, [])] = True
+    forbidden[interactions.disliked_by(number)] = True
     return Query(interactions.history(number), "", forbidden)
 
 

@@ -51,17 +51,6 @@ def novelty(items: Numbers, counts: NDArray[np.integer], users: int) -> float:
     return float(-np.log2(np.maximum(counts[items], 1) / users).mean())
 
 
-def intra_list_distance(similarities: Scores) -> float:
-    """Return the mean of 1 - similarity over the pairs of a list's items.
-
-    `similarities` [n, n] has cosines and is symmetric. A list of fewer than 2 items has 0. Ziegler
-    et al., "Improving Recommendation Lists Through Topic Diversification", WWW 2005, in the form of
-    Vargas and Castells, RecSys 2011.
-    """
-    pairs = np.triu_indices(len(similarities), k=1)
-    return float(np.mean(1 - similarities[pairs])) if len(pairs[0]) else 0.0
-
-
 def popularity_tiers(counts: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return the tier of each item [items], as its position in `TIERS`.
 

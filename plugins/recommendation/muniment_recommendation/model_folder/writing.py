@@ -94,14 +94,13 @@ def save(model: FittedModel, folder: Path) -> None:
 
 
 def _history_arrays(data: Interactions) -> dict[str, NDArray[Any]]:
-    none = np.empty(0, np.int32)
-    disliked = [data.disliked.get(number, none) for number in range(len(data.users))]
+    disliked = [data.disliked_by(number) for number in range(len(data.users))]
     return {
         "offsets": data.offsets.astype(np.int64),
         "items": data.items.astype(np.int32),
         "times": data.times.astype(np.int64),
         "disliked_offsets": np.cumsum([0, *map(len, disliked)], dtype=np.int64),
-        "disliked": np.concatenate([none, *disliked]).astype(np.int32),
+        "disliked": np.concatenate([np.empty(0, np.int32), *disliked]).astype(np.int32),
     }
 
 

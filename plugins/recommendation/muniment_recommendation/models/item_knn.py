@@ -11,8 +11,8 @@ import scipy.sparse
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions
 
-from .base import Progress, Scores
-from .item_matrix import ItemMatrix, largest
+from .base import Progress
+from .item_matrix import ItemMatrix, largest, reciprocals
 
 _BLOCK = 500  # rows of the similarities that are in memory before the largest are kept
 
@@ -39,7 +39,7 @@ class ItemKnn(ItemMatrix):
         """Compute the similarities in blocks of items."""
         users = scipy.sparse.csc_array(data.matrix())
         norms = np.sqrt(data.counts())
-        users = users @ scipy.sparse.diags_array(_reciprocals(norms))
+        users = users @ scipy.sparse.diags_array(reciprocals(norms))
         items = scipy.sparse.csr_array(users.T)
         number = cls.option(options, "neighbours")
         blocks = []
@@ -50,7 +50,3 @@ class ItemKnn(ItemMatrix):
             block.eliminate_zeros()
             blocks.append(largest(block, number))
         return cls(scipy.sparse.vstack(blocks, format="csr"), {"half_life": 1e6, "floor": 0.05})
-
-
-def _reciprocals(norms: Scores) -> Scores:
-    return np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)

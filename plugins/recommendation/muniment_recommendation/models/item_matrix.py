@@ -100,6 +100,11 @@ def as_saved(matrix: Scores) -> Scores:
     return matrix.astype(np.float32).astype(np.float64)
 
 
+def reciprocals(lengths: Scores) -> Scores:
+    """Return 1 / length of vectors, and 0 for vectors of length 0."""
+    return np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+
+
 def largest(matrix: scipy.sparse.csr_array, number: int) -> scipy.sparse.csr_array:
     """Return a sparse matrix with the `number` largest values of each row, in the saved precision.
 

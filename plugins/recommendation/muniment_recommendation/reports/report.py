@@ -23,7 +23,7 @@ from muniment_recommendation.fitting.fit import fit
 from muniment_recommendation.fitting.fitted_model import FittedModel
 from muniment_recommendation.fitting.options import FitOptions
 from muniment_recommendation.lists.list_maker import ListMaker
-from muniment_recommendation.lists.similarity import ItemSimilarity, tag_matrix
+from muniment_recommendation.lists.similarity import ItemSimilarity, mean_distance, tag_matrix
 from muniment_recommendation.lists.user_lists import best_items, query_of_user
 from muniment_recommendation.measures.intervals import (
     Interval,
@@ -34,7 +34,6 @@ from muniment_recommendation.measures.lists import (
     TierExposure,
     coverage,
     exposures,
-    intra_list_distance,
     js_divergence,
     novelty,
     tag_shares,
@@ -231,9 +230,7 @@ class _Measured:
 
     def distance(self, lists: Sequence[Numbers]) -> float:
         """Return the mean distance of the pairs of a list."""
-        return float(
-            np.mean([intra_list_distance(self.similarity.among(items)) for items in lists])
-        )
+        return float(np.mean([mean_distance(self.similarity.among(items)) for items in lists]))
 
     def stability(self, model: FittedModel) -> float:
         """Return the mean overlap when one item of the history is dropped."""

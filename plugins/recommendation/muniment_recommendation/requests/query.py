@@ -64,7 +64,8 @@ def query_of(request: muniment.Request, catalogue: Catalogue, interactions: Inte
         forbidden[:] = True
         forbidden[numbers["only"]] = False
     forbidden[numbers.get("exclude", [])] = True
-    forbidden[_disliked(user_of(request.inputs), interactions)] = True
+    if (user := interactions.user_numbers.get(user_of(request.inputs))) is not None:
+        forbidden[interactions.disliked_by(user)] = True
     history = np.array(numbers.get("history", []), dtype=np.int32)
     return Query(history, request.prompt.strip(), forbidden)
 
@@ -90,8 +91,3 @@ def default_diversity(has_history: bool, wish: str) -> float:
 def user_of(inputs: Mapping[str, muniment.Input]) -> str:
     """Return the id of the user of a request as it is written, or an empty text."""
     return (inputs["user"].text or "") if "user" in inputs else ""
-
-
-def _disliked(user: str, interactions: Interactions) -> Numbers:
-    number = interactions.user_numbers.get(user, -1)
-    return interactions.disliked.get(number, np.array([], dtype=np.int32))
