@@ -132,7 +132,7 @@ def _reason(attempt: muniment.Generation, missing: tuple[str, ...]) -> str:
     if attempt.status != "completed":
         return f"the attempt {attempt.id} is {attempt.status}, so the text is a plain one"
     if not missing:
-        return f"the attempt {attempt.id} names none of the items, so the text is a plain one"
+        return f"the attempt {attempt.id} names no item of the list, so the text is a plain one"
     named = ", ".join(map(repr, missing[:_MOST_NAMED]))
     more = ", …" if len(missing) > _MOST_NAMED else ""
     return (

@@ -101,16 +101,16 @@ class Scorer:
 
         `wish_weight` is relative to the sum of the weights of the other parts.
 
-        Popularity replaces a history that tells no items apart, unless the wish does. It also ranks
-        the items for a wish that only excludes some. Raises QueryError if the catalogue has no
-        texts.
+        Popularity replaces a history for which all items have equal scores, if no item has a word
+        of the wish. It also ranks the items for a wish that only excludes some. Raises
+        QueryError if the catalogue has no texts.
         """
         notes: list[str] = []
         wished = self._wish(history, wish, wish_weight) if wish else None
         if wish and wished is None:
             notes.append("no item has a word of the prompt")
         query = self._blend.query(history) if len(history) else None
-        if query is not None and not _tells_items_apart(query, self._size):
+        if query is not None and not _has_different_scores(query, self._size):
             query = None
         if query is None and wished is None:
             query = self._blend.query(history[:0])
@@ -144,7 +144,7 @@ def _shown(standardisation: Standardisation) -> Standardisation:
     return Standardisation(*(float(f"{value:.{_SHOWN_DIGITS}g}") for value in values))
 
 
-def _tells_items_apart(query: BlendQuery, size: int) -> bool:
+def _has_different_scores(query: BlendQuery, size: int) -> bool:
     """Return whether the items outside the history have different scores, if there are any."""
     scores = query.scores[unseen_items([query.history], size)[0]]
     return not len(scores) or bool(np.ptp(scores))

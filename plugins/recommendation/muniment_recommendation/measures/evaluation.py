@@ -134,7 +134,8 @@ class EvaluationResult:
 def fit_function(options: FitOptions) -> Fit:
     """Return the function that fits a family, for `evaluate`.
 
-    Its scores are those of recommended lists, which are standardised for every family.
+    Its scores are standardised for every family, as those of recommended lists. Popularity does not
+    replace equal scores, and disliked items are ranked, too.
     """
     return lambda train, catalogue: fit_model(train, catalogue, options).blend
 

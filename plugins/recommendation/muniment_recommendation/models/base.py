@@ -28,8 +28,8 @@ class Recommender(ABC):
     """A fitted model that scores every item of the catalogue for a history.
 
     A score is a baseline and a sum over the history, so its contributions are exact. Only the
-    family `next` differs, and says so by `is_additive`. `choices` has the values that are chosen
-    on the second-to-last item of each user, by name. They apply when a history is scored, so
+    family `next` differs, where `is_additive` is false. `choices` has the values that are chosen
+    on the last item of each user, after a fit without it. They apply when a history is scored, so
     another choice needs no second fit.
     """
 

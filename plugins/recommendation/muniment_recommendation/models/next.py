@@ -181,7 +181,7 @@ def _values(options: Mapping[str, Any], interactions: int) -> dict[str, int | fl
         _check(name, value)
     values = {**DEFAULTS, **known}
     if values["width"] % values["heads"]:
-        raise DataError(f"width is no multiple of heads ({values['heads']}) – change one of them")
+        raise DataError(f"width is no multiple of heads ({values['heads']}); change one of them")
     epochs = values.pop("epochs")
     values.setdefault("steps", math.ceil(epochs * interactions / values["batch"]))
     return values
@@ -196,4 +196,4 @@ def _check(name: str, value: Any) -> None:
     else:
         is_valid, range_ = isinstance(value, int) and value > 0, "above 0 without decimals"
     if not is_valid:
-        raise DataError(f"{name} is {value} – use a number {range_}")
+        raise DataError(f"{name} is {value}; use a number {range_}")

@@ -112,7 +112,7 @@ class Network:
         embedded = functional.embedding(items, self.parameters["items"])
         x = self.dropout(embedded * math.sqrt(width))  # [B, T, D]
         for layer in range(layers):
-            # The last layer has no reader of the earlier states when only the newest is asked for.
+            # No layer follows the last one, so its earlier states are computed only on request.
             x = self._layer(x, layer, newest_only=newest_only and layer == layers - 1)
         return self._normalised(x, "norm")
 

@@ -128,7 +128,7 @@ class Ranking(
     def select(self, positions: Sequence[int]) -> Ranking:
         """Return the list with only the items at these positions, from 0, in this order.
 
-        It names none of the other items: those of the history among them become part of `rest`.
+        The other items are not in it. Those of the history among them become part of `rest`.
         """
         items = [self.items[position] for position in positions]
         removed = {item.item for item in self.items} - {item.item for item in items}
