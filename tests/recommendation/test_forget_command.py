@@ -24,9 +24,9 @@ from muniment_recommendation.commands.fit import fit
 from muniment_recommendation.commands.forget_user import forget_user
 from muniment_recommendation.data.tables import read_tables
 from muniment_recommendation.generator import RecommendationGenerator
-from muniment_recommendation.home import forgetting
 from muniment_recommendation.home.forgotten_users import ForgottenUsers
 from muniment_recommendation.model_folder.files import read_users
+from muniment_recommendation.model_folder.replacement import Replacement
 from support.catalogue import program
 from support.commands import Here
 from support.plugins import PluginFolder
@@ -286,27 +286,27 @@ import sys
 from types import SimpleNamespace
 
 from muniment.testing import run_command
-from muniment_recommendation.home import forgetting
 from muniment_recommendation.commands.forget_user import forget_user
 from muniment_recommendation.data import writing
-from muniment_recommendation.model_folder import writing as model_writing
+from muniment_recommendation.home import forgetting
+from muniment_recommendation.model_folder import replacement, writing as model_writing
 
 def kill(*arguments, **options):
     os.kill(os.getpid(), signal.SIGKILL)
 
-def renamed(path, target, rename=forgetting.Path.rename):
+def renamed(path, target, rename=replacement.Path.rename):
     if path.name == ".model.new":
         kill()
     return rename(path, target)
 
 step = sys.argv[1]
 if step == "between two renames":
-    forgetting._exchange = lambda one, other: False
-    forgetting.Path.rename = renamed
+    replacement._exchange = lambda one, other: False
+    replacement.Path.rename = renamed
 elif step == "while the old folder is deleted":
-    forgetting.shutil = SimpleNamespace(rmtree=kill)
+    replacement.shutil = SimpleNamespace(rmtree=kill)
 elif step == "before the exchange":
-    forgetting.Replacement.finish = kill
+    replacement.Replacement.finish = kill
 else:
     module, name = step.split(".")
     setattr({"model_writing": model_writing, "forgetting": forgetting, "writing": writing}[module],
@@ -344,7 +344,7 @@ def test_a_kill_leaves_the_old_or_the_new_model_and_can_be_repeated(
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     if step != "between two renames":  # without an exchange, the next run completes it
         assert files_of(place.model) in (old, files_of(expected))
-    forgetting.Replacement(place.model).recover()
+    Replacement(place.model).recover()
     assert files_of(place.model) in (old, files_of(expected))
     result = place.forget()
     assert result.code == 0, result.stderr

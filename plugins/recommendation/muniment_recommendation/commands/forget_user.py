@@ -68,6 +68,7 @@ def forget_user(
     from muniment_recommendation.home import forgetting
     from muniment_recommendation.home.forgotten_users import ForgottenUsers
     from muniment_recommendation.model_folder.files import read_config
+    from muniment_recommendation.model_folder.replacement import Replacement
     from muniment_recommendation.model_folder.writing import write_fitted
 
     folder = folder.expanduser().resolve()
@@ -76,7 +77,7 @@ def forget_user(
             f"{folder} is the copy of a model in the home; use the folder that "
             "`muniment recommendation fit --out` wrote"
         )
-    replacement = forgetting.Replacement(folder)
+    replacement = Replacement(folder)
     replacement.recover()
     options = read_config(folder).fit_options
     session.ensure_store()

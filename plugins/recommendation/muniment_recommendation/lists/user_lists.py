@@ -11,10 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from muniment_recommendation.data.interactions import Interactions, Numbers
+from muniment_recommendation.data.interactions import Numbers
 from muniment_recommendation.errors import QueryError
 from muniment_recommendation.models.base import Scores
-from muniment_recommendation.requests.query import ListOptions, Query, default_diversity
+from muniment_recommendation.requests.query import (
+    ListOptions,
+    Query,
+    default_diversity,
+    query_of_user,
+)
 
 from .list_maker import ListMaker
 
@@ -62,13 +67,6 @@ def best_items(lists: ListMaker, query: Query, options: ListOptions) -> tuple[Nu
         return lists.best(query, options)
     except QueryError:
         return np.empty(0, np.int32), np.empty(0)
-
-
-def query_of_user(interactions: Interactions, number: int) -> Query:
-    """Return the query of a user of the model, without the items that the user disliked."""
-    forbidden = np.zeros(interactions.item_count, dtype=bool)
-    forbidden[interactions.disliked_by(number)] = True
-    return Query(interactions.history(number), "", forbidden)
 
 
 def json_lines(lists: Iterable[UserList]) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ from muniment_recommendation.fitting.fitted_model import FittedModel
 from muniment_recommendation.fitting.options import FitOptions
 from muniment_recommendation.lists.list_maker import ListMaker
 from muniment_recommendation.lists.similarity import ItemSimilarity, mean_distance, tag_matrix
-from muniment_recommendation.lists.user_lists import best_items, query_of_user
+from muniment_recommendation.lists.user_lists import best_items
 from muniment_recommendation.measures.intervals import (
     Interval,
     difference_intervals,
@@ -42,7 +42,7 @@ from muniment_recommendation.measures.lists import (
 from muniment_recommendation.measures.stability import dropped_item_overlap
 from muniment_recommendation.models.base import Scores
 from muniment_recommendation.ranking.overlap import rank_biased_overlap
-from muniment_recommendation.requests.query import ListOptions
+from muniment_recommendation.requests.query import ListOptions, query_of_user
 
 DEPTH = 10
 """The number of items of a list."""

@@ -70,6 +70,13 @@ def query_of(request: muniment.Request, catalogue: Catalogue, interactions: Inte
     return Query(history, request.prompt.strip(), forbidden)
 
 
+def query_of_user(interactions: Interactions, number: int) -> Query:
+    """Return the query of a user of the model, without the items that the user disliked."""
+    forbidden = np.zeros(interactions.item_count, dtype=bool)
+    forbidden[interactions.disliked_by(number)] = True
+    return Query(interactions.history(number), "", forbidden)
+
+
 def _ids(name: str, given: muniment.Input, catalogue: Catalogue) -> list[str]:
     ids = read_ids(given.text or "")
     return [id for id in ids if id in catalogue.numbers] if name == "exclude" else list(ids)
