@@ -169,14 +169,15 @@ def test_popularity_counts_users() -> None:
 
 
 def test_recency_halves_after_the_half_life() -> None:
-    assert recency(3, 1).tolist() == [0.25, 0.5, 1]
-    assert recency(2, 1, 0.5).tolist() == [0.75, 1]
-    assert recency(0, 1).tolist() == []
+    assert recency(3, {"half_life": 1, "floor": 0}).tolist() == [0.25, 0.5, 1]
+    assert recency(2, {"half_life": 1, "floor": 0.5}).tolist() == [0.75, 1]
+    assert recency(0, {"half_life": 1, "floor": 0}).tolist() == []
 
 
 def test_weighted_rows_of_no_history_are_empty() -> None:
-    assert weighted_rows([], 5, 1).shape == (0, 5)
-    rows = weighted_rows([np.empty(0, np.int32), np.array([4, 2], np.int32)], 5, 1)
+    values = {"half_life": 1, "floor": 0}
+    assert weighted_rows([], 5, values).shape == (0, 5)
+    rows = weighted_rows([np.empty(0, np.int32), np.array([4, 2], np.int32)], 5, values)
     assert rows.toarray().tolist() == [[0] * 5, [0, 0, 1, 0, 0.5]]
 
 

@@ -83,12 +83,7 @@ def report(
     if output is not None:
         from muniment_recommendation.reports.folder import write_report
 
-        try:
-            names = write_report(result, output, options.family)
-        except OSError as error:
-            raise muniment.UsageError(
-                f"the report cannot be written into {output}: {error.strerror}; use another folder"
-            ) from None
+        names = write_report(result, output, options.family)
         write_note(f"wrote {', '.join(names)} into {output}")
     if as_json:
         write_json({"family": options.family, "options": dict(options.options), **result.to_json()})

@@ -83,7 +83,7 @@ class Als(Recommender):
 
     def scores(self, histories: Sequence[Numbers]) -> Scores:
         """Return the products [Q, I] of the vectors of the histories and of all items."""
-        sums = weighted_rows(histories, len(self.vectors), **self._weights) @ self.vectors
+        sums = weighted_rows(histories, len(self.vectors), self.values) @ self.vectors
         if self.values["confidence"] != 1:
             rows = [self._solve(history, row) for history, row in zip(histories, sums, strict=True)]
             users = np.array(rows).reshape(sums.shape)
@@ -93,13 +93,9 @@ class Als(Recommender):
 
     def contributions(self, history: Numbers, items: Numbers) -> Scores:
         """Return the products [H, K] of the parts of the history's vector and of the items."""
-        weights = recency(len(history), **self._weights)
+        weights = recency(len(history), self.values)
         solved = self._solve(history, self.vectors[items].T)  # [factors, K]
         return weights[:, None] * (self.vectors[history] @ solved)
-
-    @property
-    def _weights(self) -> dict[str, float]:
-        return {"half_life": self.values["half_life"], "floor": self.values["floor"]}
 
     def _solve(self, history: Numbers, right: Scores) -> Scores:
         """Return the solution of the equation of a history for right sides [factors, …]."""

@@ -34,7 +34,7 @@ class ItemMatrix(Recommender):
 
     def scores(self, histories: Sequence[Numbers]) -> Scores:
         """Return the sums [Q, I] of the weighted rows."""
-        rows = weighted_rows(histories, self.matrix.shape[1], **self._weights)
+        rows = weighted_rows(histories, self.matrix.shape[1], self.values)
         scores = rows @ self.matrix
         return scores.toarray() if scipy.sparse.issparse(scores) else np.asarray(scores)
 
@@ -44,7 +44,7 @@ class ItemMatrix(Recommender):
             rows = self.matrix[np.ix_(history, items)]
         else:
             rows = _columns(self.matrix[history], items)
-        return recency(len(history), **self._weights)[:, None] * rows
+        return recency(len(history), self.values)[:, None] * rows
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the matrix, as one array or as the three of a sparse one."""
@@ -74,10 +74,6 @@ class ItemMatrix(Recommender):
         except KeyError as error:
             raise ValueError(f"the array {error.args[0]} is missing") from None
         return cls(sparse, values)
-
-    @property
-    def _weights(self) -> dict[str, float]:
-        return {"half_life": self.values["half_life"], "floor": self.values.get("floor", 0.0)}
 
 
 def _columns(rows: scipy.sparse.csr_array, items: Numbers) -> Scores:

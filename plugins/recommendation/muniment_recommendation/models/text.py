@@ -73,7 +73,7 @@ class Text(Recommender):
         result = np.empty((len(histories), texts.shape[0]))
         for start in range(0, len(histories), _BLOCK):
             block = histories[start : start + _BLOCK]
-            weights = weighted_rows(block, every.shape[0], **self._weights)
+            weights = weighted_rows(block, every.shape[0], self.values)
             similar = (texts @ (weights @ every).toarray().T).T
             similar -= weights.sum(axis=1)[:, None] * means
             result[start : start + _BLOCK] = similar
@@ -82,7 +82,7 @@ class Text(Recommender):
     def contributions(self, history: Numbers, items: Numbers) -> Scores:
         """Return the weighted similarities [H, K] of the history and some items."""
         similar = (self.index.matrix[history] @ self.index.matrix[items].T).toarray()
-        return recency(len(history), **self._weights)[:, None] * (similar - self._means[items])
+        return recency(len(history), self.values)[:, None] * (similar - self._means[items])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the index."""
@@ -95,7 +95,3 @@ class Text(Recommender):
             return cls(TextIndex.from_arrays(arrays), values)
         except KeyError as error:
             raise ValueError(f"the array {error.args[0]} is missing") from None
-
-    @property
-    def _weights(self) -> dict[str, float]:
-        return {"half_life": self.values["half_life"], "floor": self.values["floor"]}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from muniment_recommendation.data.writing import new_folder
+
 from .charts import draw_bars
 from .report import POPULARITY, Report
 
 
 def write_report(report: Report, folder: Path, family: str) -> list[str]:
-    """Write a report into a new folder, and return the names of its files. Raises OSError."""
+    """Write a report into a new folder, and return the names of its files. Raises DataError."""
     model, popular = report.model, report.popularity
     costs = report.diversities
     charts = {
@@ -40,9 +42,9 @@ def write_report(report: Report, folder: Path, family: str) -> list[str]:
             title="Distance within lists, and its cost in accuracy",
         ),
     }
-    folder.mkdir(parents=True)
     text = json.dumps({"family": family, **report.to_json()}, ensure_ascii=False, indent=1)
-    (folder / "report.json").write_text(f"{text}\n", "utf-8")
-    for name, chart in charts.items():
-        chart.save(folder / name)
+    with new_folder(folder) as temporary:
+        (temporary / "report.json").write_text(f"{text}\n", "utf-8")
+        for name, chart in charts.items():
+            chart.save(temporary / name)
     return ["report.json", *charts]
