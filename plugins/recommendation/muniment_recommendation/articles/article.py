@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
+from muniment_recommendation.data.catalogue import shortened
 from muniment_recommendation.ranking.document import RankedItem, Ranking, reasons
 
 from .grounding import has_phrase, unsupported
@@ -116,8 +117,7 @@ def _line(title: str, text: str, language: Language) -> str:
 
 
 def _cut(item: RankedItem) -> str:
-    text = " ".join(item.text.split())
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return shortened(" ".join(item.text.split()), _LONGEST)
 
 
 def _first_sentence(text: str, language: Language) -> str:

@@ -34,3 +34,8 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+def shortened(text: str, length: int) -> str:
+    """Return a text of at most this many characters, with `…` in place of a missing end."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"

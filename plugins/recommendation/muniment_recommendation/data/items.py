@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from .catalogue import CatalogueItem
+from .catalogue import CatalogueItem, shortened
 from .table_file import Column, TableFile, quoted
 
 ITEM_NAMES = ("item", "item_id", "itemid", "movie_id", "movieid", "product_id", "asin")
@@ -92,10 +92,8 @@ class ItemReader:
 
 def cut_item(item: CatalogueItem) -> CatalogueItem:
     """Return an item whose title and text have at most `MAX_TITLE` and `MAX_TEXT` characters."""
-    title, text = item.title, item.text
-    if len(title) > MAX_TITLE:
-        title = f"{title[: MAX_TITLE - 1]}…"
-    return CatalogueItem(item.id, title, text[:MAX_TEXT], item.tags)
+    title = shortened(item.title, MAX_TITLE)
+    return CatalogueItem(item.id, title, item.text[:MAX_TEXT], item.tags)
 
 
 def _words(text: str) -> list[str]:

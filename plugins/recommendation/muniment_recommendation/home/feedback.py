@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 import muniment
-from muniment_recommendation.data.catalogue import CatalogueItem
+from muniment_recommendation.data.catalogue import CatalogueItem, shortened
 from muniment_recommendation.data.items import cut_item
 from muniment_recommendation.data.rows import DISLIKE, Rows, TextsBuilder
 from muniment_recommendation.data.tables import Tables
@@ -100,9 +100,7 @@ def _item(event: muniment.FeedbackEvent) -> CatalogueItem | None:
         title = "" if title == event.item.id else title.strip()  # lists show an id as the title
         return cut_item(CatalogueItem(event.item.id, title, text))
     made = event.generation
-    title = " ".join(made.prompt.split())
-    if len(title) > _TITLE:
-        title = f"{title[: _TITLE - 1]}…"
+    title = shortened(" ".join(made.prompt.split()), _TITLE)
     return cut_item(CatalogueItem(made.id, title, made.text))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from muniment_recommendation.data.catalogue import CatalogueItem
+from muniment_recommendation.data.catalogue import CatalogueItem, shortened
 from muniment_recommendation.data.interactions import Numbers
 from muniment_recommendation.models.base import Scores
 from muniment_recommendation.ranking.document import VALUE_DIGITS, Contribution, RankedItem, Source
@@ -29,7 +29,7 @@ def explain(items: tuple[CatalogueItem, ...], scored: Scored, numbers: Numbers) 
         RankedItem(
             item=items[number].id,
             title=items[number].name,
-            text=_beginning(items[number].text),
+            text=shortened(items[number].text, TEXT_LENGTH),
             score=score,
             components={
                 name: values[place]
@@ -110,7 +110,3 @@ def _listed(values: Scores) -> list[Any]:
     """Return rounded numbers as a list. -0.0 becomes 0.0."""
     rounded: list[Any] = (np.round(values, VALUE_DIGITS) + 0.0).tolist()
     return rounded
-
-
-def _beginning(text: str) -> str:
-    return text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - 1] + "…"
