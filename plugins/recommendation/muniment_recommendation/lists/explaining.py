@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from muniment_recommendation.data.catalogue import CatalogueItem, shortened
 from muniment_recommendation.data.interactions import Numbers
 from muniment_recommendation.models.base import Scores
+from muniment_recommendation.models.popularity import Popularity
 from muniment_recommendation.ranking.document import VALUE_DIGITS, Contribution, RankedItem, Source
 
-from .scoring import COLD, POPULARITY, Scored
+from .scoring import COLD, Scored
 
 MOST_NAMED = 20
 """The number of items of a history that are named for one score."""
@@ -55,7 +56,7 @@ def _contributions(
         others["prompt"] = wish.similarities[numbers] * wish.scale
         offsets += wish.offset
     if query is not None:
-        if any(part.name == POPULARITY for part in query.parts):
+        if any(part.name == Popularity.family for part in query.parts):
             others["popularity"] = query.popularity(numbers)
         offsets += query.offsets(numbers)
     others["offset"] = offsets

@@ -18,8 +18,8 @@ from muniment_recommendation.ranking.document import SCORE_DIGITS, Standardisati
 if TYPE_CHECKING:
     from muniment_recommendation.fitting.fitted_model import FittedModel
 
-PROMPT, POPULARITY, COLD = "prompt", "popularity", "cold"
-"""The components for a wish, for popularity, and for the place of an item without interactions."""
+PROMPT, COLD = "prompt", "cold"
+"""The components for a wish, and for the place of an item without interactions."""
 
 _SHOWN_DIGITS = 7  # of means and deviations in a list
 

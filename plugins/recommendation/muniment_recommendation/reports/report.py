@@ -41,13 +41,14 @@ from muniment_recommendation.measures.lists import (
 )
 from muniment_recommendation.measures.stability import dropped_item_overlap
 from muniment_recommendation.models.base import Scores
+from muniment_recommendation.models.popularity import Popularity
 from muniment_recommendation.ranking.overlap import rank_biased_overlap
 from muniment_recommendation.requests.query import ListOptions, query_of_user
 
 DEPTH = 10
 """The number of items of a list."""
 DIVERSITIES = (0.0, 0.2, 0.5)
-POPULARITY = "popularity"
+POPULARITY = Popularity.family
 STEPS = 7
 """The number of steps: three fits, the lists of each diversity, and the measures."""
 
