@@ -283,7 +283,8 @@ class MediaType:
     not register one type. `suffixes` are the endings of the files that `export` can write. The
     first one is the default. `lossy_suffixes` are those of formats that change the content, such as
     `.jpg` the pixels, so that their files do not have the fingerprint. `altering_options` are the
-    options of `Export` that do so when they differ from their default, such as a scale. Every
+    options of `Export` that do so when they differ from their default, such as a scale.
+    `plain_suffixes` are those of text and JSON files that are written as recorded. Every
     method is optional: where one is missing or raises, bytes are compared, nothing is previewed,
     and only `--bare` writes a file. Raise MunimentError with a sentence for damaged data, which is
     then reported as it is. Recorded outputs contain no provenance, and exported files do.
@@ -294,6 +295,7 @@ class MediaType:
     media_types: ClassVar[tuple[str, ...]]
     suffixes: ClassVar[tuple[str, ...]] = ()
     lossy_suffixes: ClassVar[tuple[str, ...]] = ()
+    plain_suffixes: ClassVar[tuple[str, ...]] = ()
     altering_options: ClassVar[tuple[str, ...]] = ()
     Export: ClassVar[type[_NoParameters]] = _NoParameters
     """The options of files, which become options of commands and are not recorded."""
@@ -321,13 +323,20 @@ class MediaType:
         """Return lines for a terminal of this width, or None. Only colour codes are displayed."""
         raise NotImplementedError
 
+    def to_text(self, data: bytes) -> str | None:
+        """Return the lines that a pipe gets in place of JSON, without a limit of width, or None.
+
+        Write a record on each line, with values separated by tabs and without headers.
+        """
+        raise NotImplementedError
+
     def export(self, data: bytes, provenance: Provenance, suffix: str, options: Any) -> bytes:
         """Return a file of the format that `suffix` names, which contains the provenance.
 
-        `suffix` is one of `suffixes`, and `options` is an instance of `Export`. Write what
-        `muniment.provenance.to_json` returns, which `read_provenance` returns again. Only the id is
-        needed in a format that has no room for the rest. The core signs the file afterwards. Raise
-        ParameterError for an option that the format does not have.
+        `suffix` is one of `suffixes`, without `plain_suffixes`, and `options` is an instance of
+        `Export`. Write what `muniment.provenance.to_json` returns, which `read_provenance` returns
+        again. Only the id is needed in a format that has no room for the rest. The core signs the
+        file afterwards. Raise ParameterError for an option that the format does not have.
 
         No file is written if the bytes are empty or those of the output. The same applies if
         `read_provenance` returns another id, or `fingerprint` another content and neither

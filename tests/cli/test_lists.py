@@ -64,8 +64,69 @@ def test_a_terminal_gets_the_preview_of_a_list_in_place_of_its_json(
     assert json.loads(muniment(*generate).out) == TITLES[:2]
     assert "* red\n* green\n" in processes.on_terminal(*generate).err
     shown = processes.on_terminal("audit", "show", "last").err
-    assert "* red\n* green\n* blue" in shown
+    assert "* red\n* green\n\nitems" in shown
     assert shown.count(json.dumps(TITLES)) == 1  # the prompt
+
+
+_LINES = """def to_text(self, data):
+        return "\\n".join(f"{n}\\t{title}" for n, title in enumerate(json.loads(data), 1))"""
+
+
+def test_a_pipe_gets_the_lines_of_a_list_unless_the_bytes_are_wanted(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    add_lists(plugin_folder, wanted="2", extra=_LINES)
+    generate = ("generate", "rank", json.dumps(TITLES))
+    assert muniment(*generate).out == "1\tred\n2\tgreen\n"
+    assert muniment(*generate, "-n", "2").out == "1\tred\n2\tgreen\n\n" * 2
+    for command in (
+        (*generate, "--bare"),
+        (*generate, "--private"),
+        (*generate, "-o", "-"),
+        ("audit", "get", "last"),
+    ):
+        assert json.loads(muniment(*command).out) == TITLES[:2]
+    assert "\n1\tred\n2\tgreen\n\nitems" in muniment("audit", "show", "last").out
+
+
+@pytest.mark.parametrize("options", [(), ("--bare",), ("-o", "-")])
+def test_several_json_outputs_are_one_a_line_in_a_pipe(
+    muniment: Here, plugin_folder: PluginFolder, options: tuple[str, ...]
+) -> None:
+    add_lists(plugin_folder, wanted="2")
+    printed = muniment("generate", "rank", json.dumps(TITLES), "-n", "3", *options)
+    assert [json.loads(line) for line in printed.lines] == [TITLES[:2]] * 3
+
+
+def test_a_file_of_a_plain_suffix_has_the_recorded_bytes(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    suffixes = 'suffixes, plain_suffixes = (".json", ".csv"), (".json",)'
+    add_lists(plugin_folder, wanted="2", extra=suffixes)
+    generate = ("generate", "rank", json.dumps(TITLES))
+    recorded = json.dumps(TITLES[:2]).encode()
+    for name, content in (("a.json", recorded), ("a.csv", recorded + b" ")):
+        assert muniment(*generate, "-o", tmp_path / name).code == 0
+        assert (tmp_path / name).read_bytes() == content
+    assert muniment("audit", "get", "last").out == recorded.decode()
+    refused = muniment(*generate, "-o", tmp_path / "a.txt")
+    assert (refused.code, ".json or .csv" in refused.err) == (2, True)
+
+
+def test_a_plain_suffix_must_be_among_the_suffixes(
+    muniment: Here, plugin_folder: PluginFolder
+) -> None:
+    add_lists(plugin_folder, extra='plain_suffixes = (".txt",)')
+    assert "plain_suffixes" in muniment("generate", "rank", json.dumps(TITLES)).err
+
+
+def test_several_lists_on_a_terminal_have_headings(
+    muniment: Here, plugin_folder: PluginFolder, processes: Processes
+) -> None:
+    add_lists(plugin_folder, wanted="2")
+    shown = processes.on_terminal("generate", "rank", json.dumps(TITLES), "-n", "2").err
+    assert "--- 1 of 2 ---" in shown
+    assert "--- 2 of 2 ---" in shown
 
 
 def test_find_knows_the_file_of_a_selection(ranked: Here, tmp_path: Path) -> None:
@@ -142,8 +203,8 @@ def test_show_prints_the_items_with_the_rules_that_blocked_them(ranked: Here) ->
         ["2", "kept", "id-green", "green"],
         ["3", "kept", "id-blue", "blue"],
         ["4", "kept", "id-black", "black"],
-        ["5", "not selected", "id-white", "white"],
     ]
+    assert "1 more candidate not selected" in shown.out
     assert "item 1: colour" in shown.out
     (whole,) = ranked("audit", "show", "last", "--json").json("generation")
     assert [item["id"] for item in whole["items"] if item["kept"]] == [

@@ -50,7 +50,7 @@ def test_generate_o_writes_the_format_of_the_suffix_with_the_id(
     file = json.loads(target.read_text())
     assert (file["dots"], file["scale"]) == ([7, 2, 50], 3)
     assert [item.id for item in from_json(file["from"])] == [recorded["id"]]
-    assert f"wrote {target} (application/x-dots, " in result.err
+    assert f"wrote {target} (application/json, " in result.err
     assert (recorded["parameters"], recorded["outputs"][0]["bytes"]) == ({}, 7)
 
 
@@ -274,6 +274,8 @@ def test_json_that_nobody_registered_is_written_as_recorded(
     )
     assert muniment("generate", "lists", "x", "-o", tmp_path / name).code == 0
     assert (tmp_path / name).read_bytes() == b"[1]\n"
+    for other in ("a.csv", "a.html"):
+        refused(muniment("generate", "lists", "x", "-o", tmp_path / other), other)
     assert muniment("generate", "lists", "x").out == "[1]\n"
     assert muniment("audit", "show", "last").lines[-1] == "[1]"
 

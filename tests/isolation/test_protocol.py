@@ -97,6 +97,7 @@ CALLS: dict[str, tuple[object, ...]] = {
     "matches_file": (1, b"\x00\xff"),
     "describe_output": (1, b"\x00\xff"),
     "preview": (1, b"\x00\xff", 80),
+    "to_text": (1, b"\x00\xff"),
     "compare": (1, b"\x00\xff", b""),
     "export": (1, b"\x00\xff", STAMP, ".png", '{"n": 1}'),
     "combine": (1, [b"\x00\xff", b""], [STAMP, STAMP], ".png", "{}"),
@@ -150,6 +151,8 @@ RESULTS: list[tuple[str, object]] = [
     ("describe_output", "PNG"),
     ("preview", None),
     ("preview", "\x1b[0m"),
+    ("to_text", None),
+    ("to_text", "1\tred"),
     ("compare", Comparison(0.5, "pixel", "17")),
     ("export", b"\x00\xff"),
     ("combine", b""),
@@ -169,9 +172,9 @@ OTHER_REPLIES = [
 ]
 # Results of the same shape, which cannot be told apart.
 ALIKE = [
-    {"load", "retest", "generate", "close", "preview", "read_provenance"}
+    {"load", "retest", "generate", "close", "preview", "to_text", "read_provenance"}
     | {"packaged_models", "find_model"},
-    {"find_model", "add_model", "describe_output", "preview", "read_provenance"},
+    {"find_model", "add_model", "describe_output", "preview", "to_text", "read_provenance"},
     {"matches", "matches_file"},
     {"export", "combine", "fingerprint", "select"},
 ]

@@ -32,6 +32,9 @@ class Good(muniment.MediaType):
     def preview(self, data: bytes, columns: int) -> str | None:
         return "•" * columns if len(data) > 5 else None
 
+    def to_text(self, data: bytes) -> str | None:
+        return "1\tdot\n2\tdot" if len(data) > 5 else None
+
     def compare(self, recorded: bytes, again: bytes) -> Comparison:
         return Comparison(float(recorded != again), "file")
 
@@ -96,6 +99,8 @@ BREAKAGES = [
     ("test_its_descriptions_are_short_lines", "describe", returns(""), "short line"),
     ("test_its_descriptions_are_short_lines", "describe", lambda self, data: 1 / 0, "Zero"),
     ("test_its_previews_are_texts", "preview", returns(b""), "bytes, not str"),
+    ("test_its_lines_for_a_pipe_are_texts", "to_text", returns(b""), "bytes, not str"),
+    ("test_its_lines_for_a_pipe_are_texts", "to_text", returns("\x1b[1m"), "control character"),
     (
         "test_equal_outputs_have_no_distance_and_others_have_one",
         "compare",

@@ -107,9 +107,9 @@ def get(
     """Get the output of a generation, with its provenance.
 
     The suffix of FILE decides the format. The media type of the output writes the provenance into
-    the file: the id, the prompt, the seed, the model and more. Text and JSON are written as
-    recorded. Of a list, the selection is written that its caller got. Without -o, the output goes
-    to standard output.
+    the file: the id, the prompt, the seed, the model and more. Text is written as recorded, and so
+    is JSON unless its media type writes the format. Of a list, the selection is written that its
+    caller got. Without -o, the output goes to standard output.
 
     The option --private leaves the prompt and the parameters out of the file. The option
     --visible-label adds a label for readers to a picture or a text. The option --bare writes

@@ -9,8 +9,8 @@ import click
 
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
-from muniment.cli.items import candidates_of, print_candidates, unread_of
-from muniment.cli.media_files import show_media, show_preview_of_json
+from muniment.cli.items import candidates_of, print_candidates, selection_of, unread_of
+from muniment.cli.media_files import show_json_as_text, show_media
 from muniment.cli.options import isolate_option, json_option
 from muniment.cli.output import (
     altered_mark,
@@ -51,8 +51,9 @@ def show(context: CliContext, reference: str, as_json: bool) -> int:
     """Show everything recorded about a generation.
 
     ID is a unique beginning or end of an id, or `last`. Blocked outputs are shown too, because
-    they are evidence. Parameters without a value are left out. The exit code is 4 if texts were
-    altered after they were recorded.
+    they are evidence. Of a list, the items that its caller got and those that a filter blocked are
+    shown, and --json has all. Parameters without a value are left out. The exit code is 4 if texts
+    were altered after they were recorded.
     """
     return show_generation(context, context.store.find(reference), as_json)
 
@@ -92,16 +93,18 @@ def show_generation(
     if "output" in generation.altered:
         write_data("\nthe output was changed after it was recorded")
         return code
-    for number, output in enumerate(generation.outputs, 1):
+    returned = selection_of(context, generation) if candidates else generation
+    pairs = zip(generation.outputs, returned.outputs, strict=True)
+    for number, (output, selection) in enumerate(pairs, 1):
         which = f" {number} of {len(generation.outputs)}" if len(generation.outputs) > 1 else ""
         mark = _MARKS.get(generation.status, "")
         write_data(f"\noutput{which} ({output.media_type}, {len(output.data):,} bytes{mark})")
-        if show_preview_of_json(context, output):
+        if show_json_as_text(context, selection):
             continue
-        if output.text is not None:
-            write_data(without_end(output.text))
+        if selection.text is not None:
+            write_data(without_end(selection.text))
         else:  # bytes would mix with the text, even in a file
-            show_media(context.media, output)
+            show_media(context.media, selection)
             write_note(f"run `muniment audit get {generation.id} -o FILE` to save it")
     if candidates:
         print_candidates(candidates, generation, rules)

@@ -22,8 +22,8 @@ from muniment.cli.media_files import (
     NOT_WRITTEN,
     FileFormat,
     refuse_without_file,
+    show_json_as_text,
     show_media,
-    show_preview_of_json,
     write,
     write_combined,
 )
@@ -54,12 +54,17 @@ from muniment.cli.output import (
     short_id,
     status_line,
     warn_broken,
-    write_bytes,
     write_data,
     write_json,
     write_note,
 )
-from muniment.cli.output_file import OutputFile, input_path, to_stdout, without_end
+from muniment.cli.output_file import (
+    OutputFile,
+    content_to_stdout,
+    input_path,
+    to_stdout,
+    without_end,
+)
 from muniment.cli.parameter_options import (
     FILE,
     INPUT,
@@ -202,13 +207,22 @@ def command_of(
     return click.Command(
         name,
         callback=functools.partial(_run, name, registered),
-        params=[*fixed, *free],
-        help=f"Generate {registered.media_type} with {registered.name} "
+        params=[*fixed[:1], *free, *fixed[1:]],
+        help=f"Generate {_noun(registered, media_type)} with {registered.name} "
         f"({registered.plugin.distribution} {registered.plugin.version}).\n\n"
         "PROMPT is text, or - for standard input. It is not needed with --like. Write a prompt "
         "that begins with a hyphen last, after --."
-        + "".join(f"\n\nInput {_described(spec)}." for spec in registered.inputs),
+        + "".join(
+            f"\n\nInput {_described(spec)}." for spec in registered.inputs if not spec.option
+        ),
     )
+
+
+def _noun(registered: RegisteredObject, media_type: RegisteredObject | None) -> str:
+    """Return the media type of a generator's outputs, after its name if a plugin handles it."""
+    if media_type is None:
+        return registered.media_type
+    return f"{media_type.name} ({registered.media_type})"
 
 
 def _shared_parameters(optional_prompt: bool) -> list[click.Parameter]:
@@ -346,7 +360,9 @@ def _run(
             run_id=run,
             evaluate=evaluate or None,
         )
-        return _present(answers, samples, destination, file, as_json)
+        # A heading between several JSON documents or pictures would make them invalid.
+        headings = is_text or on_terminal()
+        return _present(answers, samples, destination, file, as_json, headings)
 
 
 def _from_stdin() -> str:
@@ -384,8 +400,12 @@ def _present(
     destination: OutputFile | None,
     file: FileFormat | None,
     as_json: bool,
+    headings: bool,
 ) -> int:
-    """Print chunks and generations as they arrive, and return the most severe exit code."""
+    """Print chunks and generations as they arrive, and return the most severe exit code.
+
+    With `headings`, each of several generations has a line with its number above it.
+    """
     code, streamed = exit_codes.DONE, ""
     done: list[Generation] = []
     with contextlib.closing(answers) as items, waiting("generating …") as arrived:
@@ -403,8 +423,9 @@ def _present(
                     if as_json:
                         write_json(item)
                     elif destination is None:
-                        heading = f"--- {len(done)} of {total} ---" if total > 1 else ""
-                        _to_stdout(item, file, streamed, heading)
+                        if total > 1 and headings:
+                            write_data(f"--- {len(done)} of {total} ---")
+                        _to_stdout(item, file, streamed, of_several=total > 1)
                     if destination is not None and file is not None and not file.combine:
                         write(destination, file, item, (len(done),) if total > 1 else ())
             except NOT_WRITTEN as error:
@@ -420,21 +441,28 @@ def _present(
     return code
 
 
-def _to_stdout(item: Generation, file: FileFormat | None, streamed: str, heading: str) -> None:
-    """Print the outputs of a generation, without the beginning that was streamed."""
+def _to_stdout(
+    item: Generation, file: FileFormat | None, streamed: str, *, of_several: bool
+) -> None:
+    """Print the outputs of a generation, without the beginning that was streamed.
+
+    In a pipe, an empty line ends each of several lists.
+    """
     if streamed:
         write_data(without_end(item.text.removeprefix(streamed)))
         if file is not None and file.label:
             write_data(file.label)
         return
-    if heading:
-        write_data(heading)
+    context = context_of(click.get_current_context())
     for output in item.outputs:
-        if file is not None and file.exports:
-            write_bytes(file.content(item, output))
+        wants_file = file is not None and file.has_options
+        if not wants_file and show_json_as_text(context, output):
+            if of_several and not on_terminal():
+                write_data()
             continue
-        context = context_of(click.get_current_context())
-        if show_preview_of_json(context, output):
+        if file is not None and file.exports:
+            content, media_type = file.content(item, output), file.written_type(output)
+            content_to_stdout(content, media_type, of_several=of_several)
             continue
         to_stdout(output if file is None else file.with_label(output), short_id(item.id))
         if on_terminal() and output.text is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from muniment.cli.context import CliContext, context_of
-from muniment.cli.output import emit, excerpt, write_data, write_note
+from muniment.cli.output import emit, excerpt, pluralize, write_data, write_note
 from muniment.errors import MunimentError, PolicyError
 from muniment.types import Generation
 
@@ -41,7 +41,10 @@ def selection_of(context: CliContext, generation: Generation) -> Generation:
 def print_candidates(
     candidates: Sequence[Candidate], generation: Generation, rules: Sequence[str]
 ) -> None:
-    """Print the candidates, each as kept, blocked by rules of the policy, or not selected."""
+    """Print the candidates that were kept or blocked by rules of the policy, and count the others.
+
+    If none was kept or blocked, all are printed.
+    """
     blocked = _blocking_rules(generation, rules)
 
     def state(candidate: Candidate) -> str:
@@ -50,18 +53,21 @@ def print_candidates(
         names = blocked.get(candidate.position)
         return f"blocked by {', '.join(names)}" if names else "not selected"
 
+    used = [item for item in candidates if item.kept or item.position in blocked] or candidates
     write_data("\nitems")
     emit(
-        candidates,
+        used,
         (
             ("item", "position"),
             ("state", state),
             ("id", "id"),
-            ("text", lambda candidate: excerpt(candidate.text)),
+            ("text", lambda candidate: excerpt(" ".join(candidate.text.split()))),
         ),
         False,
         cut="text",
     )
+    if others := len(candidates) - len(used):
+        write_data(f"{pluralize(others, 'more candidate')} not selected; --json lists them")
 
 
 def _blocking_rules(generation: Generation, rules: Sequence[str]) -> Mapping[int, dict[str, None]]:

@@ -18,7 +18,7 @@ from muniment.cli.output import (
     write_note,
     write_styled,
 )
-from muniment.cli.output_file import OutputFile
+from muniment.cli.output_file import OutputFile, without_end
 from muniment.errors import (
     MunimentError,
     ParameterError,
@@ -45,8 +45,9 @@ class FileFormat:
     """The form in which outputs of one media type leave the store.
 
     Outputs of a registered media type are written by the `export` of that type, with the
-    provenance of their generation. Other text and JSON is written as recorded, and so is
-    everything with `bare`. The visible label of a text is a line after it.
+    provenance of their generation. Other text and JSON is written as recorded. The same applies to
+    files of the type's `plain_suffixes`, and to everything with `bare`. The visible label of a text
+    is a line after it.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class FileFormat:
         """
         self._media, self._options = media, dict(options or {})
         self.combine = combine
+        self.has_options = bare or private or bool(options)  # stdout then gets a file
         self.label = ""  # the line after a text
         self._private = private
         self._labelled = visible_label
@@ -124,7 +126,10 @@ class FileFormat:
         """Return the media type of the bytes of `content` and `combined`."""
         from muniment.plugins.file_signer import SIGNED_TYPES
 
-        return SIGNED_TYPES.get(self._suffix or "", output.media_type)
+        if self._suffix is None:
+            return output.media_type
+        named = SIGNED_TYPES.get(self._suffix) or _named_type(PurePath(f"file{self._suffix}"))
+        return named or output.media_type
 
     def with_label(self, output: Output) -> Output:
         """Return a text with its visible label on a line of its own, or an output unchanged."""
@@ -164,6 +169,9 @@ class FileFormat:
                 f"media type {registered.name} of {registered.plugin.distribution} has no "
                 f"{method}(); {remedy}"
             )
+        suffix = _suffix_of(target, media_type, declared.suffixes)
+        if suffix in declared.plain_suffixes and is_text_type(media_type) and not self.combine:
+            return
         if self._labelled is not None:
             if "visible_label" not in declared.Export.fields():
                 raise UsageError(
@@ -171,7 +179,7 @@ class FileFormat:
                     "visible label; remove --visible-label"
                 )
             self._options["visible_label"] = self._labelled
-        self._suffix = _suffix_of(target, media_type, declared.suffixes)
+        self._suffix = suffix
         self._media().file_options(registered, self._suffix, self._options)
         for name in () if self.combine else self._options:
             if declared.Export.fields()[name].combined:
@@ -211,7 +219,7 @@ class FileFormat:
             raise UsageError(f"--{option} has no effect on recorded bytes; remove it")
         if named is None or _plain(named) == _plain(kind):
             return
-        if not is_text_type(kind) or named.partition("/")[0] in _PICTURES_AND_SOUND:
+        if not _may_have_name(kind, named):
             raise UsageError(
                 f"cannot write {target}: its suffix names {named}, and the recorded bytes are "
                 f"{kind}; use another suffix"
@@ -261,14 +269,22 @@ def show_media(media: MediaTypes, output: Output) -> None:
         write_styled(printable_colours(preview))
 
 
-def show_preview_of_json(context: CliContext, output: Output) -> bool:
-    """Print the preview of an output that is JSON, on a terminal. Return whether there was one."""
-    if not on_terminal() or output.text is None or output.media_type.startswith("text/"):
+def show_json_as_text(context: CliContext, output: Output) -> bool:
+    """Print the form for people of an output that is JSON, and return whether it has one.
+
+    It is the preview on a terminal, and the lines of `to_text` elsewhere.
+    """
+    if output.text is None or output.media_type.startswith("text/"):
         return False
-    preview = context.media.preview(output, get_terminal_size().columns)
-    if preview:
-        write_styled(printable_colours(preview))
-    return bool(preview)
+    if on_terminal():
+        preview = context.media.preview(output, get_terminal_size().columns)
+        if preview:
+            write_styled(printable_colours(preview))
+        return bool(preview)
+    text = context.media.to_text(output)
+    if text is not None:
+        write_data(without_end(text))
+    return text is not None
 
 
 def _without_file(
@@ -305,6 +321,13 @@ def _named_type(target: PurePath) -> str | None:
 
     named = MimeTypes().guess_type(f"file{target.suffix}")[0]
     return None if named == "application/octet-stream" else named
+
+
+def _may_have_name(kind: str, named: str) -> bool:
+    """Return whether recorded bytes of one type may be in a file whose suffix names another."""
+    if not is_text_type(kind) or named.partition("/")[0] in _PICTURES_AND_SOUND:
+        return False
+    return kind.startswith("text/") or named in ("application/json", "text/plain")
 
 
 def _plain(media_type: str) -> str:

@@ -15,6 +15,7 @@ from muniment.cli.context import CliContext
 from muniment.cli.output import on_terminal, write_bytes, write_data, write_note
 from muniment.errors import MunimentError, UsageError
 from muniment.files import check_target, replacing
+from muniment.types import is_text_type
 
 if TYPE_CHECKING:
     from muniment.types import Output
@@ -67,7 +68,7 @@ class OutputFile:
     def write(self, content: bytes, number: tuple[int, ...], media_type: str) -> None:
         """Write content, with the numbers, if any, before the file's suffix."""
         if self.stdout:
-            write_bytes(content)
+            content_to_stdout(content, media_type, of_several=bool(number))
             return
         path = self._numbered(number)
         self.write_bytes(content, path)
@@ -111,6 +112,16 @@ class OutputFile:
 def _special(path: Path) -> bool:
     """Return whether the path is a device, a pipe or a socket, which must not be replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def content_to_stdout(content: bytes, media_type: str, *, of_several: bool) -> None:
+    """Write the content of a file to stdout.
+
+    Each of several texts ends with a line end, so that each JSON document is a line.
+    """
+    if of_several and is_text_type(media_type) and not content.endswith(b"\n"):
+        content += b"\n"
+    write_bytes(content)
 
 
 def to_stdout(output: Output, identifier: str) -> None:

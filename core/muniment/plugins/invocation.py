@@ -281,7 +281,7 @@ def validate_media(method: str, value: object) -> Any:
             return validate_items(value)
         case "compare":
             return _comparison(value)
-        case "preview" | "read_provenance" if value is None:
+        case "preview" | "to_text" | "read_provenance" if value is None:
             return None
     expected = _MEDIA_RESULTS[method]
     if not isinstance(value, expected):
@@ -295,7 +295,7 @@ def validate_media(method: str, value: object) -> Any:
 
 _MEDIA_RESULTS: Mapping[str, type] = {
     **dict.fromkeys(("matches", "matches_file"), bool),
-    **dict.fromkeys(("describe", "preview", "read_provenance"), str),
+    **dict.fromkeys(("describe", "preview", "to_text", "read_provenance"), str),
     **dict.fromkeys(("export", "combine", "fingerprint", "select"), bytes),
 }
 

@@ -122,6 +122,11 @@ class MediaTypes:
         lines: str | None = self._try_for(output, "preview", output.data, columns)
         return lines
 
+    def to_text(self, output: Output) -> str | None:
+        """Return the lines that a pipe gets in place of the JSON of an output, or None."""
+        lines: str | None = self._try_for(output, "to_text", output.data)
+        return lines
+
     def compare(self, recorded: Output, again: Output) -> Comparison | None:
         """Return how far two different outputs lie apart, or None.
 

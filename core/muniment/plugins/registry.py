@@ -472,6 +472,16 @@ def options_attribute(kind: Kind) -> str:
     return "Export" if kind == "media_type" else "Parameters"
 
 
+_LISTS_OF_TEXTS = (
+    "media_types",
+    "categories",
+    "suffixes",
+    "lossy_suffixes",
+    "plain_suffixes",
+    "altering_options",
+)
+
+
 def check_class(kind: Kind, cls: type) -> None:
     """Raise TypeError if an attribute that a class declares cannot be recorded or displayed."""
     where = cls.__qualname__
@@ -480,7 +490,7 @@ def check_class(kind: Kind, cls: type) -> None:
     if not (isinstance(declared, type) and issubclass(declared, Parameters)):
         raise TypeError(f"{where}.{options} must subclass muniment.Parameters")
     _check_parameters(declared, kind)
-    for name in ("media_types", "categories", "suffixes", "lossy_suffixes", "altering_options"):
+    for name in _LISTS_OF_TEXTS:
         if not _is_texts(getattr(cls, name, ())):
             raise TypeError(f"{where}.{name} must be a tuple of texts")
     if kind == "generator":
@@ -493,8 +503,9 @@ def check_class(kind: Kind, cls: type) -> None:
         raise TypeError(f"{where}.version must be a short text")
     if not all(map(_SUFFIX.fullmatch, getattr(cls, "suffixes", ()))):
         raise TypeError(f"{where}.suffixes must be endings of files, such as ('.png',)")
-    if not set(getattr(cls, "lossy_suffixes", ())) <= set(getattr(cls, "suffixes", ())):
-        raise TypeError(f"{where}.lossy_suffixes must be among its suffixes")
+    for name in ("lossy_suffixes", "plain_suffixes"):
+        if not set(getattr(cls, name, ())) <= set(getattr(cls, "suffixes", ())):
+            raise TypeError(f"{where}.{name} must be among its suffixes")
     if not set(getattr(cls, "altering_options", ())) <= set(declared.fields()):
         raise TypeError(f"{where}.altering_options must be among the fields of its Export")
     for field in declared.fields().values():

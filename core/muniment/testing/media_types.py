@@ -88,6 +88,18 @@ class MediaTypeContract(Contract):
             for columns in (1, 20, 80, 400):
                 self._result(subject, "preview", sample, columns)
 
+    @_needs("to_text")
+    def test_its_lines_for_a_pipe_are_texts(self) -> None:
+        """Check that the lines for a pipe are a text without control characters, or None."""
+        subject = self.made()
+        for sample in self.samples:
+            text = self._result(subject, "to_text", sample) or ""
+            is_clean = all(line.replace("\t", "").isprintable() for line in text.split("\n"))
+            assert is_clean, (
+                f"to_text() of {_shown(sample)} has a control character; escape all of them "
+                "but tabs and line ends"
+            )
+
     @_needs("compare")
     def test_equal_outputs_have_no_distance_and_others_have_one(self) -> None:
         """Check that the distance is 0 exactly for equal outputs, and has a unit."""
@@ -244,9 +256,10 @@ class MediaTypeContract(Contract):
         return "matches_file" if own else "matches"
 
     def _suffixes(self) -> tuple[str, ...]:
-        suffixes: tuple[str, ...] = self.subject.suffixes
-        assert suffixes, "it writes files and names no suffixes; set `suffixes = ('.png',)`"
-        return suffixes
+        subject = self.subject
+        written = tuple(name for name in subject.suffixes if name not in subject.plain_suffixes)
+        assert written, "it writes files and names no suffixes; set `suffixes = ('.png',)`"
+        return written
 
     def _files(self, subject: MediaType) -> Iterator[tuple[bytes, str, Provenance, bytes]]:
         """Yield exported files, each after its sample, suffix and provenance."""

@@ -313,6 +313,10 @@ class IsolatedMediaType(_Proxy, MediaType):
         """Return lines for a terminal."""
         return self._limited(PluginService.preview, data, columns)
 
+    def to_text(self, data: bytes) -> str | None:
+        """Return lines for a pipe."""
+        return self._limited(PluginService.to_text, data)
+
     def export(self, data: bytes, provenance: Provenance, suffix: str, options: Any) -> bytes:
         """Return a file with the provenance."""
         values = protocol.values_json(options)

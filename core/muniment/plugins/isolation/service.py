@@ -59,7 +59,14 @@ _OF_CLASSES: dict[Kind, tuple[str, ...]] = {
     "generator": ("determinism", "uses_model", "prompt"),
     "filter": ("version", "media_types", "categories"),
     "evaluator": ("version", "media_types", "measures", "default"),
-    "media_type": ("version", "media_types", "suffixes", "lossy_suffixes", "altering_options"),
+    "media_type": (
+        "version",
+        "media_types",
+        "suffixes",
+        "lossy_suffixes",
+        "plain_suffixes",
+        "altering_options",
+    ),
 }
 _OF_OBJECTS: dict[Kind, tuple[str, ...]] = {
     "generator": ("determinism", "uses_model"),
@@ -86,6 +93,7 @@ class Attributes(_Strict, frozen=True):
     default: bool | None = None
     suffixes: tuple[str, ...] | None = None
     lossy_suffixes: tuple[str, ...] | None = None
+    plain_suffixes: tuple[str, ...] | None = None
     altering_options: tuple[str, ...] | None = None
     implemented: frozenset[str] | None = None
 
@@ -314,6 +322,11 @@ class PluginService:
         """Return a media type's preview of an output."""
         preview: str | None = self._media(number, "preview", data, columns)
         return preview
+
+    def to_text(self, number: int, data: bytes) -> str | None:
+        """Return a media type's lines of an output for a pipe."""
+        text: str | None = self._media(number, "to_text", data)
+        return text
 
     def compare(self, number: int, recorded: bytes, again: bytes) -> Comparison:
         """Return a media type's comparison of two outputs."""
