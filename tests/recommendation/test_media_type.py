@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import subprocess
 import sys
+from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
 from rich.cells import cell_len
 
 import muniment.testing
+from muniment.provenance import from_json
 from muniment_recommendation.ranking.document import (
     Contribution,
     Counterfactual,
@@ -75,7 +80,7 @@ def preview(ranking: Ranking, columns: int) -> list[str]:
 @pytest.mark.parametrize("columns", [1, 5, 12, 20, 40, 80, 200])
 def test_no_line_of_the_preview_is_wider_than_the_terminal(columns: int) -> None:
     lines = preview(FULL, columns)
-    assert len(lines) == len(TITLES) + 1
+    assert len(lines) == len(TITLES) + 1 + len(TITLES) * (columns == 40)  # reasons below titles
     assert max(map(cell_len, lines)) <= columns
 
 
@@ -100,6 +105,115 @@ def test_control_characters_and_marks_of_direction_are_escaped() -> None:
 
 def test_a_narrow_terminal_gets_ranks_and_titles() -> None:
     assert preview(listed("sea"), 18) == ["#  title", "1  The Sea, the S…"]
+
+
+def test_long_reasons_and_notes_are_wrapped() -> None:
+    ranking = listed("sea", notes=("a note that is longer than this terminal is wide",))
+    ranking = msgspec.structs.replace(
+        ranking, history=(HistoryItem("k", TITLES["long"]), ranking.history[1])
+    )
+    for columns in (40, 60):
+        text = " ".join(" ".join(preview(ranking, columns)).split())
+        assert "… 67 %, 麦克白 33 %" in text
+        assert "than this terminal is wide" in text
+
+
+def wished(*values: float) -> Ranking:
+    """Return a list whose items have these shares of the prompt, and no history."""
+    items = [
+        RankedItem(
+            item=f"i{place}",
+            title=f"i{place}",
+            score=value,
+            components={"prompt": value},
+            contributions=(Contribution(source="prompt", value=value),),
+        )
+        for place, value in enumerate(map(float, values))
+    ]
+    return msgspec.structs.replace(EMPTY, items=tuple(items))
+
+
+def test_a_line_tells_from_where_no_item_matches_the_prompt() -> None:
+    _, *lines = preview(wished(9, 0.01, 5, 0.1, 0), 80)
+    assert [line.endswith("the prompt") for line in lines] == [1, 0, 1, 1, 0, 0]
+    assert lines[3] == "no item below matches the prompt"
+    for values in ((9, 5), (0, 0)):
+        assert len(preview(wished(*values), 80)) == 3
+
+
+@pytest.mark.parametrize(
+    ("part", "component", "reason"),
+    [("popularity", "popularity", "popularity"), ("offset", "cold", "new item")],
+)
+def test_an_item_without_history_and_prompt_has_a_reason(
+    part: Any, component: str, reason: str
+) -> None:
+    item = msgspec.structs.replace(
+        FULL.items[0],
+        components={component: 3.0},
+        contributions=(Contribution(source=part, value=3.0),),
+    )
+    assert preview(msgspec.structs.replace(FULL, items=(item,)), 80)[1].endswith(f"  {reason}")
+
+
+def test_a_pipe_gets_lines_of_any_width_without_control_characters() -> None:
+    lines = RankingType().to_text(write_ranking(FULL)).split("\n")
+    rows = [line.split("\t") for line in lines]
+    assert rows[0] == ["1", "sea", "The Sea, the Sea", "3.0", "King Lear 67 %, 麦克白 33 %"]
+    assert [row[1] for row in rows] == list(TITLES)
+    assert "".join(map("".join, rows)).isprintable()
+    assert RankingType().to_text(write_ranking(EMPTY)) == ""
+
+
+def exported(ranking: Ranking, prompt: str = "最近") -> bytes:
+    facts = muniment.Provenance(
+        id="01M8KR0ZWQ3DB34MYTZGXA7JBC",
+        generator="recommendation",
+        prompt=prompt,
+        seed=1,
+        parameters={"k": 3},
+        model="",
+        model_digest="",
+        created_at=datetime.now(UTC),
+        versions={},
+    )
+    return RankingType().export(write_ranking(ranking), facts, ".csv", None)
+
+
+def test_a_csv_file_has_a_row_for_each_item_and_no_formula() -> None:
+    items = [
+        msgspec.structs.replace(
+            item,
+            item=f"-{item.item}",
+            title="=1+1",
+            score=item.score - 4,
+            components={"ease": item.score - 4},
+            contributions=(*item.contributions, Contribution(source="offset", value=-4.0)),
+        )
+        for item in FULL.items
+    ]
+    content = exported(msgspec.structs.replace(FULL, items=tuple(items))).decode("utf-8-sig")
+    header, first, *_ = rows = list(csv.reader(io.StringIO(content, newline="")))
+    assert len(rows) == len(TITLES) + 1
+    assert header == ["rank", "item", "title", "score", "reasons", "provenance"]
+    assert first[:5] == ["1", "'-sea", "'=1+1", "-1.0", "King Lear 67 %, 麦克白 33 %"]
+
+
+def test_a_csv_file_that_a_spreadsheet_has_sorted_and_saved_has_its_provenance() -> None:
+    header, *rows = exported(FULL).decode("utf-8-sig").splitlines()
+    saved = "\n".join([header, *reversed(rows)]).encode()
+    assert RankingType().matches_file(saved)
+    text = RankingType().read_provenance(saved)
+    assert text is not None
+    [facts] = from_json(text)
+    assert (facts.id[-4:], facts.prompt) == ("7JBC", "最近")
+
+
+def test_a_prompt_that_is_too_long_for_a_cell_is_left_out_of_a_csv_file() -> None:
+    text = RankingType().read_provenance(exported(FULL, "a" * 40_000))
+    assert text is not None
+    [facts] = from_json(text)
+    assert (facts.prompt, facts.parameters) == ("", {})
 
 
 def test_a_counterfactual_stands_after_the_reasons() -> None:

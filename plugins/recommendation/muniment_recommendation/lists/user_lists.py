@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import numpy as np
 from muniment_recommendation.data.interactions import Numbers
 from muniment_recommendation.errors import QueryError
 from muniment_recommendation.models.base import Scores
+from muniment_recommendation.ranking.spreadsheet import as_text, csv_rows
 from muniment_recommendation.requests.query import (
     ListOptions,
     Query,
@@ -24,8 +23,6 @@ from muniment_recommendation.requests.query import (
 from .list_maker import ListMaker
 
 _CSV_HEADER = ("user", "rank", "item", "title", "score")
-# A spreadsheet computes a cell that begins with one of these.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class ListedItem(NamedTuple):
@@ -77,32 +74,22 @@ def json_lines(lists: Iterable[UserList]) -> Iterator[bytes]:
         yield f"{line}\n".encode()
 
 
-def csv_rows(lists: Iterable[UserList]) -> Iterator[bytes]:
+def csv_lines(lists: Iterable[UserList]) -> Iterator[bytes]:
     """Yield the header, then the rows of each list: one for each item.
 
     A title that a spreadsheet would compute as a formula begins with an apostrophe. Ids are
     unchanged, so that the rows can be joined with the data.
     """
-    yield _csv([_CSV_HEADER])
+    yield csv_rows([_CSV_HEADER]).encode()
     for one in lists:
-        yield _csv(
-            (one.user, rank, item.item, _as_text(item.title), item.score)
+        yield csv_rows(
+            (one.user, rank, item.item, as_text(item.title), item.score)
             for rank, item in enumerate(one.items, 1)
-        )
+        ).encode()
 
 
 FORMATS: dict[str, Callable[[Iterable[UserList]], Iterator[bytes]]] = {
     ".jsonl": json_lines,
-    ".csv": csv_rows,
+    ".csv": csv_lines,
 }
 """The functions that write lists, by the suffix of the file."""
-
-
-def _as_text(title: str) -> str:
-    return f"'{title}" if title.startswith(_FORMULA) else title
-
-
-def _csv(rows: Iterable[Iterable[object]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()

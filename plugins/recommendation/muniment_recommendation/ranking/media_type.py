@@ -1,9 +1,10 @@
-"""The media type of ranked lists: description, preview, comparison, items and selection."""
+"""The media type of ranked lists: description, preview, comparison, files, items and selection."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import muniment
 
@@ -15,6 +16,7 @@ class RankingType(muniment.MediaType):
     """Ranked lists as JSON, of which filters read each item as its title and text."""
 
     name, media_types = "ranking", (MEDIA_TYPE,)
+    suffixes, plain_suffixes = (".json", ".csv"), (".json",)
 
     def matches(self, data: bytes) -> bool:
         """Return whether the bytes are a ranked list."""
@@ -35,6 +37,32 @@ class RankingType(muniment.MediaType):
         from .preview import table
 
         return table(read_ranking(data), columns)
+
+    def to_text(self, data: bytes) -> str:
+        """Return a line for each item: rank, id, title, score and reasons, separated by tabs."""
+        from .rows import lines
+
+        return lines(read_ranking(data))
+
+    def export(
+        self, data: bytes, provenance: muniment.Provenance, suffix: str, options: Any
+    ) -> bytes:
+        """Return a CSV file with a row for each item, and the provenance in the first row."""
+        from .rows import csv_file
+
+        return csv_file(read_ranking(data), provenance)
+
+    def matches_file(self, data: bytes) -> bool:
+        """Return whether the bytes are a ranked list as JSON or CSV."""
+        from .rows import is_csv_file
+
+        return is_csv_file(data) or self.matches(data)
+
+    def read_provenance(self, data: bytes) -> str | None:
+        """Return the provenance in a CSV file, or None for any others."""
+        from .rows import read_provenance
+
+        return read_provenance(data)
 
     def compare(self, recorded: bytes, again: bytes) -> muniment.Comparison:
         """Return 1 minus the rank-biased overlap, and the first rank with another item.

@@ -2,73 +2,68 @@
 
 from __future__ import annotations
 
-import re
+import functools
+import itertools
+from collections.abc import Iterator
 
 from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
 
-from .document import RankedItem, Ranking, reasons
+from .document import Ranking
+from .reason_texts import escaped, prompt_matches, reason_texts
 
 _GAP = "  "
 _LEAST_TITLE = 12  # cells
-_MOST_REASONS = 3
-
-# Controls that a terminal acts on: codes, line ends, and the direction of writing.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_MOST_OF_REASON = 40  # cells of the title of an item of the history
 
 
 def table(ranking: Ranking, columns: int) -> str:
     """Return the list as lines of at most this many cells: rank, score, title and reasons.
 
-    Long titles are shortened. A narrow terminal gets no reasons, then no scores.
+    Long titles are shortened, and reasons and notes are wrapped. On a narrow terminal the reasons
+    stand below the title, and a very narrow one gets neither reasons nor scores.
     """
-    lines = [escaped(note) for note in ranking.notes]
+    notes = [line for note in ranking.notes for line in _wrapped(escaped(note), columns)]
     if not ranking.items:
-        return "\n".join(_cut(line, columns) for line in [*lines, "no items"])
-    ranks = [str(rank) for rank in range(1, len(ranking.items) + 1)]
-    scores = [f"{item.score:.3f}" for item in ranking.items]
-    titles = [escaped(item.title) for item in ranking.items]
-    because = [_because(ranking, item) for item in ranking.items]
-    fixed = [_column("#", ranks), _column("score", scores)]
-    remaining = columns - sum(cell_len(column[0]) + len(_GAP) for column in fixed)
-    if remaining < _LEAST_TITLE:
-        del fixed[1]
-        remaining = columns - cell_len(fixed[0][0]) - len(_GAP)
-    widest = max(cell_len(title) for title in ["title", *titles])
-    if any(because) and remaining >= 3 * _LEAST_TITLE:
-        width = min(widest, max(_LEAST_TITLE, remaining // 2))
-        texts = [
-            _filled(title, width) + _GAP + why for title, why in zip(titles, because, strict=True)
-        ]
-        header = _filled("title", width) + _GAP + "because of"
+        return "\n".join(_cut(line, columns) for line in [*notes, "no items"])
+    rows = list(_rows(ranking, columns))
+    ranks = [rank for rank, matches in enumerate(prompt_matches(ranking), 1) if matches]
+    if ranks and ranks[-1] < len(ranking.items):
+        rows.insert(ranks[-1] + 1, _wrapped("no item below matches the prompt", columns))
+    lines = [*notes, *itertools.chain.from_iterable(rows)]
+    return "\n".join(_cut(line.rstrip(), columns) for line in lines)
+
+
+def _rows(ranking: Ranking, columns: int) -> Iterator[list[str]]:
+    """Yield the lines of the header, then those of each item."""
+    ranks = _column("#", [str(rank) for rank in range(1, len(ranking.items) + 1)])
+    scores = _column("score", [f"{item.score:.3f}" for item in ranking.items])
+    fixed = [f"{rank}{_GAP}{score}{_GAP}" for rank, score in zip(ranks, scores, strict=True)]
+    remaining = columns - cell_len(fixed[0])
+    has_reasons = remaining >= _LEAST_TITLE
+    if not has_reasons:
+        fixed = [f"{rank}{_GAP}" for rank in ranks]
+        remaining = columns - cell_len(fixed[0])
+    titles = ["title", *(escaped(item.title) for item in ranking.items)]
+    shorten = functools.partial(_cut, width=_MOST_OF_REASON)
+    reasons = reason_texts(ranking, shorten)
+    indent = " " * cell_len(fixed[0])
+    if not (has_reasons and any(reasons)):
+        for before, title in zip(fixed, titles, strict=True):
+            yield [before + _cut(title, remaining)]
+    elif remaining >= 3 * _LEAST_TITLE:
+        width = min(max(map(cell_len, titles)), max(_LEAST_TITLE, remaining // 2))
+        rest = remaining - width - len(_GAP)
+        for before, title, why in zip(fixed, titles, ["because of", *reasons], strict=True):
+            first = before + set_cell_size(_cut(title, width), width)
+            starts = itertools.zip_longest([first], _wrapped(why, rest), fillvalue="")
+            empty = indent + " " * width
+            yield [f"{start or empty}{_GAP}{line}" for start, line in starts]
     else:
-        texts, header = titles, "title"
-    rows = zip(*fixed, [header, *texts], strict=True)
-    return "\n".join(
-        _cut(line, columns) for line in [*lines, *(_GAP.join(row).rstrip() for row in rows)]
-    )
-
-
-def escaped(text: str) -> str:
-    """Return a text as one line, with control characters and marks of direction as codes."""
-    return _CONTROL.sub(lambda match: _code(ord(match[0])), text)
-
-
-def _code(number: int) -> str:
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
-
-
-def _because(ranking: Ranking, item: RankedItem) -> str:
-    """Return the main reasons, as in `Walden 62 %, Emma 21 %; rank 14 without Walden`."""
-    mark = "" if ranking.explained == "exact" else "about "
-    shares = [reason for reason in reasons(ranking, item) if reason.title][:_MOST_REASONS]
-    text = ", ".join(
-        f"{escaped(reason.title)} {mark}{100 * reason.share:.0f} %" for reason in shares
-    )
-    if item.without is None:
-        return text
-    titles = {known.item: known.title for known in ranking.history}
-    missing = escaped(titles.get(item.without.item, item.without.item))
-    return f"{text}; rank {item.without.rank} without {missing}"
+        for before, title, why in zip(fixed, titles, ["", *reasons], strict=True):
+            below = _wrapped(why, remaining - len(_GAP))
+            yield [before + _cut(title, remaining), *(indent + _GAP + line for line in below)]
 
 
 def _column(header: str, values: list[str]) -> list[str]:
@@ -77,9 +72,12 @@ def _column(header: str, values: list[str]) -> list[str]:
     return [value.rjust(width) for value in [header, *values]]
 
 
-def _filled(text: str, width: int) -> str:
-    """Return a text of exactly this many cells."""
-    return set_cell_size(_cut(text, width), width)
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return a text as lines of at most this many cells, and no line for an empty text."""
+    if not text:
+        return []
+    wrapped = Text(text).wrap(Console(width=width), max(width, 1))
+    return [line.plain.rstrip() for line in wrapped]
 
 
 def _cut(text: str, width: int) -> str:
