@@ -523,6 +523,9 @@ class TestOnATerminal:
         muniment("generate", "echo", "最近我国成功发射了新的卫星 " * 20, "--seed", "7")
         muniment("generate", "echo", "short", "--seed", "8")
         ids = [value["id"] for value in listed(muniment)]
+        blocks = processes.on_terminal("audit", "list", width=40).lines
+        assert [line.split() for line in blocks].count(["status", "completed"]) == 2
+        assert blocks.count("") == 1
         heading, first, second = processes.on_terminal("audit", "list", width=110).lines
         assert heading.split() == ("id started status model actor tags prompt".split())
         assert first.startswith(f"…{ids[0][-8:]}")

@@ -26,10 +26,14 @@ from rich.text import Text
 from muniment.cli.output import cell, one_line, status_colour
 
 _MIN_WIDTH = 16  # cells of a shortened column
+_LONG_WORD = 10  # cells, from which a word of a table may be broken
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], cut: str) -> None:
-    """Print a table. On a narrow terminal the column `cut` is shortened and the others wrap."""
+    """Print a table. On a narrow terminal the column `cut` is shortened and the others wrap.
+
+    Where words would be broken, each row is printed as a block of lines instead.
+    """
     console = Console()
     grid = Table(box=None, pad_edge=False, header_style="bold")
     cells = [
@@ -39,6 +43,9 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], cut: s
         ]
         for row in rows
     ]
+    if _least_width(headers, cells) > console.width:
+        _print_blocks(console, headers, cells)
+        return
     widths = [
         max(cell_len(header), *(row[index].cell_len for row in cells))
         for index, header in enumerate(headers)
@@ -55,6 +62,32 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], cut: s
     for texts in cells:
         grid.add_row(*texts)
     console.print(grid)
+
+
+def _least_width(headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
+    """Return the cells that a table needs so that only long words are broken."""
+    words = [
+        max(
+            (cell_len(word) for text in (header, *column) for word in str(text).split()),
+            default=0,
+        )
+        for header, *column in zip(headers, *rows, strict=True)
+    ]
+    return sum(min(width, _LONG_WORD) for width in words) + 2 * (len(headers) - 1)
+
+
+def _print_blocks(console: Console, headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+    """Print a line for each value that is not empty, and an empty line between rows."""
+    for number, row in enumerate(rows):
+        grid = Table(box=None, pad_edge=False, show_header=False)
+        grid.add_column(no_wrap=True, style="bold")
+        grid.add_column(overflow="fold")
+        for header, text in zip(headers, row, strict=True):
+            if text.plain:
+                grid.add_row(header, text)
+        if number:
+            console.print()
+        console.print(grid)
 
 
 class _Rate(ProgressColumn):
