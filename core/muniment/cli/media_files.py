@@ -70,7 +70,8 @@ class FileFormat:
         """
         self._media, self._options = media, dict(options or {})
         self.combine = combine
-        self.has_options = bare or private or bool(options)  # stdout then gets a file
+        # Standard output gets a file, rather than a form for people, if there are such options.
+        self.has_options = bare or private or visible_label is not None or bool(options)
         self.label = ""  # the line after a text
         self._private = private
         self._labelled = visible_label
