@@ -314,9 +314,16 @@ class Session(AbstractContextManager["Session"]):
         """
         return self.store.search(text, query, ranked=ranked)
 
-    def stats(self, query: Query | None = None) -> Stats:
-        """Return statistics of the generations that match a query."""
-        return self.store.stats(query)
+    def stats(self, query: Query | None = None, by: Sequence[str] = ()) -> Stats:
+        """Return statistics of the generations that match a query.
+
+        `by` has the names of groups: `decision`, `generator`, `model`, `policy`, `actor`, `day`,
+        `filter`, `category` and `reviewer`. The field `groups` of the result then has the numbers
+        of generations by value and decision. Those of a filter or category are by the decision of
+        the filter, and those of a reviewer count the reviews by judgement.
+        """
+        check_texts("by", by)
+        return self.store.stats(query, by)
 
     def diff(self, reference: str, other: str) -> Differences:
         """Return the differences between two recorded generations."""

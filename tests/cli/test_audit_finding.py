@@ -80,6 +80,14 @@ def test_stats_off_a_terminal_is_tab_separated(recorded: Here) -> None:
     assert ["status", "completed", "3"] in rows
 
 
+def test_stats_count_groups(recorded: Here) -> None:
+    (stats,) = recorded("audit", "stats", "--by", "generator", "--json").json("stats")
+    assert stats["groups"] == {"generator": {"echo": {"allow": 3}}}
+    rows = recorded("audit", "stats", "--by", "generator", "--by", "category").rows
+    assert rows == [["total", "", "", "3"], ["generator", "echo", "allow", "3"]]
+    assert recorded("audit", "stats", "--by", "colour").code == 2
+
+
 def test_tail_shows_the_newest_last(recorded: Here) -> None:
     result = recorded("audit", "tail", "-n", "2", "--json")
     assert [g["prompt"] for g in result.json("generation")] == ["the moon is new", NEWS]

@@ -7,11 +7,17 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from alembic import command
 
+from muniment.errors import UsageError
 from muniment.ids import new_id
 from muniment.store import Query, Store
+from muniment.store.database import catalog
+from muniment.store.database.migrations import configuration
 from muniment.store.queries import finder
-from muniment.types import Model, Usage
+from muniment.store.queries.stats import GROUPS
+from muniment.types import Model, Usage, Verdict
+from support.databases import change
 
 
 @pytest.fixture
@@ -72,6 +78,102 @@ def test_everything_is_counted(filled: Store) -> None:
 )
 def test_only_what_is_wanted_is_counted(filled: Store, wanted: dict[str, Any], total: int) -> None:
     assert filled.stats(Query(**wanted)).total == total
+
+
+@pytest.fixture
+def judged(store: Store, start: Any, finish: Any) -> list[str]:
+    """The ids of generations with verdicts: one with two categories, one observed, one allowed."""
+
+    def verdict(decision: str, action: str = "", filter: str = "words", **scores: float) -> Any:
+        return Verdict(
+            decision, scores, (), filter, "1", "output", action or decision, "default", 0.5
+        )
+
+    started = [start(str(n), policy="strict" if n else "lax") for n in range(4)]
+    store.record_started(started, policy_document="rules: []")
+    verdicts = [
+        (
+            verdict("flag", abuse=0.5, other=0.0, secret=1.0),
+            verdict("block", filter="list", abuse=1.0),
+        ),
+        (verdict("flag", "allow", abuse=0.1), verdict("flag", "allow", abuse=0.1)),
+        (verdict("allow", abuse=0.9),),
+    ]
+    ended = [finish(g, verdicts=v) for g, v in zip(started, verdicts, strict=False)]
+    store.record_outcomes(ended, declared_categories={"words": frozenset({"abuse", "other"})})
+    store.events.add_review(started[0].id, "bert", "overturn")
+    store.events.add_review(started[0].id, "carl", "approve")
+    store.events.add_review(started[1].id, "bert", "approve")
+    return [g.id for g in started]
+
+
+@pytest.mark.dialect
+def test_groups_are_counted_by_decision(store: Store, judged: list[str]) -> None:
+    found = store.stats(by=GROUPS).groups
+    assert list(found) == list(GROUPS)
+    assert found["category"] == {"abuse": {"flag": 2, "block": 1}, "secret": {"flag": 1}}
+    assert found["filter"] == {"words": {"flag": 2, "allow": 1}, "list": {"block": 1}}
+    assert found["policy"] == {"strict": {"allow": 2, "": 1}, "lax": {"block": 1}}
+    assert found["decision"] == {"allow": {"allow": 2}, "": {"": 1}, "block": {"block": 1}}
+    assert found["actor"] == {"anna": {"allow": 2, "": 1, "block": 1}}
+    assert found["day"] == {"2026-03-01": {"allow": 2, "": 1, "block": 1}}
+    assert found["generator"] == {"words": {"allow": 2, "": 1, "block": 1}}
+    assert found["model"] == {"": {"allow": 2, "": 1, "block": 1}}
+    assert found["reviewer"] == {"bert": {"overturn": 1, "approve": 1}, "carl": {"approve": 1}}
+    assert store.stats().groups == {}
+    only = store.stats(Query(decision="block"), by=["category", "reviewer"]).groups
+    assert only["category"] == {"abuse": {"flag": 1, "block": 1}, "secret": {"flag": 1}}
+    assert only["reviewer"] == {"bert": {"overturn": 1}, "carl": {"approve": 1}}
+    with pytest.raises(UsageError, match="colour"):
+        store.stats(by=["colour"])
+
+
+@pytest.mark.dialect
+def test_an_erased_category_is_not_counted(store: Store, judged: list[str]) -> None:
+    store.erasures.erase(Query(ids=judged[:1]), "keeper")
+    assert store.stats(by=["category"]).groups["category"] == {"abuse": {"flag": 2}}
+    result = store.verify(projections=True, payloads=True)
+    assert result.problems == []
+    assert store.rebuild()["verdict_category"] == 3
+    assert store.verify(projections=True, payloads=True).problems == []
+
+
+@pytest.mark.dialect
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE verdict_category SET category = 'x' WHERE category = 'secret'",
+        "UPDATE verdict_category SET position = 9 WHERE category = 'secret'",
+        "DELETE FROM verdict_category WHERE category = 'secret'",
+        "INSERT INTO verdict_category SELECT max(generation), 7, 'secret' FROM verdict",
+        "UPDATE generation SET policy = 1 WHERE policy IS NOT NULL",
+    ],
+)
+def test_an_altered_group_is_reported(store: Store, judged: list[str], statement: str) -> None:
+    assert change(store.url, statement)
+    problems = store.verify(projections=True).problems
+    assert {problem.kind for problem in problems} == {"projection"}
+    assert {problem.where.split(" ")[0] for problem in problems} <= {
+        *("verdict_category", "verdict_category.category", "generation.policy")
+    }
+
+
+@pytest.mark.dialect
+def test_an_upgraded_store_counts_the_same_groups(store: Store, judged: list[str]) -> None:
+    expected = store.stats(by=GROUPS)
+    config = configuration(catalog.migrations())
+    with store._database.upgrading() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "1003")
+    store.close()
+    with Store.open(store.url, create=False, outdated=True) as older:
+        older.upgrade()
+    with Store.open(store.url, create=False) as again:
+        assert again.stats(by=GROUPS).groups.keys() == expected.groups.keys()
+        for name in ("category", "filter", "reviewer"):
+            assert again.stats(by=[name]).groups[name] == expected.groups[name]
+        assert again.stats(by=["policy"]).groups["policy"]["lax"] == {"block": 1}
+        assert again.verify(projections=True, payloads=True).problems == []
 
 
 def test_a_generation_whose_process_is_gone_counts_as_interrupted(filled: Store) -> None:

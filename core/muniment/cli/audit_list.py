@@ -261,21 +261,33 @@ _SUMMARIES = {
 
 
 @click.command
+@click.option(
+    "--by",
+    multiple=True,
+    metavar="GROUP",
+    help="Group to count by value and decision, instead of the default counts (repeatable): "
+    "decision, generator, model, policy, actor, day, filter, category or reviewer.",
+)
 @filter_options
 @json_option
 @click.pass_obj
-def stats(context: CliContext, /, as_json: bool, **filters: Any) -> None:
+def stats(context: CliContext, /, by: tuple[str, ...], as_json: bool, **filters: Any) -> None:
     """Count generations by status, model, actor, day and more.
 
     Counts by status, decision, generator, model, actor and day (UTC). Summarizes latency, from
     start to end, and numbers of tokens.
 
     Piped output has tab-separated columns: property, value, count. Summaries have: name,
-    statistic, value.
+    statistic, value. Groups of --by have: group, value, decision, count.
     """
-    record = _record(context.store.stats(query_of(context, filters, limit=0)))
+    statistics = context.store.stats(query_of(context, filters, limit=0), by)
+    record = _record(statistics)
     if as_json:
         write_json(record)
+    elif by:
+        write_data(f"total\t\t\t{statistics.total}")
+        for row in _group_rows(statistics):
+            write_data("\t".join(map(one_line, map(str, row))))
     elif on_terminal():
         _print_charts(record)
     else:
@@ -304,7 +316,15 @@ def _record(statistics: Stats) -> dict[str, Any]:
         "latency_ms": _spread(statistics.latency),
         "prompt_tokens": _spread(statistics.prompt_tokens),
         "output_tokens": _spread(statistics.output_tokens),
+        "groups": statistics.groups,
     }
+
+
+def _group_rows(statistics: Stats) -> Iterator[tuple[str, str, str, int]]:
+    """Yield group, value, decision and count."""
+    for name, group in statistics.groups.items():
+        for value, decisions in group.items():
+            yield from ((name, value, *counts) for counts in decisions.items())
 
 
 def _spread(summary: Summary | None) -> dict[str, float] | None:

@@ -231,12 +231,12 @@ class Store(Finder, AbstractContextManager["Store"]):
 
         return engine.search(self._database, text, query or Query(), ranked=ranked)
 
-    def stats(self, query: Query | None = None) -> Stats:
-        """Return statistics of the generations that match a query."""
+    def stats(self, query: Query | None = None, by: Sequence[str] = ()) -> Stats:
+        """Return statistics of the generations that match a query. `by` names groups to count."""
         from muniment.store.queries import stats
 
         with corruption_as_store_error(self.url):
-            return stats.stats(self._database, query or Query())
+            return stats.stats(self._database, query or Query(), by)
 
     def sample(self, count: int, key: str) -> list[str]:
         """Return the ids of `count` completed generations, chosen with a key.

@@ -10,7 +10,7 @@ The row of a generation is inserted for its `started` entry and updated for its 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any, Protocol, TypeAlias
 
@@ -28,10 +28,18 @@ from muniment.ledger.entries import (
     StartedEntry,
 )
 from muniment.ledger.events import Event
-from muniment.ledger.payload_texts import ModelText, PolicyText, RequestText, decode_text
+from muniment.ledger.payload_texts import (
+    NO_VERDICT_TEXT,
+    DetailText,
+    ModelText,
+    PolicyText,
+    RequestText,
+    decode_text,
+)
 from muniment.store.database import bulk
 from muniment.store.database.tables import SUFFIX, generation, metadata
 from muniment.types import DECISIONS
+from muniment.validation import recordable_name
 
 Rows: TypeAlias = defaultdict[str, list[bulk.Values]]
 """Rows by table, with one value for each column in the table's order."""
@@ -59,10 +67,11 @@ ROW_TABLES = ("actor", "policy", "environment", "plugin", "event")
 """The tables that `add_entry` fills."""
 CHILD_TABLES = ("generation_tag", "generation_parent", "generation_input", "cell")
 """The tables that `add_started` fills besides `generation`."""
-OUTCOME_TABLES = ("verdict", "score", "fingerprint")
+OUTCOME_TABLES = ("verdict", "verdict_category", "score", "fingerprint")
 """The tables that `add_outcome` fills."""
 
 _NO_MODEL = ModelText()
+_ALLOWED = ("allow", "allow")
 _SEVERITY: Mapping[str, int] = {decision: severity for severity, decision in enumerate(DECISIONS)}
 
 
@@ -137,6 +146,7 @@ def add_started(rows: Rows, seq: int, entry: StartedEntry, run: int, request: by
             None,  # finished_at
             None,  # prompt_tokens
             None,  # output_tokens
+            entry.policy,
         )
     )
     for position, tag in enumerate(text.tags):
@@ -163,6 +173,8 @@ def add_outcome(rows: Rows, seq: int, entry: OutcomeEntry, content: Content) -> 
         name = verdict.filter or ""
         finding = verdict.policy_rule, name, verdict.stage, verdict.decision, verdict.action
         rows["verdict"].append((number, position, *finding, verdict.item))
+    for place in _categories(entry, content):
+        rows["verdict_category"].append((number, *place))
     for position, score in enumerate(entry.scores):
         value = None if score.value is None else float(score.value)
         rows["score"].append((number, position, score.evaluator, score.name, value))
@@ -171,6 +183,23 @@ def add_outcome(rows: Rows, seq: int, entry: OutcomeEntry, content: Content) -> 
             rows["fingerprint"].append((number, fact.output, fingerprint_digest(payload)))
     tokens = (usage.prompt_tokens, usage.output_tokens) if usage else (None, None)
     rows[OUTCOMES].append((seq, entry.status, decision, entry.failure, entry.at, *tokens, number))
+
+
+def _categories(entry: OutcomeEntry, content: Content) -> Iterator[tuple[int, str]]:
+    """Yield the position and category of the findings of verdicts that have a consequence.
+
+    These are the categories with a score above 0. Undeclared categories are in the payload
+    `detail`, so that they are missing after its erasure.
+    """
+    positions = [n for n, v in enumerate(entry.verdicts) if (v.decision, v.action) != _ALLOWED]
+    if not positions:
+        return
+    texts = decode_text(DetailText, content("detail") if entry.detail else None).verdicts
+    for position in positions:
+        undeclared = texts.get(str(position), NO_VERDICT_TEXT).categories
+        scores: Mapping[str, str | float] = {**entry.verdicts[position].categories, **undeclared}
+        names = {recordable_name(name) for name, score in scores.items() if float(score) > 0}
+        yield from ((position, name) for name in sorted(names))
 
 
 def fingerprint_digest(fingerprint: bytes) -> str:

@@ -168,6 +168,7 @@ generation = Table(
     Column("finished_at", BigInteger),
     Column("prompt_tokens", BigInteger),
     Column("output_tokens", BigInteger),
+    Column("policy", Sequence),
 )
 for _columns in (
     ("id_suffix",),
@@ -211,6 +212,11 @@ verdict = _child(
     Column("item", Integer),  # from 1
 )
 Index(None, verdict.c.filter, verdict.c.decision, verdict.c.generation)
+
+# The categories of verdicts that did not allow, or whose action did not.
+verdict_category = _child(
+    "verdict_category", Column("category", Text, primary_key=True, autoincrement=False)
+)
 
 score = _child(
     "score",

@@ -147,16 +147,21 @@ class QueryPlanner:
             matching += self._execute(sql).scalars()
         return sorted(matching, reverse=True)
 
-    def select_all(self, columns: str) -> CursorResult[*tuple[Any, ...]]:
-        """Return SQL expressions over the table `g` for every match, in no particular order."""
+    def select_all(
+        self, columns: str, join: str = "", group: str = ""
+    ) -> CursorResult[*tuple[Any, ...]]:
+        """Return SQL expressions over the table `g` for every match, in no particular order.
+
+        `join` has JOIN clauses with other tables, and `group` a GROUP BY clause.
+        """
         path = self._path
         checks = [check for name, check in self._checks.items() if name not in path.covers]
         if self._paths:
             checks.append(f"g.seq IN ({_union_sql(path)})")
         ranges = [f"g.seq BETWEEN {low} AND {high}" for low, high in self._ranges]
         checks.append(f"({' OR '.join(ranges) or '1 = 0'})")
-        sql = f"SELECT {columns} FROM generation g WHERE {' AND '.join(checks)}"
-        return self._execute(sql)
+        where = " AND ".join(checks)
+        return self._execute(f"SELECT {columns} FROM generation g {join} WHERE {where} {group}")
 
     @property
     def used_search_index(self) -> bool:

@@ -7,20 +7,26 @@ is stored that could differ from the record. A row takes about two microseconds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
+from muniment.errors import UsageError
+from muniment.ledger.events import ReviewEntry
 from muniment.store.database import leases
-from muniment.store.database.engine import Database
-from muniment.store.database.tables import actor
+from muniment.store.database.engine import Database, chunks
+from muniment.store.database.tables import actor, policy
+from muniment.store.queries.loader import entries_of
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
 
 PERCENTILES = (50, 90, 95, 99)
+Group: TypeAlias = Mapping[str, Mapping[str, int]]
+"""Numbers of generations by value, such as the name of an actor, and then by decision."""
+
 _DAY = 24 * 60 * 60 * 1000  # milliseconds
 _BATCH = 1000  # rows in memory at once
 
@@ -59,6 +65,7 @@ class Stats:
         latency: Milliseconds from start to end, or None if no generation has ended.
         prompt_tokens: Tokens of the prompt, or None if no generation reports them.
         output_tokens: Tokens of the output, or None if no generation reports them.
+        groups: For each group that was requested, the counts by value and decision.
     """
 
     total: int
@@ -71,56 +78,132 @@ class Stats:
     latency: Summary | None
     prompt_tokens: Summary | None
     output_tokens: Summary | None
+    groups: Mapping[str, Group]
 
 
-def stats(database: Database, query: Query) -> Stats:
-    """Return the statistics of the generations that match a query, whatever its limit."""
-    kinds: Counter[tuple[str, ...]] = Counter()
-    actors: Counter[int] = Counter()
-    days: Counter[int] = Counter()
+# The groups by a value of the generation, as SQL.
+_COLUMNS = {
+    "decision": "g.decision",
+    "generator": "g.generator",
+    "model": "g.model_name",
+    "policy": "g.policy",
+    "actor": "g.actor",
+    "day": f"g.started_at / {_DAY}",
+}
+# The groups by a value of verdicts or reviews, of which a generation can have several. Each is a
+# JOIN, the value and its decision.
+_VERDICT = "JOIN verdict v ON v.generation = g.seq"
+_CATEGORY = "JOIN verdict_category c ON c.generation = g.seq AND c.position = v.position"
+_JOINS = {
+    "filter": (_VERDICT, "v.filter", "v.decision"),
+    "category": (f"{_VERDICT} {_CATEGORY}", "c.category", "v.decision"),
+}
+GROUPS = (*_COLUMNS, *_JOINS, "reviewer")
+"""The names of groups that `stats` can count by."""
+
+
+def stats(database: Database, query: Query, by: Sequence[str] = ()) -> Stats:
+    """Return the statistics of the generations that match a query, whatever its limit.
+
+    `by` has names of `GROUPS`. Raise UsageError for another name.
+    """
+    for name in by:
+        if name not in GROUPS:
+            raise UsageError(f"{name!r} is no group; use {' or '.join(GROUPS)}")
+    counted: dict[str, Counter[Any]] = {name: Counter() for name in ("status", *_COLUMNS)}
+    pairs: dict[str, Counter[tuple[Any, Any]]] = {name: Counter() for name in by}
     quantities: tuple[Counter[int | None], ...] = (Counter(), Counter(), Counter())
     with database.reading() as connection:
+        planner = QueryPlanner(connection, query)
         running = ", ".join(map(str, leases.running(connection))) or "-1"
-        result = QueryPlanner(connection, query).select_all(
+        result = planner.select_all(
             f"CASE WHEN g.status = 'started' AND g.seq NOT IN ({running}) THEN 'interrupted' "
-            "ELSE g.status END, g.decision, g.generator, g.model_name, "
-            f"g.actor, g.started_at / {_DAY}, "
+            f"ELSE g.status END, {', '.join(_COLUMNS.values())}, "
             "g.finished_at - g.started_at, g.prompt_tokens, g.output_tokens"
         )
         # Building SQLAlchemy's row objects takes longer than counting the rows.
         cursor: Any = result.cursor
         while part := cursor.fetchmany(_BATCH):
-            *columns, part_actors, part_days, latencies, prompts, outputs = zip(*part, strict=True)
-            kinds.update(zip(*columns, strict=True))
-            actors.update(part_actors)
-            days.update(part_days)
+            *columns, latencies, prompts, outputs = zip(*part, strict=True)
+            values = dict(zip(counted, columns, strict=True))
+            for name, column in values.items():
+                counted[name].update(column)
+            for name in pairs.keys() & _COLUMNS.keys():
+                pairs[name].update(zip(values[name], values["decision"], strict=True))
             for counts, column in zip(quantities, (latencies, prompts, outputs), strict=True):
                 counts.update(column)
         result.close()
-        names = {row.seq: row.name for row in connection.execute(select(actor))}
-    by_actor: Counter[str] = Counter()
-    for number, count in actors.items():
-        by_actor[names.get(number, "")] += count
+        for name in pairs.keys() & _JOINS.keys():
+            pairs[name].update(_joined(planner, *_JOINS[name]))
+        if "reviewer" in pairs:
+            pairs["reviewer"].update(_reviews(connection, planner))
+        names = {
+            table.name: dict(connection.execute(select(table.c.seq, table.c.name)).tuples().all())
+            for table in (actor, policy)
+        }
+    names["reviewer"] = names["actor"]
     latency, prompt_tokens, output_tokens = map(_summary, quantities)
     return Stats(
-        total=kinds.total(),
-        statuses=_count_by(kinds, 0),
-        decisions=_count_by(kinds, 1),
-        generators=_count_by(kinds, 2),
-        models=_count_by(kinds, 3),
-        actors=dict(by_actor.most_common()),
-        days={_day(number): days[number] for number in sorted(days)},
+        total=counted["status"].total(),
+        statuses=_by_frequency(counted["status"]),
+        decisions=_by_frequency(counted["decision"]),
+        generators=_by_frequency(counted["generator"]),
+        models=_by_frequency(counted["model"]),
+        actors=_by_frequency(_named(counted["actor"], names["actor"])),
+        days={_day(number): counted["day"][number] for number in sorted(counted["day"])},
         latency=latency,
         prompt_tokens=prompt_tokens,
         output_tokens=output_tokens,
+        groups={name: _group(name, pairs[name], names.get(name)) for name in pairs},
     )
 
 
-def _count_by(kinds: Mapping[tuple[str, ...], int], column: int) -> dict[str, int]:
-    counted: Counter[str] = Counter()
-    for kind, count in kinds.items():
-        counted[kind[column] or ""] += count
-    return dict(counted.most_common())
+def _joined(planner: QueryPlanner, join: str, value: str, decision: str) -> Counter[Any]:
+    """Return the numbers of generations by a value and its decision."""
+    columns = f"{value}, {decision}, count(DISTINCT g.seq)"
+    result = planner.select_all(columns, join, f"GROUP BY {value}, {decision}")
+    return Counter({(row[0], row[1]): row[2] for row in result})
+
+
+def _reviews(connection: Connection, planner: QueryPlanner) -> Iterator[tuple[int, str]]:
+    """Yield the actor and the judgement of each review of a matching generation."""
+    join = "JOIN event r ON r.subject = g.seq AND r.kind = 'review'"
+    numbers = planner.select_all("r.seq", join).scalars().all()
+    for part in chunks(numbers):
+        for review in entries_of(connection, part).values():
+            if isinstance(review, ReviewEntry):
+                yield review.actor, review.decision
+
+
+def _named(counts: Mapping[int, int], names: Mapping[int, str]) -> Counter[str]:
+    """Return counts by name instead of by number. Several numbers can have one name."""
+    named: Counter[str] = Counter()
+    for number, count in counts.items():
+        named[names.get(number, "")] += count
+    return named
+
+
+def _group(
+    name: str, pairs: Mapping[tuple[Any, Any], int], names: Mapping[int, str] | None
+) -> Group:
+    """Return counts by value and decision. The most frequent value is first, days are by date."""
+    group: dict[str, Counter[str]] = {}
+    for (value, decision), count in pairs.items():
+        if names is not None:
+            value = names.get(value, "")
+        elif name == "day":
+            value = _day(value).isoformat()
+        group.setdefault(value or "", Counter())[decision or ""] += count
+    if name == "day":
+        return {value: dict(group[value].most_common()) for value in sorted(group)}
+    ordered = sorted(group, key=lambda value: (-group[value].total(), value))
+    return {value: dict(group[value].most_common()) for value in ordered}
+
+
+def _by_frequency(counts: Mapping[str | None, int] | Mapping[str, int]) -> dict[str, int]:
+    """Return counts with the most frequent value first, and an empty text for None."""
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return {value or "": count for value, count in ordered}
 
 
 def _day(number: int) -> date:

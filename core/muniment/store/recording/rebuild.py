@@ -8,8 +8,8 @@ recording and verification also use. Erased texts are not in the rebuilt tables.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
@@ -91,18 +91,18 @@ def _pages(connection: Connection) -> Iterator[Sequence[Row[*tuple[Any, ...]]]]:
 
 def _insert_page(connection: Connection, page: Sequence[tuple[int, Entry]]) -> None:
     """Insert the rows of a page of entries."""
-    contents = payloads_for_rows(connection, page[0][0], page[-1][0])
+    contents = Contents(connection, page[0][0], page[-1][0])
     numbers = _insert_runs(connection, page)
     rows: Rows = defaultdict(list)
     for seq, item in page:
         match item:
             case StartedEntry():
-                request = contents.get((seq, "request", 0))
+                request = contents.of(seq)("request")
                 projections.add_started(rows, seq, item, numbers[item.run], request)
             case OutcomeEntry():
-                projections.add_outcome(rows, seq, item, content_of(contents, seq))
+                projections.add_outcome(rows, seq, item, contents.of(seq))
             case _:
-                projections.add_entry(rows, seq, item, content_of(contents, seq))
+                projections.add_entry(rows, seq, item, contents.of(seq))
     finished = [row[-1] for row in rows[OUTCOMES]]
     if not projections.insert(connection, rows):
         raise ValueError("an outcome of an unknown generation, or a second outcome")
@@ -110,22 +110,30 @@ def _insert_page(connection: Connection, page: Sequence[tuple[int, Entry]]) -> N
     index.insert(connection, [(number, index.terms_of(item)) for number, item in loaded])
 
 
-Contents: TypeAlias = Mapping[tuple[int, str, int], Any]
-"""Contents of payloads by entry, kind and position."""
+class Contents:
+    """The contents of the payloads that rows are computed from, of a range of entries."""
+
+    def __init__(self, connection: Connection, low: int, high: int) -> None:
+        """Read those of the entries from number `low` to `high`, both included."""
+        self._connection = connection
+        statement = _SELECT.where(payload.c.entry.between(low, high), payload.c.kind.in_(_KINDS))
+        self._contents = {tuple(key): content for *key, content in tuples(connection, statement)}
+
+    def of(self, number: int) -> Content:
+        """Return the function that returns the contents of an entry's payloads."""
+
+        def content(kind: str, position: int = 0) -> bytes | None:
+            key = number, kind, position
+            if kind not in _KINDS and key not in self._contents:
+                statement = _SELECT.where(payload.c.entry == number, payload.c.kind == kind)
+                self._contents |= {
+                    tuple(key): content for *key, content in tuples(self._connection, statement)
+                }
+            return self._contents.get(key)
+
+        return content
 
 
-def payloads_for_rows(connection: Connection, low: int, high: int) -> Contents:
-    """Return the payloads that rows are computed from.
-
-    The entries have the numbers from `low` to `high`, both included.
-    """
-    statement = select(*raw(payload, "entry", "kind", "position", "content")).where(
-        payload.c.entry.between(low, high),
-        payload.c.kind.in_(("actor", "policy", "request", "fingerprint")),
-    )
-    return {tuple(key): content for *key, content in tuples(connection, statement)}
-
-
-def content_of(contents: Contents, number: int) -> Content:
-    """Return the function that returns the contents of an entry's payloads."""
-    return lambda kind, position=0: contents.get((number, kind, position))
+# Rows of most entries need these. Payloads of other kinds, which few need, are read one by one.
+_KINDS = ("actor", "policy", "request", "fingerprint")
+_SELECT = select(*raw(payload, "entry", "kind", "position", "content"))

@@ -11,21 +11,22 @@ Their bytes may still be in the write-ahead log and their terms in the search in
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, select, update
 
 from muniment.errors import UsageError
-from muniment.ledger.entries import StartedEntry
+from muniment.ledger.entries import OutcomeEntry, StartedEntry
 from muniment.ledger.events import ErasureEntry, Event, GenerationEvent, RetentionEntry
 from muniment.ledger.facts import ErasedFact, RetentionFact
 from muniment.ledger.fields import Cause, milliseconds
 from muniment.ledger.payloads import Kind, Payloads
 from muniment.ledger.schema import kinds_of
+from muniment.store.database import bulk
 from muniment.store.database.engine import Database, chunks
-from muniment.store.database.projections import Rows, add_started
+from muniment.store.database.projections import Rows, add_outcome, add_started
 from muniment.store.database.tables import (
     actor,
     erasing,
@@ -35,6 +36,7 @@ from muniment.store.database.tables import (
     generation_input,
     generation_tag,
     payload,
+    verdict_category,
 )
 from muniment.store.queries import planner
 from muniment.store.queries.loader import entries_of, load_numbers
@@ -293,7 +295,8 @@ def _erase_page(
             connection.execute(
                 delete(payload).where(payload.c.entry == number, payload.c.kind.in_(erased_kinds))
             )
-        _clear_texts(connection, [n for n, kinds_ in kinds_by_entry.items() if "request" in kinds_])
+        _clear_texts(connection, _entries_with(kinds_by_entry, "request"))
+        _clear_categories(connection, _entries_with(kinds_by_entry, "detail"))
         without = [r.seq for r in rows if "fingerprint" in kinds_by_entry.get(r.outcome or 0, ())]
         connection.execute(delete(fingerprint).where(fingerprint.c.generation.in_(without)))
         # Generations of which only some kinds were erased can still be found by the others.
@@ -341,6 +344,10 @@ def _erasable_payloads(
     return kinds_by_entry, kept
 
 
+def _entries_with(kinds_by_entry: Mapping[int, set[Kind]], kind: Kind) -> list[int]:
+    return [number for number, kinds in kinds_by_entry.items() if kind in kinds]
+
+
 def _search_rows(loaded: Sequence[tuple[int, Generation]]) -> list[index.Row]:
     """Return the rows of the search index for generations with these numbers."""
     return [(number, index.terms_of(item)) for number, item in loaded]
@@ -359,6 +366,19 @@ def _clear_texts(connection: Connection, numbers: Sequence[int]) -> None:
             .where(generation.c.seq == number)
             .values({name: row[name] for name in _TEXT_COLUMNS})
         )
+
+
+def _clear_categories(connection: Connection, numbers: Sequence[int]) -> None:
+    """Delete the categories that the payload `detail` of outcomes contained."""
+    rows: Rows = defaultdict(list)
+    erased: list[int] = []
+    for number, outcome in entries_of(connection, numbers, altered=set()).items():
+        assert isinstance(outcome, OutcomeEntry)
+        add_outcome(rows, number, outcome, lambda kind, position=0: None)
+        erased.append(outcome.generation)
+    of_erased = verdict_category.c.generation.in_(erased)
+    connection.execute(delete(verdict_category).where(of_erased))
+    bulk.insert(connection, verdict_category, rows["verdict_category"])
 
 
 def _erase_actor(database: Database, name: str, by: int, reason: str | None, cause: Cause) -> None:

@@ -33,7 +33,7 @@ from muniment.store.database.raw import Values, count_rows, raw, tuples
 from muniment.store.database.tables import generation, metadata, pending, run
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries import time_index
-from muniment.store.recording.rebuild import Contents, content_of, payloads_for_rows
+from muniment.store.recording.rebuild import Contents
 from muniment.store.verification.entries import Page
 from muniment.store.verification.report import Report
 
@@ -58,7 +58,7 @@ class RowComparison:
         """Compare the rows of the entries from number `low` to `high`, both included."""
         rows = self._rows(generation, low, high)
         stored = {row[0]: row for row in rows}
-        texts = payloads_for_rows(self._connection, low, high)
+        texts = Contents(self._connection, low, high)
         expected = self._expected_rows(page, stored, texts, low, high)
         self._compare(generation, expected["generation"], rows)
         for name in (*ROW_TABLES, *CHILD_TABLES):
@@ -96,16 +96,15 @@ class RowComparison:
             try:
                 if isinstance(item, StartedEntry):
                     number = runs.get(item.run, seq)
-                    add_started(expected, seq, item, number, texts.get((seq, "request", 0)))
+                    add_started(expected, seq, item, number, texts.of(seq)("request"))
                     if seq in stored and _outcome_of(stored[seq]) is not None:
                         # The columns of the outcome are compared with the outcome's entry.
                         row = expected["generation"].pop()
                         expected["generation"].append(_with_outcome((*row, *stored[seq])))
                 elif not isinstance(item, OutcomeEntry):
-                    add_entry(expected, seq, item, content_of(texts, seq))
+                    add_entry(expected, seq, item, texts.of(seq))
             except UNREADABLE:
-                message = "a payload that query tables need is unreadable"
-                self._report.add("payload", f"entry {seq}", message)
+                self._add_unreadable(seq)
         return expected
 
     def _compare_outcomes(self, page: Page, stored: Mapping[int, Values], texts: Contents) -> None:
@@ -130,7 +129,11 @@ class RowComparison:
                 continue
             del generations[number]
             compared.add(number)
-            add_outcome(expected, seq, item, content_of(texts, seq))
+            try:
+                add_outcome(expected, seq, item, texts.of(seq))
+            except UNREADABLE:
+                self._add_unreadable(seq)
+                continue
             update = expected[OUTCOMES][-1][:-1]
             if update != _outcome_columns(row):
                 columns = dict(zip(OUTCOME_COLUMNS, update, strict=True))
@@ -174,6 +177,10 @@ class RowComparison:
         bounds = pairwise([0, *ends, len(ordered)]) if ordered else ()
         spans = [(ordered[start], ordered[stop - 1]) for start, stop in bounds]
         return [row for span in spans for row in self._rows(table, *span) if row[0] in numbers]
+
+    def _add_unreadable(self, seq: int) -> None:
+        message = "a payload that query tables need is unreadable"
+        self._report.add("payload", f"entry {seq}", message)
 
     def _add(self, where: str, message: str, seq: Any = None) -> None:
         at = f" of entry {seq}" if seq is not None else ""
