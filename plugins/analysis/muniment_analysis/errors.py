@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import muniment
 
 
@@ -11,6 +13,18 @@ class AnalysisError(muniment.UsageError):
 
 class TableError(AnalysisError):
     """A file that is not a table with the named columns, with the line at fault."""
+
+
+class RowError(AnalysisError):
+    """A row of a JSON Lines file that cannot be read or used.
+
+    Attributes:
+        line: The number of the line, from 1.
+    """
+
+    def __init__(self, path: Path, line: int, problem: object) -> None:
+        super().__init__(f"{path}, line {line}: {problem}")
+        self.line = line
 
 
 class ValuesError(AnalysisError):

@@ -1,4 +1,4 @@
-"""Split texts into words, in scripts with and without spaces between words."""
+"""Split texts into words and sentences, in scripts with and without spaces between words."""
 
 from __future__ import annotations
 
@@ -55,3 +55,28 @@ def words(text: str) -> list[str]:
     """
     kinds = text.translate(_KINDS)
     return [text[slice(*word.span())].casefold() for word in _WORDS.finditer(kinds)]
+
+
+# As in `_SINGLE`. A character of `_SPACED` is part of a word that is written with its neighbours.
+_SINGLE_CLASS = "".join(f"{chr(first)}-{chr(last)}" for first, last in _SINGLE)
+_SPACED = rf"[^\W{_SINGLE_CLASS}]"
+_RUNS = re.compile(rf"(?=\w)[{_SINGLE_CLASS}]|{_SPACED}+")
+
+
+def count_word_runs(text: str) -> int:
+    """Return the number of runs of letters, digits and underscores in a text.
+
+    IFEval counts words in this way: *don't* has two runs, and *state-of-the-art* four. Each Chinese
+    character, kana or bopomofo is a run by itself.
+    """
+    return sum(1 for _ in _RUNS.finditer(text))
+
+
+def whole_word_pattern(word: str) -> str:
+    """Return a regular expression that matches a text where it is not part of a longer word.
+
+    An end of the text that is a Chinese character, a kana or a symbol is always the end of a word.
+    """
+    before = rf"(?<!{_SPACED})" if re.match(_SPACED, word) else ""
+    after = rf"(?!{_SPACED})" if word and re.match(_SPACED, word[-1]) else ""
+    return before + re.escape(word) + after

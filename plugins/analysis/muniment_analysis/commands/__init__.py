@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .ifeval import ifeval
 from .variance import variance
 
 
@@ -12,4 +13,5 @@ def analyze() -> None:
     """Analyse what moves an output, by how much, and with which certainty."""
 
 
+analyze.add_command(ifeval)
 analyze.add_command(variance)
