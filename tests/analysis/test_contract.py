@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from muniment.testing import EvaluatorContract
+from muniment_analysis.evaluators.instructions import Instructions
 from muniment_analysis.evaluators.perplexity import Perplexity
 from muniment_analysis.evaluators.text_statistics import TextStatistics
 
@@ -14,3 +17,8 @@ class TestTextStatistics(EvaluatorContract):
 
 class TestPerplexity(EvaluatorContract):
     evaluator = Perplexity
+
+
+class TestInstructions(EvaluatorContract):
+    evaluator = Instructions
+    parameters: ClassVar = {"ids": ["punctuation:no_comma", "startend:quotation"]}

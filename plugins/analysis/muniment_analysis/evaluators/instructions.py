@@ -35,7 +35,8 @@ class Instructions(muniment.Evaluator):
     ) -> None:
         """Raise ParameterError without an instruction, and for an invalid one."""
         super().__init__(parameters, models)
-        ids, text = self.parameters.ids, self.parameters.arguments
+        given: Any = self.parameters
+        ids, text = given.ids, given.arguments
         if not ids:
             raise muniment.ParameterError(
                 "ids", 'there is no instruction; use instructions(ids=["punctuation:no_comma"])'

@@ -60,6 +60,6 @@ def letter(value: object) -> str:
 
 def language(value: object) -> str:
     """Return the code of a language that can be detected."""
-    if value not in known_languages():
+    if not isinstance(value, str) or value not in known_languages():
         raise ValueError(f"must be one of {', '.join(sorted(known_languages()))}")
-    return str(value)
+    return value
