@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 # An end needs a space or a bracket after it, since "3.5" and "a.b" have none. Chinese ones do not.
-_END = re.compile(r"""[.!?]+(?=[\s"'()\[\]{}*:;@]|$)|[\u3002\uff01\uff1f\uff61]+""")
+# A run of marks is matched as a whole, so that a long one is read once.
+_END = re.compile(r"""(?<![.!?])[.!?]++(?=[\s"'()\[\]{}*:;@]|$)|[\u3002\uff01\uff1f\uff61]+""")
 _CLOSING = re.compile(r"""["')\]}\u2019\u201d\u300d\u300f\uff09]*""")
 _WORD = re.compile(r"\w")
 _LAST_WORD = re.compile(r'[^\s"()\[\]{}*:;,!?]*\.$')

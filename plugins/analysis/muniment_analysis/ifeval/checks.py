@@ -26,8 +26,6 @@ _SINGLE_STARS = re.compile(r"\*([^*\n]*)\*")
 _DOUBLE_STARS = re.compile(r"\*\*([^*\n]*)\*\*")
 _DIVIDER = re.compile(r"\s?\*\*\*\s?")
 _BULLET = re.compile(r"\s*(?:-|\*[^*])")
-_PLACEHOLDER = re.compile(r"\[.*?\]")
-_TITLE = re.compile(r"<<([^\n]+)>>")
 _FENCE = re.compile(r"```(?:json|Json|JSON)?")
 _AFTER_FIRST_WORD = re.compile(r"""[.,?!'"]""")
 
@@ -102,7 +100,10 @@ def nth_paragraph_first_word(text: str, paragraphs: int, position: int, word: st
 
 def number_placeholders(text: str, number: int) -> bool:
     """Return whether a text has at least this number of placeholders, such as `[address]`."""
-    return len(_PLACEHOLDER.findall(text)) >= number
+    # Each part that ends in a bracket has at most one. A regular expression would search to the end
+    # of the line for each opening bracket.
+    parts = (part for line in text.split("\n") for part in line.split("]")[:-1])
+    return sum("[" in part for part in parts) >= number
 
 
 def postscript(text: str, marker: str) -> bool:
@@ -145,7 +146,13 @@ def json_format(text: str) -> bool:
 
 def title(text: str) -> bool:
     """Return whether a text contains a title, such as `<<poem of joy>>`."""
-    return any(found.strip("<>").strip() for found in _TITLE.findall(text))
+    return any(map(_line_title, text.split("\n")))
+
+
+def _line_title(line: str) -> str:
+    """Return the text between the first `<<` and the last `>>` of a line, or an empty text."""
+    start, end = line.find("<<"), line.rfind(">>")
+    return line[start:end].lstrip("<").rstrip(">").strip() if 0 <= start < end else ""
 
 
 def two_responses(text: str) -> bool:
