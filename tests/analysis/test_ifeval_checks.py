@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from muniment_analysis.ifeval.compliance import check_response, variants
 from muniment_analysis.ifeval.instructions import KINDS, read_instruction
-from muniment_analysis.ifeval.verdicts import judge, variants
 
 SOME = {"relation": "at least"}
 FEW = {"relation": "less than"}
@@ -198,11 +198,11 @@ def test_a_kind_is_followed_as_described(kind: str) -> None:
 
 
 @given(st.sampled_from(sorted(CASES)), st.text(alphabet="aA.*-\n[]<>\"'#一。 1,`{}\\", max_size=80))
-def test_every_text_gets_a_verdict(kind: str, text: str) -> None:
+def test_every_text_gets_a_result(kind: str, text: str) -> None:
     instruction = read_instruction(kind, CASES[kind][0][0])
-    verdicts = judge(text, [instruction])
-    assert verdicts.strict in ((True,), (False,))
-    assert verdicts.loose >= verdicts.strict
+    results = check_response(text, [instruction])
+    assert results.strict in ((True,), (False,))
+    assert results.loose >= results.strict
 
 
 def test_a_response_has_eight_variants() -> None:
@@ -219,12 +219,12 @@ def test_a_response_has_eight_variants() -> None:
     assert variants("a") == ["a", ""]
 
 
-def test_a_loose_verdict_needs_one_variant() -> None:
+def test_a_loose_result_needs_one_variant() -> None:
     quotation = read_instruction("startend:quotation", {})
     lower = read_instruction("keywords:forbidden_words", {"forbidden_words": ["sure"]})
-    assert judge('Sure:\n"a"', [quotation, lower]) == ((False, False), (True, True))
-    assert judge('Sure: "a"', [quotation, lower]) == ((False, False), (False, False))
-    assert judge("", [lower]) == ((False,), (False,))
+    assert check_response('Sure:\n"a"', [quotation, lower]) == ((False, False), (True, True))
+    assert check_response('Sure: "a"', [quotation, lower]) == ((False, False), (False, False))
+    assert check_response("", [lower]) == ((False,), (False,))
 
 
 @pytest.mark.parametrize(
@@ -312,5 +312,5 @@ def test_a_hundred_texts_of_23_kinds_take_less_than_a_second() -> None:
     ]
     start = time.process_time()
     for _ in range(100):
-        judge(text, instructions)
+        check_response(text, instructions)
     assert time.process_time() - start < 1  # 0.3 on one core, so 10,000 prompts of 1.5 kinds take 2

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import muniment
 from muniment.plugins.registry import Plugin
-from muniment.testing import CommandResult, run_command
+from muniment.testing import CommandContract, CommandResult, run_command
 from muniment_analysis.commands.ifeval import ifeval
 from muniment_analysis.errors import RowError, SampleError
+from muniment_analysis.ifeval.compliance import Compliance
 from muniment_analysis.ifeval.data import Prompt, read_prompts, read_responses
 from muniment_analysis.ifeval.instructions import read_instruction
-from muniment_analysis.ifeval.summary import JudgedPrompt, summarize
-from muniment_analysis.ifeval.verdicts import Verdicts
+from muniment_analysis.ifeval.summary import CheckedPrompt, summarize
 from support.plugins import PluginFolder
 
 COMMA = "punctuation:no_comma"
@@ -68,6 +68,16 @@ class Files:
 @pytest.fixture
 def files(tmp_path: Path, home: Path) -> Files:
     return Files(tmp_path)
+
+
+class TestContract(CommandContract):
+    command = ifeval
+    arguments: ClassVar = ("--data", "data.jsonl", "--responses", "responses.jsonl")
+
+    @pytest.fixture(autouse=True)
+    def folder(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Run the command where the files are."""
+        monkeypatch.chdir(files.folder)
 
 
 def test_shares_are_of_prompts_and_of_instructions(files: Files) -> None:
@@ -199,30 +209,30 @@ def test_a_mark_of_byte_order_and_other_line_ends_are_read(files: Files) -> None
     assert [prompt.key for prompt in read_prompts(files.data)] == [1, 2, "c"]
 
 
-def judged(key: int, strict: Iterable[bool]) -> JudgedPrompt:
-    verdicts = tuple(strict)
+def checked(key: int, strict: Iterable[bool]) -> CheckedPrompt:
+    results = tuple(strict)
     instruction = read_instruction(COMMA, {})
-    return JudgedPrompt(
-        Prompt(key, str(key), (instruction,) * len(verdicts)), Verdicts(verdicts, verdicts)
+    return CheckedPrompt(
+        Prompt(key, str(key), (instruction,) * len(results)), Compliance(results, results)
     )
 
 
 def test_instructions_of_one_prompt_are_not_independent() -> None:
-    together = summarize([judged(key, [key % 2 == 0] * 5) for key in range(40)]).instructions
-    apart = summarize([judged(key, [key % 2 == 0]) for key in range(200)]).instructions
+    together = summarize([checked(key, [key % 2 == 0] * 5) for key in range(40)]).instructions
+    apart = summarize([checked(key, [key % 2 == 0]) for key in range(200)]).instructions
     assert (together.number, together.strict.n) == (200, 40)
     assert together.strict.value == apart.strict.value == 0.5
     assert together.strict.high - together.strict.low > 2 * (apart.strict.high - apart.strict.low)
 
 
 def test_one_prompt_has_no_narrow_interval() -> None:
-    estimate = summarize([judged(1, [True, True, False])]).instructions.strict
+    estimate = summarize([checked(1, [True, True, False])]).instructions.strict
     assert (estimate.value, estimate.low, estimate.high) == (pytest.approx(2 / 3), 0, 1)
 
 
 @pytest.mark.parametrize("followed", [False, True])
-def test_equal_verdicts_of_all_prompts_have_an_exact_interval(followed: bool) -> None:
-    estimate = summarize([judged(key, [followed] * 2) for key in range(20)]).instructions.strict
+def test_equal_results_of_all_prompts_have_an_exact_interval(followed: bool) -> None:
+    estimate = summarize([checked(key, [followed] * 2) for key in range(20)]).instructions.strict
     assert estimate.value == followed
     assert estimate.high - estimate.low == pytest.approx(1 - 0.025 ** (1 / 20))
 

@@ -52,7 +52,7 @@ _COLUMNS = (
     help="JSON Lines with prompt and response.",
 )
 @click.option(
-    "--rows", metavar="FILE", help="New file for the verdicts, one JSON object for each prompt."
+    "--rows", metavar="FILE", help="New file for the results, one JSON object for each prompt."
 )
 @overwrite_option
 @json_option
@@ -60,33 +60,33 @@ def ifeval(data: Path, responses: Path, rows: str | None, overwrite: bool, as_js
     """Measure how often responses follow verifiable instructions.
 
     The instructions are of the 25 kinds of IFEval. A prompt is followed if all its instructions
-    are. Strict verdicts judge the response as it is. Loose verdicts accept it without its first
+    are. Strict results are about the response as it is. Loose ones accept it without its first
     line, without its last line or without asterisks, too. Intervals are of 95 %.
 
     Prompts without a response are skipped. Their number is printed.
     """
     from muniment_analysis.ifeval.data import read_prompts, read_responses
-    from muniment_analysis.ifeval.summary import JudgedPrompt, judge_prompts, summarize
+    from muniment_analysis.ifeval.summary import CheckedPrompt, check_prompts, summarize
 
     file = None
     if rows is not None:
         file = OutputFile(rows, overwrite=overwrite, inputs=[str(data), str(responses)])
     prompts, texts = read_prompts(data), read_responses(responses)
-    judged: list[JudgedPrompt] = []
+    checked: list[CheckedPrompt] = []
     with progress("checking", len(prompts)) as bar:
-        for one in judge_prompts(prompts, texts):
-            judged.append(one)
+        for one in check_prompts(prompts, texts):
+            checked.append(one)
             bar.advance(1)
-    if not judged:
+    if not checked:
         raise SampleError(
             f"{responses} has no response to a prompt of {data}; the prompts must be equal texts",
             complete=0,
             needed=1,
         )
-    summary = summarize(judged)
+    summary = summarize(checked)
     if file is not None:
-        file.write_bytes("".join(f"{json.dumps(one.to_json())}\n" for one in judged).encode())
-    skipped, unused = len(prompts) - len(judged), len(texts) - len(judged)
+        file.write_bytes("".join(f"{json.dumps(one.to_json())}\n" for one in checked).encode())
+    skipped, unused = len(prompts) - len(checked), len(texts) - len(checked)
     if as_json:
         write_json({**summary.to_json(), "skipped": skipped, "unused": unused})
         return

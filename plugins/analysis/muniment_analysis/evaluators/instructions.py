@@ -7,8 +7,8 @@ from statistics import fmean
 from typing import Any
 
 import muniment
+from muniment_analysis.ifeval.compliance import check_response
 from muniment_analysis.ifeval.data import read_instructions, read_json
-from muniment_analysis.ifeval.verdicts import judge
 
 
 class Instructions(muniment.Evaluator):
@@ -55,8 +55,8 @@ class Instructions(muniment.Evaluator):
         texts = [output.text for output in generation.outputs if output.text is not None]
         if not texts:
             return {}
-        verdicts = [judge(text, self._instructions) for text in texts]
+        results = [check_response(text, self._instructions) for text in texts]
         return {
-            "strict": fmean(verdict for strict, _ in verdicts for verdict in strict),
-            "loose": fmean(verdict for _, loose in verdicts for verdict in loose),
+            "strict": fmean(result for strict, _ in results for result in strict),
+            "loose": fmean(result for _, loose in results for result in loose),
         }

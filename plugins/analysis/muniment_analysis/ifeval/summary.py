@@ -1,4 +1,4 @@
-"""Add up verdicts: shares of prompts and of instructions, over all and for each kind."""
+"""Add up results: shares of prompts and of instructions, over all and for each kind."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from muniment_analysis.intervals import (
     wilson_estimate,
 )
 
+from .compliance import Compliance, check_response
 from .data import Prompt
-from .verdicts import Verdicts, judge
 
 
-class JudgedPrompt(NamedTuple):
-    """A prompt with the verdicts about its response."""
+class CheckedPrompt(NamedTuple):
+    """A prompt with the results of its response."""
 
     prompt: Prompt
-    verdicts: Verdicts
+    results: Compliance
 
     def to_json(self) -> dict[str, Any]:
         """Return the row that `--rows` writes."""
-        return {"key": self.prompt.key, **self.verdicts._asdict()}
+        return {"key": self.prompt.key, **self.results._asdict()}
 
 
 class Shares(NamedTuple):
@@ -74,46 +74,46 @@ class Summary(NamedTuple):
         }
 
 
-def judge_prompts(
+def check_prompts(
     prompts: Iterable[Prompt], responses: Mapping[str, str]
-) -> Iterator[JudgedPrompt]:
-    """Yield the prompts that have a response, with the verdicts."""
+) -> Iterator[CheckedPrompt]:
+    """Yield the prompts that have a response, with the results."""
     for prompt in prompts:
         response = responses.get(prompt.text)
         if response is not None:
-            yield JudgedPrompt(prompt, judge(response, prompt.instructions))
+            yield CheckedPrompt(prompt, check_response(response, prompt.instructions))
 
 
-def summarize(judged: Sequence[JudgedPrompt]) -> Summary:
+def summarize(checked: Sequence[CheckedPrompt]) -> Summary:
     """Return the shares over at least one prompt. The kinds are in the order of their ids."""
-    kinds: dict[str, list[Verdicts]] = {}
-    for prompt, verdicts in judged:
+    kinds: dict[str, list[Compliance]] = {}
+    for prompt, results in checked:
         for name in dict.fromkeys(instruction.id for instruction in prompt.instructions):
             of_kind = [instruction.id == name for instruction in prompt.instructions]
-            kinds.setdefault(name, []).append(_select(verdicts, of_kind))
+            kinds.setdefault(name, []).append(_select(results, of_kind))
     return Summary(
-        _shares([Verdicts((all(strict),), (all(loose),)) for _, (strict, loose) in judged]),
-        _shares([verdicts for _, verdicts in judged]),
+        _shares([Compliance((all(strict),), (all(loose),)) for _, (strict, loose) in checked]),
+        _shares([results for _, results in checked]),
         {name: _shares(kinds[name]) for name in sorted(kinds)},
     )
 
 
-def _select(verdicts: Verdicts, wanted: Sequence[bool]) -> Verdicts:
-    """Return those verdicts of which `wanted` is true."""
+def _select(results: Compliance, wanted: Sequence[bool]) -> Compliance:
+    """Return those results of which `wanted` is true."""
     strict, loose = (
-        tuple(verdict for verdict, is_wanted in zip(part, wanted, strict=True) if is_wanted)
-        for part in verdicts
+        tuple(result for result, is_wanted in zip(part, wanted, strict=True) if is_wanted)
+        for part in results
     )
-    return Verdicts(strict, loose)
+    return Compliance(strict, loose)
 
 
-def _shares(verdicts: Sequence[Verdicts]) -> Shares:
-    """Return the shares of true verdicts. There is one object for each prompt."""
-    numbers = [len(strict) for strict, _ in verdicts]
+def _shares(results: Sequence[Compliance]) -> Shares:
+    """Return the shares of true results. There is one object for each prompt."""
+    numbers = [len(strict) for strict, _ in results]
     return Shares(
         sum(numbers),
-        _estimate([sum(strict) for strict, _ in verdicts], numbers),
-        _estimate([sum(loose) for _, loose in verdicts], numbers),
+        _estimate([sum(strict) for strict, _ in results], numbers),
+        _estimate([sum(loose) for _, loose in results], numbers),
     )
 
 

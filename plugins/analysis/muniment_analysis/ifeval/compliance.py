@@ -1,4 +1,4 @@
-"""Strict and loose verdicts of one response about its instructions."""
+"""Check one response for its instructions, strictly and loosely."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import NamedTuple
 from .instructions import Instruction
 
 
-class Verdicts(NamedTuple):
+class Compliance(NamedTuple):
     """Whether each instruction is followed, as the response stands and in its best variant."""
 
     strict: tuple[bool, ...]
     loose: tuple[bool, ...]
 
 
-def judge(response: str, instructions: Sequence[Instruction]) -> Verdicts:
-    """Return the strict and the loose verdict about each instruction."""
+def check_response(response: str, instructions: Sequence[Instruction]) -> Compliance:
+    """Return the strict and the loose result of each instruction."""
     strict = tuple(instruction.is_followed(response) for instruction in instructions)
     others = variants(response)[1:] if not all(strict) else []
     loose = tuple(
         followed or any(map(instruction.is_followed, others))
         for followed, instruction in zip(strict, instructions, strict=True)
     )
-    return Verdicts(strict, loose)
+    return Compliance(strict, loose)
 
 
 def variants(response: str) -> list[str]:
-    """Return the eight variants of a response that the loose verdict accepts, the response first.
+    """Return the eight variants of a response for the loose results, the response first.
 
     They are made without the first line, the last one, both or neither, and each of them without
     asterisks. Equal variants are returned once.
