@@ -157,6 +157,13 @@ def test_responses_to_no_prompt_are_refused(files: Files) -> None:
         (['{"key": 1, "prompt": "a"}'], 1, "instruction_id_list"),
         (["", '{"key": 1'], 2, "JSON"),
         (["[1]"], 1, "object"),
+        (['{"key": 1, "key": 2}'], 1, '"key"'),
+        ([row(1, ids=[WORDS], kwargs=['{"num_words": 1}'])], 1, WORDS),
+        (
+            ['{"key": 1, "prompt": "a", "instruction_id_list": ["x\\ud800"], "kwargs": [{}]}'],
+            1,
+            "x",
+        ),
         (["[" * 100_000], 1, "deep"),
     ],
 )

@@ -64,9 +64,12 @@ def read_responses(path: Path) -> dict[str, str]:
 
 
 def read_json(text: str | bytes) -> Any:
-    """Return the value of a JSON text. Raises ValueError, also for NaN and infinity."""
+    """Return the value of a JSON text.
+
+    Raises ValueError, also for NaN, infinity, and an object with a repeated name.
+    """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object_of_pairs)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -133,6 +136,15 @@ def read_instructions(ids: Any, values: Any) -> tuple[Instruction, ...]:
     if not ids:
         raise ValueError("there is no instruction; add one or remove the row")
     return tuple(map(read_instruction, ids, values))
+
+
+def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {_short(repeated)} stands twice in one object; remove one")
+    return values
 
 
 def _refuse_constant(name: str) -> Any:
