@@ -8,7 +8,8 @@ from typing import Any
 
 import muniment
 from muniment_analysis.ifeval.compliance import check_response
-from muniment_analysis.ifeval.data import read_instructions, read_json
+from muniment_analysis.ifeval.data import read_json
+from muniment_analysis.ifeval.instructions import read_instructions
 
 
 class Instructions(muniment.Evaluator):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import muniment
 from muniment_analysis.errors import RowError
 
-from .instructions import Instruction, read_instruction
+from .instructions import Instruction, read_instructions
 
 
 class Prompt(NamedTuple):
@@ -119,23 +119,6 @@ def _read_prompt(row: Mapping[str, Any]) -> Prompt:
         return Prompt(key, text, read_instructions(row["instruction_id_list"], row["kwargs"]))
     except ValueError as error:
         raise ValueError(f"key {key}: {error}") from None
-
-
-def read_instructions(ids: Any, values: Any) -> tuple[Instruction, ...]:
-    """Return the instructions with a list of ids and a list of objects with their arguments.
-
-    Raises ValueError, too, for empty lists and lists of different lengths.
-    """
-    for name, items in (("instruction_id_list", ids), ("kwargs", values)):
-        if not isinstance(items, list | tuple):
-            raise ValueError(f"{name} must be a list, not {_short(items)}")
-    if len(ids) != len(values):
-        raise ValueError(
-            f"there are {len(ids)} instruction ids and {len(values)} objects in kwargs"
-        )
-    if not ids:
-        raise ValueError("there is no instruction; add one or remove the row")
-    return tuple(map(read_instruction, ids, values))
 
 
 def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -101,6 +101,24 @@ class Instruction:
         return bool(text.strip()) and KINDS[self.id].check(text, *self.values)
 
 
+def read_instructions(ids: Any, values: Any) -> tuple[Instruction, ...]:
+    """Return the instructions with a list of ids and a list of objects with their arguments.
+
+    Raises ValueError for an invalid instruction, for empty lists and for lists of different
+    lengths.
+    """
+    for name, items in (("instruction_id_list", ids), ("kwargs", values)):
+        if not isinstance(items, list | tuple):
+            raise ValueError(f"{name} is not a list")
+    if len(ids) != len(values):
+        raise ValueError(
+            f"there are {len(ids)} instruction ids and {len(values)} objects in kwargs"
+        )
+    if not ids:
+        raise ValueError("there is no instruction; add one or remove the row")
+    return tuple(map(read_instruction, ids, values))
+
+
 def read_instruction(instruction_id: Any, values: Any) -> Instruction:
     """Return the instruction with an id and arguments from data. None is an omitted argument.
 
