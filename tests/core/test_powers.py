@@ -38,7 +38,7 @@ def workspace(
 
 
 def add(workspace: Workspace, methods: str = METHODS) -> None:
-    plugin = f'''
+    plugin = f"""
 from muniment import Generator, Text, TokenScores, hookimpl
 
 class Able(Generator):
@@ -53,7 +53,7 @@ class Able(Generator):
 @hookimpl
 def muniment_generators(register):
     register(Able)
-'''
+"""
     workspace.plugin_folder.add(plugin, distribution="able-plugin")
 
 
@@ -88,7 +88,7 @@ def test_a_generator_without_the_power_is_refused_and_an_able_one_named(
         lambda: workspace.session.score(["a"], generator="plain"),
         lambda: workspace.session.embed([muniment.Text("a")], generator="plain"),
     ):
-        with pytest.raises(muniment.UsageError, match="plain cannot .*; use able"):
+        with pytest.raises(muniment.UsageError, match=r"plain cannot .*; use able"):
             call()
 
 
