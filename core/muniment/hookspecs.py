@@ -97,6 +97,8 @@ class Generator(ABC):
 
     With `prompt = "optional"`, a request may have no prompt, and `Request.prompt` is then empty. A
     model that needs a prompt nevertheless is the reason for a UsageError of `resolve`.
+
+    `model_command` makes or adds a first model. The error for a home without one names it.
     """
 
     name: ClassVar[str]
@@ -104,6 +106,7 @@ class Generator(ABC):
     prompt: ClassVar[Literal["required", "optional"]] = "required"
     determinism: ClassVar[Literal["exact", "best-effort"]] = "best-effort"
     uses_model: ClassVar[bool] = False
+    model_command: ClassVar[str] = "muniment models add PATH_OR_ID"
     inputs: ClassVar[tuple[InputSpec, ...]] = ()
     Parameters: ClassVar[type[_NoParameters]] = _NoParameters
 

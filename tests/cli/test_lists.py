@@ -193,7 +193,9 @@ def test_get_of_a_blocked_list_writes_what_was_blocked(
 def test_fewer_items_than_wanted_are_noted(ranked: Here, policy: Path) -> None:
     result = ranked("generate", "rank", '["red", "blue"]', "--policy", policy)
     assert (result.code, json.loads(result.out)) == (0, ["blue"])
-    assert "1 of 3 wanted items" in result.err
+    assert "1 of 3 wanted items; the policy blocked 1 other" in result.err
+    result = ranked("generate", "rank", '["green", "blue"]', "--policy", policy)
+    assert "2 of 3 wanted items; the list has no more" in result.err
 
 
 def test_show_prints_the_items_with_the_rules_that_blocked_them(ranked: Here) -> None:

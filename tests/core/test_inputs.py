@@ -290,6 +290,13 @@ def test_a_bad_input_is_one_sentence_without_its_path_and_records_nothing(
     assert not (reader.home / "muniment.db").exists()
 
 
+def test_a_missing_file_is_named_without_its_folder(reader: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        reader.session.generate("go", generator="join", inputs={"init": tmp_path / "sold out.txt"})
+    assert "'sold out.txt' of the input 'init'" in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+
+
 def test_an_unreadable_file_is_refused(reader: Workspace, tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_bytes(PNG)

@@ -353,6 +353,19 @@ def test_without_a_name_the_only_model_is_meant(home: Path) -> None:
     assert models(home).choose(None, "keeper", Keeper()) == "tiny"
 
 
+def test_the_error_without_a_model_names_the_command_of_the_generator(home: Path) -> None:
+    class Fitted(Keeper):
+        model_command = "muniment keeper fit"
+
+    for generator, command in (
+        (Keeper(), "muniment models add PATH_OR_ID"),
+        (Fitted(), "keeper fit"),
+    ):
+        with pytest.raises(ModelError) as caught:
+            models(home).choose(None, "keeper", generator)
+        assert command in str(caught.value)
+
+
 def test_a_model_that_is_a_part_is_never_the_default(home: Path) -> None:
     part = Keeper({"name": "adapter", "is_part": True})
     assert models(home).add("adapter", "keeper", part).is_part

@@ -138,7 +138,7 @@ def test_what_changed_since_is_listed(workspace: Workspace) -> None:
     (result,) = replayed(workspace, done)
     assert (result.result, result.detail.partition("; ")[2]) == (
         "uncertified",
-        "no margins were recorded",
+        "gone, new, threads, dice-dist differ from the record",
     )
     rows = {row.name: (row.recorded, row.now) for row in result.differences}
     assert rows["threads"] == ("2", "4")
@@ -462,7 +462,9 @@ def test_a_model_that_changed_or_is_gone_makes_a_replay_impossible(
     done = with_model(workspace, tmp_path / "m")
     assert done.model is not None
     (tmp_path / "m" / "w.bin").write_bytes(b"others!")
-    assert impossible(workspace, done) == f"no model here has the digest {done.model.digest}"
+    reason = impossible(workspace, done)
+    assert f"no model here has the digest {done.model.digest}" in reason
+    assert "`muniment models add FOLDER`" in reason
     (tmp_path / "m" / "w.bin").write_bytes(b"weights")
     assert replayed(workspace, done)[0].result == "exact"
     (tmp_path / "m").rename(tmp_path / "elsewhere")

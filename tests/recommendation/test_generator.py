@@ -101,6 +101,14 @@ def test_the_history_of_a_user_becomes_an_input(session: muniment.Session) -> No
     assert not set(ids(made)) & set(history)
 
 
+def test_the_error_without_a_model_names_the_command_that_fits_one(home: Path) -> None:
+    with (
+        muniment.Session(home) as session,
+        pytest.raises(muniment.ModelError, match="`muniment recommendation fit"),
+    ):
+        generate(session, inputs={"history": "i3"})
+
+
 def test_a_list_is_replayed_exactly(session: muniment.Session) -> None:
     for fields in (
         {"inputs": {"user": "u03"}},

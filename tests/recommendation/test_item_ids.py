@@ -29,10 +29,27 @@ from muniment_recommendation.requests.item_ids import nearest, numbers_of, read_
         ("", ()),
         (" , ", ()),
         ("红楼梦,三国演义", ("红楼梦", "三国演义")),
+        ("红楼梦，三国演义、水浒传\n", ("红楼梦", "三国演义", "水浒传")),
     ],
 )
 def test_ids_are_read_from_lines_commas_or_json(text: str, ids: tuple[str, ...]) -> None:
     assert read_ids(text) == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("a，b", ("a，b",)),
+        ("c，a，b、d\n", ("c", "a，b", "d")),
+        ("x, y,c", ("x, y", "c")),
+        ("one,two,three", ("one,two", "three")),  # the longest known id
+        ("，c，", ("c",)),
+        ("c、zzz", ("c", "zzz")),
+    ],
+)
+def test_a_known_id_with_commas_is_not_divided(text: str, ids: tuple[str, ...]) -> None:
+    known = {"a，b", "c", "d", "x, y", "one", "two", "one,two"}
+    assert read_ids(text, known) == ids
 
 
 @given(st.lists(st.text(min_size=1), unique=True))
@@ -58,7 +75,7 @@ def test_an_unknown_item_is_named_with_the_nearest_ones() -> None:
 
 
 def test_many_unknown_items_are_counted_and_five_are_named() -> None:
-    with pytest.raises(QueryError, match=r"12 items: 'x0', .*'x4', …;") as caught:
+    with pytest.raises(QueryError, match=r"12 unknown items: 'x0', .*'x4', …;") as caught:
         numbers_of([f"x{number}" for number in range(12)], KNOWN, "the input only")
     assert "'x5'" not in str(caught.value)
 

@@ -117,4 +117,13 @@ def write_notes(generation: Generation) -> None:
     place = f"line {generation.line}: " if generation.line else ""
     for output in generation.outputs:
         if output.kept is not None and output.wanted and len(output.kept) < output.wanted:
-            write_note(f"Note: {place}{len(output.kept)} of {output.wanted} wanted items")
+            write_note(
+                f"Note: {place}{len(output.kept)} of {output.wanted} wanted items; "
+                f"{_reason_of_few(generation)}"
+            )
+
+
+def _reason_of_few(generation: Generation) -> str:
+    blocked = {verdict.item for verdict in generation.verdicts if verdict.action == "block"}
+    count = len(blocked - {None})
+    return f"the policy blocked {pluralize(count, 'other')}" if count else "the list has no more"

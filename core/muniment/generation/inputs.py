@@ -70,7 +70,7 @@ def read_inputs(
     for name, source in sorted(sources.items()):
         spec, parent, media_type = declared[name], None, None
         if source == "":
-            raise InputError(name, f"the path of the input {name} is empty; use that of a file")
+            raise InputError(name, f"the path of the input {name!r} is empty; use that of a file")
         if isinstance(source, bytes):
             data = source
         elif isinstance(source, str) and (match := _reference(source)) is not None:
@@ -153,7 +153,7 @@ def _checked(spec: InputSpec, data: bytes, media_type: str | None, matches: Matc
     `media_type` is the recorded type of an output, which is kept if it is a declared one.
     """
     if not data:
-        raise InputError(spec.name, f"the input {spec.name} is empty; use one with content")
+        raise InputError(spec.name, f"the input {spec.name!r} is empty; use one with content")
     if len(data) > spec.max_bytes:
         raise _too_large(spec, len(data))
     if media_type not in spec.media_types:
@@ -163,7 +163,7 @@ def _checked(spec: InputSpec, data: bytes, media_type: str | None, matches: Matc
         hint = " (UTF-8 without NUL characters)" if texts else ""
         raise InputError(
             spec.name,
-            f"the input {spec.name} has the media type {media_type}, judged by its content; use "
+            f"the input {spec.name!r} has the media type {media_type}, judged by its content; use "
             f"{' or '.join(spec.media_types)}{hint}",
         )
     return Input(spec.name, media_type, data)
@@ -172,7 +172,7 @@ def _checked(spec: InputSpec, data: bytes, media_type: str | None, matches: Matc
 def _too_large(spec: InputSpec, size: int) -> InputError:
     return InputError(
         spec.name,
-        f"the input {spec.name} has {size:,} bytes; use at most {spec.max_bytes:,}",
+        f"the input {spec.name!r} has {size:,} bytes; use at most {spec.max_bytes:,}",
     )
 
 
@@ -181,13 +181,14 @@ def _read_file(spec: InputSpec, source: Path | str) -> bytes:
 
     No device or pipe is opened, because that can wait or have an effect.
     """
-    name = spec.name
+    last_part = os.path.basename(str(source).rstrip(os.sep))  # the whole path may be private
+    file_name = f"the file {last_part[:80]!r} of the input {spec.name!r}"
     try:
         path = Path(source).expanduser()
-        _check_regular(name, path.stat())
+        _check_regular(spec.name, file_name, path.stat())
         with open(path, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
-            _check_regular(name, status)
+            _check_regular(spec.name, file_name, status)
             if status.st_size > spec.max_bytes:
                 raise _too_large(spec, status.st_size)
             return file.read(spec.max_bytes + 1)  # the file may grow while it is read
@@ -196,17 +197,17 @@ def _read_file(spec: InputSpec, source: Path | str) -> bytes:
         reason = "does not exist; use the path of a file, or the id of a generation"
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
-    raise InputError(name, f"the file of the input {name} {reason}")
+    raise InputError(spec.name, f"{file_name} {reason}")
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _check_regular(name: str, status: os.stat_result) -> None:
+def _check_regular(name: str, file_name: str, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise InputError(name, f"the file of the input {name} is {kind}; use a regular file")
+        raise InputError(name, f"{file_name} is {kind}; use a regular file")
 
 
 def _recorded_output(name: str, match: re.Match[str], recorded: Recorded) -> tuple[str, str, bytes]:
@@ -216,15 +217,15 @@ def _recorded_output(name: str, match: re.Match[str], recorded: Recorded) -> tup
     except (UnknownNameError, NoStoreError):
         raise InputError(
             name,
-            f"the input {name} is neither a file nor a recorded generation; use the path of a "
+            f"the input {name!r} is neither a file nor a recorded generation; use the path of a "
             "file, or the id of a generation",
         ) from None
     except MunimentError as error:  # an abbreviation of several ids
-        raise InputError(name, f"the input {name} cannot be used: {error}") from None
+        raise InputError(name, f"the input {name!r} cannot be used: {error}") from None
     number = int(match[2] or 1)
     if (reason := _unusable(generation, number, named=match[2] is not None)) is not None:
         raise InputError(
-            name, f"generation {generation.id} cannot be the input {name}, because {reason}"
+            name, f"generation {generation.id} cannot be the input {name!r}, because {reason}"
         )
     output = generation.outputs[number - 1]
     return generation.id, output.media_type, output.data

@@ -34,6 +34,7 @@ from muniment.types import (
 
 # The kinds of texts that a replay reads. `entry` is an entry whose bytes were changed.
 _READ = ("entry", "request", "prompt", "input", "output", "trace")
+_MOST_NAMED = 5
 
 Compare: TypeAlias = Callable[[Output, Output], Comparison | None]
 Select: TypeAlias = Callable[[Generation], Generation]
@@ -174,18 +175,21 @@ def _compare(
     )
     if not differences:
         return Replay(generation.id, "exact", size)
-    result, reason = _certify(generation.trace, reply.trace)
+    result, reason = _certify(generation.trace, reply.trace, differences)
     return Replay(generation.id, result, f"{size}; {reason}", differences)
 
 
-def _certify(recorded: Trace | None, replayed: Trace | None) -> tuple[ReplayResult, str]:
+def _certify(
+    recorded: Trace | None, replayed: Trace | None, differences: Sequence[Difference]
+) -> tuple[ReplayResult, str]:
     """Return whether equal bytes are certified, and the numbers that decide it.
 
     The largest change of a chosen token's log-probability estimates how far the logits moved. It
-    must be smaller than the smallest recorded margin.
+    must be smaller than the smallest recorded margin. For an output without margins, the names of
+    the `differences` of the environment are returned.
     """
     if recorded is None or replayed is None:
-        return "uncertified", "no margins were recorded"
+        return "uncertified", _differing(differences)
     if list(recorded.token_ids) != list(replayed.token_ids):
         return "uncertified", "the same bytes have other tokens"
     pairs = zip(recorded.logprobs, replayed.logprobs, strict=True)
@@ -193,6 +197,13 @@ def _certify(recorded: Trace | None, replayed: Trace | None) -> tuple[ReplayResu
     margin = min(recorded.margins, default=float("inf"))
     detail = f"smallest margin {margin:.2g}, log-probabilities changed by up to {change:.2g}"
     return ("certified" if margin > change else "uncertified"), detail
+
+
+def _differing(differences: Sequence[Difference]) -> str:
+    names = [difference.name for difference in differences]
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    verb = "differs" if len(names) == 1 else "differ"
+    return f"{', '.join(names[:_MOST_NAMED])}{more} {verb} from the record"
 
 
 def _first_difference(generation: Generation, reply: Reply) -> str:

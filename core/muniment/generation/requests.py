@@ -461,7 +461,10 @@ class Resolver:
         if recorded.digest not in self._rehashed:
             model = self._models.with_digest(recorded.digest, recorded, generator)
             if model is None:
-                raise UsageError(f"no model here has the digest {recorded.digest}")
+                raise UsageError(
+                    f"no model here has the digest {recorded.digest}, that of {recorded.name:.80}; "
+                    "add its folder with `muniment models add FOLDER`"
+                )
             self._rehashed[recorded.digest] = model
         return self._rehashed[recorded.digest]
 

@@ -22,7 +22,7 @@ import msgspec
 
 from muniment.errors import ModelError, ModelTermsWarning, MunimentError, UnknownNameError
 from muniment.files import atomic_write, make_folder, open_private, replacing, try_lock
-from muniment.hookspecs import ModelProvider
+from muniment.hookspecs import Generator, ModelProvider
 from muniment.models.digests import FileHashes, digest, files
 from muniment.times import iso
 from muniment.types import Model, PackagedModel
@@ -381,9 +381,9 @@ class Models:
                 "",
                 f"name a model with -m, or set one with {setting}; available: {', '.join(names)}",
             )
-        raise ModelError(
-            "", "no model was added yet; add one with `muniment models add PATH_OR_ID`"
-        )
+        command = getattr(generator, "model_command", Generator.model_command)
+        message = f"no model was added yet; use `{command}`, or -m with the folder of a model"
+        raise ModelError("", message)
 
     def _keep_default(self, added: ModelRecord, generator: object) -> None:
         """Record the generator's default, before the added model can change it.

@@ -499,6 +499,8 @@ def check_class(kind: Kind, cls: type) -> None:
         _checked_inputs(where, getattr(cls, "inputs", ()), declared)
         if cls.prompt not in _PROMPTS:  # type: ignore[attr-defined]
             raise TypeError(f"{where}.prompt must be 'required' or 'optional'")
+        if not isinstance(cls.model_command, str):  # type: ignore[attr-defined]
+            raise TypeError(f"{where}.model_command must be a text")
     elif not _is_label(cls.version):  # type: ignore[attr-defined]
         raise TypeError(f"{where}.version must be a short text")
     if not all(map(_SUFFIX.fullmatch, getattr(cls, "suffixes", ()))):

@@ -33,6 +33,7 @@ class RecommendationGenerator(muniment.Generator):
     prompt = "optional"
     determinism = "exact"
     uses_model = True
+    model_command = "muniment recommendation fit --data FOLDER --out MODEL"
     inputs = INPUTS
     Parameters = RecommendationParameters
 

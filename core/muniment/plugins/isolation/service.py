@@ -56,7 +56,7 @@ from muniment.types import (
 
 # The attributes that the core reads of a class, and those that it reads of an object.
 _OF_CLASSES: dict[Kind, tuple[str, ...]] = {
-    "generator": ("determinism", "uses_model", "prompt"),
+    "generator": ("determinism", "uses_model", "model_command", "prompt"),
     "filter": ("version", "media_types", "categories"),
     "evaluator": ("version", "media_types", "measures", "default"),
     "media_type": (
@@ -69,7 +69,7 @@ _OF_CLASSES: dict[Kind, tuple[str, ...]] = {
     ),
 }
 _OF_OBJECTS: dict[Kind, tuple[str, ...]] = {
-    "generator": ("determinism", "uses_model"),
+    "generator": ("determinism", "uses_model", "model_command"),
     "filter": ("media_types",),
     "evaluator": ("media_types",),
     "media_type": (),
@@ -86,6 +86,7 @@ class Attributes(_Strict, frozen=True):
     determinism: str | None = None
     prompt: str | None = None
     uses_model: bool | None = None
+    model_command: str | None = None
     version: str | None = None
     media_types: tuple[str, ...] | None = None
     categories: tuple[str, ...] | None = None

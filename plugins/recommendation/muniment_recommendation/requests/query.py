@@ -55,7 +55,7 @@ def query_of(request: muniment.Request, catalogue: Catalogue, interactions: Inte
     exclude are ignored, because they are not recommended anyway.
     """
     numbers = {
-        name: numbers_of(_ids(name, item, catalogue), catalogue.numbers, f"the input {name}")
+        name: numbers_of(_ids(name, item, catalogue), catalogue.numbers, f"the input {name!r}")
         for name, item in request.inputs.items()
         if name != "user"
     }
@@ -78,7 +78,7 @@ def query_of_user(interactions: Interactions, number: int) -> Query:
 
 
 def _ids(name: str, given: muniment.Input, catalogue: Catalogue) -> list[str]:
-    ids = read_ids(given.text or "")
+    ids = read_ids(given.text or "", catalogue.numbers)
     return [id for id in ids if id in catalogue.numbers] if name == "exclude" else list(ids)
 
 
