@@ -179,6 +179,38 @@ def test_line_with_another_number_of_fields_is_named(tmp_path: Path, line: str) 
     assert "3 of the header" in message
 
 
+def test_lines_with_another_number_of_fields_are_named_together(tmp_path: Path) -> None:
+    message = refusal_of(tmp_path, f"{HEADER}\nu,a,1\nu,b\nu,c,2\n" + "u,d,3,4\n" * 6)
+    assert "interactions.csv, lines 3, 5, 6, 7, 8 and 2 more: 2 fields" in message
+    assert "the first of 7" in message
+
+
+@pytest.mark.parametrize(
+    ("header", "good", "wrong"),
+    [
+        (HEADER, "u,a,1", ("u,a,31.12.2025", "u,b,")),
+        (f"{HEADER},rating", "u,a,1,4", ("u,a,1,good", "u,b,1,x")),
+        (HEADER, "u,a,1", (",a,1", " ,b,1")),
+        (HEADER, "u,a,1", ("u,,1", "u,,2")),
+        (HEADER, "u,a,1", (f"u,{'a' * 1001},1", f"u,{'b' * 1001},1")),
+    ],
+    ids=["times", "ratings", "blank users", "blank items", "long items"],
+)
+def test_lines_with_wrong_values_are_named_together(
+    tmp_path: Path, header: str, good: str, wrong: tuple[str, str]
+) -> None:
+    rows = [header, good, wrong[0], *[good] * 5000, wrong[1]]  # of two chunks
+    message = refusal_of(tmp_path, "\n".join(rows))
+    assert "interactions.csv, lines 3, 5004:" in message
+    assert "the first of 2" in message
+
+
+def test_wrong_lines_are_counted_up_to_a_limit(tmp_path: Path) -> None:
+    message = refusal_of(tmp_path, f"{HEADER}\n" + "u,a,2026/01/02\n" * 3000)
+    assert "lines 2, 3, 4, 5, 6 and 995 more" in message
+    assert "the first of at least 1,000" in message
+
+
 def test_line_after_quoted_line_breaks_is_named(tmp_path: Path) -> None:
     message = refusal_of(tmp_path, f'{HEADER}\nu,"a\n\nb",1\nu,b\n')
     assert "interactions.csv, line 5" in message
@@ -186,7 +218,9 @@ def test_line_after_quoted_line_breaks_is_named(tmp_path: Path) -> None:
 
 def test_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     lines = tables.text_of(tables.sampled_rows()).encode()
-    assert "line 722: the text is not UTF-8" in refusal_of(tmp_path, lines + b"u,caf\xe9,5\n")
+    message = refusal_of(tmp_path, lines + b"u,caf\xe9,5\n")
+    assert "line 722: the text is not UTF-8" in message
+    assert "CSV UTF-8" in message
     assert "line 1" in refusal_of(tmp_path, HEADER.encode("utf-16"))
 
 

@@ -113,7 +113,7 @@ def test_blank_id_is_refused_with_its_line(tmp_path: Path, line: str) -> None:
 
 
 def test_very_long_id_is_refused_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"line 3: .* 5,000 characters"):
+    with pytest.raises(DataError, match=r"line 3: .* more than 1,000 characters"):
         read_text(tmp_path / "data", HEADER, "u,a,1", f"u,{'x' * 5000},2")
 
 
@@ -155,6 +155,21 @@ def test_zero_is_a_time_of_every_unit(tmp_path: Path) -> None:
 def test_times_before_1970_are_read(tmp_path: Path) -> None:
     data = read_text(tmp_path / "data", HEADER, "u,b,5", "u,a,-86400")
     assert data.interactions.times.tolist() == [-86_400_000_000, 5_000_000]
+
+
+@pytest.mark.parametrize("times", [(46022, 46024), ("46022.0", "46023.5")])
+def test_days_of_excel_are_noted(tmp_path: Path, times: tuple[object, object]) -> None:
+    data = read_text(tmp_path / "data", HEADER, f"u,b,{times[1]}", f"u,a,{times[0]}")
+    assert histories(data) == {"u": ["a", "b"]}
+    assert any("Excel" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("times", [(1, 2), (46022, 1_700_000_000), (0, 0)])
+def test_other_small_times_are_not_taken_for_days_of_excel(
+    tmp_path: Path, times: tuple[int, int]
+) -> None:
+    data = read_text(tmp_path / "data", HEADER, f"u,a,{times[0]}", f"u,b,{times[1]}")
+    assert not any("Excel" in note for note in data.notes)
 
 
 def test_mixed_times_are_refused_with_their_lines(tmp_path: Path) -> None:

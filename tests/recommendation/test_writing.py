@@ -186,7 +186,7 @@ def test_user_of_a_linked_table_is_removed_from_its_target(tmp_path: Path) -> No
 def test_short_row_is_named_when_a_user_is_removed(tmp_path: Path) -> None:
     content = "item,timestamp,user\na,1,u\nb\nc,2,v\n"
     folder = tables.write_folder(tmp_path, content)
-    with pytest.raises(DataError, match=r"interactions\.csv, line 3: 1 fields"):
+    with pytest.raises(DataError, match=r"interactions\.csv, line 3: 1 field "):
         remove_user(folder, "u")
     assert (folder / "interactions.csv").read_text() == content
 

@@ -10,7 +10,7 @@ import contextlib
 import csv
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,7 @@ MAX_FIELD = 10_000_000
 _MAX_LINE = 16_000_000
 _MAX_SHOWN = 60
 _MAX_PLACES = 5
+_MAX_COUNTED = 1000  # wrong lines, since a large table can have only such lines
 
 
 class Column(NamedTuple):
@@ -129,14 +130,22 @@ class TableFile:
 
     def places(self, records: Sequence[int]) -> str:
         """Return the lines of some sorted records for a message, at most five of them."""
-        lines = self.lines_of(records[:_MAX_PLACES])
-        more = f" and {len(records) - len(lines):,} more" if len(records) > len(lines) else ""
-        plural = "s" if len(records) > 1 else ""
-        return f"line{plural} {', '.join(map(str, lines))}{more}"
+        return _places(self.lines_of(records[:_MAX_PLACES]), len(records))
 
     def error(self, record: int, problem: str, remedy: str) -> DataError:
         """Return an error that names the file and the line of a record."""
         return DataError(f"{self.path}, line {self.lines_of([record])[0]}: {problem}; {remedy}")
+
+    def column_error(
+        self, column: int, is_wrong: Callable[[str], bool], problem: str, remedy: str
+    ) -> DataError:
+        """Return an error that names the file and the lines with a wrong value in a column.
+
+        `problem` describes the first one.
+        """
+        return self._lines_error(
+            lambda record: len(record) > column and is_wrong(record[column]), problem, remedy
+        )
 
     # ---- internals ---------------------------------------------------------------------------
 
@@ -171,7 +180,8 @@ class TableFile:
         except UnicodeDecodeError:
             line = self._first_line_not_utf8()
             raise DataError(
-                f"{self.path}, line {line}: the text is not UTF-8; save the file as UTF-8"
+                f"{self.path}, line {line}: the text is not UTF-8; save the file as UTF-8, which "
+                "Excel names CSV UTF-8"
             ) from None
         except (csv.Error, _LineError) as error:
             raise self._malformed(str(error)) from None
@@ -216,13 +226,28 @@ class TableFile:
 
     def _wrong_width(self) -> DataError:
         width = len(self.columns)
-        line, record = next(pair for pair in self._numbered() if len(pair[1]) != width)
-        separator = "tab" if self.is_atomic else "comma"
-        return DataError(
-            f"{self.path}, line {line}: {len(record)} fields instead of the {width} of the header; "
-            f"separate fields by a {separator}"
-            + ("" if self.is_atomic else ", and quote a field with a comma in it")
+        number = next(len(record) for _, record in self._numbered() if len(record) != width)
+        return self._lines_error(
+            lambda record: len(record) != width,
+            f"{number} field{'' if number == 1 else 's'} instead of the {width} of the header",
+            "separate fields by a tab"
+            if self.is_atomic
+            else "separate fields by a comma, and quote a field with a comma in it",
         )
+
+    def _lines_error(
+        self, is_wrong: Callable[[list[str]], bool], problem: str, remedy: str
+    ) -> DataError:
+        """Return an error that names the first lines of wrong records and their number."""
+        wrong = (line for line, record in self._numbered() if is_wrong(record))
+        lines: list[int] = []
+        with contextlib.suppress(csv.Error, _LineError, UnicodeDecodeError):
+            lines.extend(islice(wrong, _MAX_COUNTED))
+        if len(lines) > 1:
+            least = "at least " if len(lines) == _MAX_COUNTED else ""
+            problem = f"{problem} (the first of {least}{len(lines):,})"
+        places = _places(lines[:_MAX_PLACES], len(lines))
+        return DataError(f"{self.path}, {places}: {problem}; {remedy}")
 
     def _missing_column(self, name: str, content: str) -> str:
         only = self.columns[0].name if len(self.columns) == 1 and not self.is_atomic else ""
@@ -234,6 +259,12 @@ class TableFile:
             f"{self.path} has no column {name} for {content}; add it and name it in the first "
             f"line, which names {names}"
         )
+
+
+def _places(lines: Sequence[int], count: int) -> str:
+    """Return the first lines of `count` wrong ones for a message."""
+    more = f" and {count - len(lines):,} more" if count > len(lines) else ""
+    return f"line{'s' if count > 1 else ''} {', '.join(map(str, lines))}{more}"
 
 
 class _LineError(Exception):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,8 @@ _COMMON_ACTIONS = frozenset(
     ("", DISLIKE, IMPRESSION, *"buy click like play purchase rate rating read view watch".split())
 )
 _MAX_ID = 1000
+_EXCEL = (25_000 * 10**6, 75_000 * 10**6)
+"""Microseconds for which the numbers of days of Excel are taken, from 1968 to 2105."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class _RowReader:
     def read(self) -> Rows:
         """Return all rows, and fill `notes`."""
         users, items, actions = TextsBuilder(), TextsBuilder(), TextsBuilder()
-        clock = TimeReader(self._table)
+        clock = TimeReader(self._table, self._time)
         times: list[Times] = []
         ratings: list[NDArray[np.float64]] = []
         count = 0
@@ -110,7 +111,7 @@ class _RowReader:
             items.add(columns[self._item])
             times.append(clock.read(columns[self._time], count))
             if self._rating is not None:
-                ratings.append(self._ratings(columns[self._rating], count))
+                ratings.append(self._ratings(columns[self._rating], self._rating))
             if self._action is not None:
                 actions.add([text.strip().casefold() for text in columns[self._action]])
             count += len(columns[0])
@@ -125,40 +126,44 @@ class _RowReader:
             np.concatenate(ratings) if ratings else None,
             None if self._action is None else actions.finish(),
         )
-        self._check_ids("user", rows.users)
-        self._check_ids("item", rows.items)
+        self._check_ids("user", self._user, rows.users)
+        self._check_ids("item", self._item, rows.items)
         self._note_facts(rows)
         return rows
 
-    def _ratings(self, texts: Sequence[str], first: int) -> NDArray[np.float64]:
+    def _ratings(self, texts: Sequence[str], column: int) -> NDArray[np.float64]:
         """Return ratings, which are NaN for a blank and for what is not finite."""
         try:
             ratings = np.array(list(map(float, texts)))
         except ValueError:
-            ratings = np.array([self._rating_of(text, first + n) for n, text in enumerate(texts)])
+            ratings = np.array([self._rating_of(text, column) for text in texts])
         ratings[~np.isfinite(ratings)] = np.nan
         return ratings
 
-    def _rating_of(self, text: str, record: int) -> float:
-        try:
-            number = float(text) if text.strip() else np.nan
-        except ValueError:
-            raise self._table.error(
-                record, f"the rating {quoted(text)} is not a number", "write a number or nothing"
-            ) from None
-        return number if isfinite(number) else np.nan
+    def _rating_of(self, text: str, column: int) -> float:
+        number = _rating(text)
+        if number is None:
+            raise self._table.column_error(
+                column,
+                lambda text: _rating(text) is None,
+                f"the rating {quoted(text)} is not a number",
+                "write a number or nothing",
+            )
+        return number
 
-    def _check_ids(self, kind: str, ids: Texts) -> None:
+    def _check_ids(self, kind: str, column: int, ids: Texts) -> None:
         """Raise DataError for an id that is blank or too long."""
-        for number, text in enumerate(ids.distinct):
-            if not text.strip() or len(text) > _MAX_ID:
-                record = int(np.argmax(ids.numbers == number))
-                if not text.strip():
-                    raise self._table.error(record, f"the {kind} has no id", "write one")
-                raise self._table.error(
-                    record,
-                    f"the id of the {kind} has {len(text):,} characters",
-                    f"write at most {_MAX_ID:,}",
+        for text in ids.distinct:
+            if not text.strip():
+                raise self._table.column_error(
+                    column, lambda id: not id.strip(), f"the {kind} has no id", "write one"
+                )
+            if len(text) > _MAX_ID:
+                raise self._table.column_error(
+                    column,
+                    lambda id: len(id) > _MAX_ID,
+                    f"the id of the {kind} has more than {_MAX_ID:,} characters",
+                    "write a shorter one",
                 )
         if pair := _lookalikes(ids.distinct):
             one, other = map(quoted, pair)
@@ -172,6 +177,12 @@ class _RowReader:
         if len(future):
             self._note(
                 future, f"the time is in the future ({iso_time(int(rows.times[future[0]]))})"
+            )
+        used = rows.times[rows.times != 0]
+        if len(used) and _EXCEL[0] <= used.min() <= used.max() < _EXCEL[1]:
+            self.notes.append(
+                f"{self._table.path}: all times are in the first day of 1970; if they are numbers "
+                "of days from Excel, save the dates as texts such as 2026-01-31"
             )
         if rows.ratings is not None:
             missing = np.flatnonzero(np.isnan(rows.ratings))
@@ -192,6 +203,14 @@ class _RowReader:
 
     def _note(self, records: NDArray[np.intp], text: str) -> None:
         self.notes.append(f"{self._table.path}, {self._table.places(records.tolist())}: {text}")
+
+
+def _rating(text: str) -> float | None:
+    """Return a rating, which is NaN for a blank, or None for a text that is not a number."""
+    try:
+        return float(text) if text.strip() else np.nan
+    except ValueError:
+        return None
 
 
 def _lookalikes(ids: Sequence[str]) -> tuple[str, str] | None:

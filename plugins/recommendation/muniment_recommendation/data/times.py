@@ -34,8 +34,9 @@ _REMEDY = "write seconds since 1970, or times such as 2026-01-31T12:00:00"
 class TimeReader:
     """The times of one column, whose form must be the same in all records. 0 has every form."""
 
-    def __init__(self, table: TableFile) -> None:
+    def __init__(self, table: TableFile, column: int) -> None:
         self._table = table
+        self._column = column
         self._first: dict[str, tuple[int, str]] = {}
         """The first record of each form, and its text."""
 
@@ -90,7 +91,9 @@ class TimeReader:
                 problem = (
                     "the time is missing" if not text.strip() else f"{quoted(text)} is no time"
                 )
-                raise self._table.error(first + index, problem, _REMEDY)
+                raise self._table.column_error(
+                    self._column, lambda text: not _parse(text)[0], problem, _REMEDY
+                )
             if time or form == _ISO:
                 self._first.setdefault(form, (first + index, text))
             times[index] = time
