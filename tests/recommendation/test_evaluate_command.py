@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+import muniment
 from muniment.testing import CommandContract, run_command
 from muniment.testing.commands import CommandResult
 from muniment_recommendation.commands import recommendation
@@ -15,18 +16,22 @@ from muniment_recommendation.commands.evaluate import evaluate
 from muniment_recommendation.data.reading import read_data
 from muniment_recommendation.fitting.fit import fit
 from muniment_recommendation.fitting.options import FitOptions
+from muniment_recommendation.generator import RecommendationGenerator
 from muniment_recommendation.measures import evaluation
 from muniment_recommendation.model_folder.writing import save
 from support import tables
 
 
-def run(data: Path, *arguments: str) -> CommandResult:
-    return run_command(evaluate, "--data", str(data), *arguments, session=object())
+def run(data: Path, *arguments: str, session: object = None) -> CommandResult:
+    if session is None:
+        with muniment.Session(data.parent / "home") as opened:
+            return run(data, *arguments, session=opened)
+    return run_command(evaluate, "--data", str(data), *arguments, session=session)
 
 
-def measured(data: Path, *arguments: str) -> dict[str, Any]:
+def measured(data: Path, *arguments: str, session: object = None) -> dict[str, Any]:
     """Return the JSON of an evaluation, without the time that it took."""
-    result = run(data, "--json", *arguments)
+    result = run(data, "--json", *arguments, session=session)
     assert result.code == 0, result.stderr
     (record,) = result.json
     record.pop("seconds")
@@ -117,9 +122,31 @@ def test_a_table_has_a_row_for_each_metric(tmp_path: Path) -> None:
 
     lines = run(data, "-m", "popularity", "--protocol", "cold-item").stdout.splitlines()
 
-    assert len(lines) == 18
-    assert [line.split("\t")[0] for line in lines][:3] == ["hr@5", "hr@10", "hr@20"]
+    assert len(lines) == 6
+    assert [line.split("\t")[0] for line in lines][:3] == ["hr@10", "ndcg@10", "recall@10"]
     assert all(len(line.split("\t")) == 5 for line in lines)
+
+
+def test_a_table_omits_metrics_that_equal_others(tmp_path: Path) -> None:
+    data = tables.write_plain(tmp_path / "data")
+
+    result = run(data, "-m", "popularity")
+
+    names = [line.split("\t")[0] for line in result.stdout.splitlines()]
+    assert names == ["hr@10", "ndcg@10", "mrr@10"]
+    assert "only" not in result.stderr
+    metrics = measured(data, "-m", "popularity")["metrics"]
+    assert metrics["recall@10"] == metrics["hr@10"]
+    assert metrics["map@10"] == pytest.approx(metrics["mrr@10"])
+
+
+def test_fewer_items_than_the_cutoff_are_noted(tmp_path: Path) -> None:
+    rows = [(f"u{user}", f"i{(user + item) % 6}", item) for user in range(6) for item in range(3)]
+
+    result = run(tables.write_folder(tmp_path / "data", rows), "-m", "popularity")
+
+    assert result.code == 0
+    assert "only 6 items" in result.stderr
 
 
 def test_data_of_one_user_is_refused(tmp_path: Path) -> None:
@@ -136,6 +163,27 @@ def test_a_model_that_is_no_family_and_no_folder_is_refused(tmp_path: Path) -> N
 
     assert result.code == 2
     assert "no-such-model" in result.stderr
+    assert "blend, popularity" in result.stderr
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    data = tables.write_plain(tmp_path / "data")
+
+    result = run(data, "-m", str(data))
+
+    assert result.code == 1
+    assert f"{data} has no readable model.json" in result.stderr
+
+
+def test_an_added_model_is_measured_by_its_name(tmp_path: Path) -> None:
+    data = tables.write_plain(tmp_path / "data")
+    model = _write_model(tmp_path / "model", data, regularization=2.0)
+
+    with muniment.Session(tmp_path / "home") as session:
+        session.models.add(str(model), "recommendation", RecommendationGenerator(), name="shop")
+        record = measured(data, "-m", "shop", session=session)
+
+    assert (record["family"], record["options"]) == ("ease", {"regularization": 2.0})
 
 
 def _write_model(folder: Path, data: Path, **options: float) -> Path:

@@ -7,13 +7,27 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from muniment.command import Column, emit, json_option, progress, write_json, write_note
+import muniment
+from muniment.command import (
+    Column,
+    emit,
+    json_option,
+    pass_session,
+    progress,
+    write_json,
+    write_note,
+)
 from muniment_recommendation.data.protocols import PROTOCOLS
 
 from .options import data_option, family_or_folder_option, fit_options_of, min_rating_option
 
 if TYPE_CHECKING:
     from muniment_recommendation.measures.evaluation import EvaluationResult
+
+_CUTOFF = 10
+"""The number of first items whose metrics the table has."""
+_KINDS_OF_ONE = ("hr", "ndcg", "mrr")
+"""The metrics that differ if one item is hidden."""
 
 
 @click.command
@@ -41,7 +55,9 @@ if TYPE_CHECKING:
 )
 @min_rating_option
 @json_option
+@pass_session
 def evaluate(
+    session: muniment.Session,
     model: str,
     data: Path,
     protocol: str,
@@ -58,11 +74,15 @@ def evaluate(
     The protocol leave-one-out predicts the last item of each user. With global-time all items after
     one moment are predicted. With cold-item a fifth of the items is hidden, by each of three seeds.
     Users with fewer than 3 interactions are not tested. Intervals are those of 1,000 resamples.
+
+    The table has the metrics of the first 10 items. Under leave-one-out it omits those that equal
+    another, as recall equals hr with one hidden item. The output of --json has all metrics, also
+    those of the first 5 and 20 items.
     """
     from muniment_recommendation.data.reading import read_data
     from muniment_recommendation.measures import evaluation
 
-    options = fit_options_of(model, seed)
+    options = fit_options_of(session, model, seed)
     if min_rating is None:
         min_rating = options.options.get("min_rating")
     with progress("reading data"):
@@ -84,6 +104,11 @@ def evaluate(
         f"{result.users:,} users tested, {result.skipped:,} not tested, {result.items:,} items, "
         f"{result.seconds:.1f} s"
     )
+    if result.items <= _CUTOFF:
+        write_note(
+            f"there are only {result.items:,} items, so the first {_CUTOFF} are all of them; "
+            "such values do not tell models apart"
+        )
     if result.tied and result.shuffles is None:
         write_note(
             f"the order of the file decides the last item of {result.tied:,} users; use --shuffles "
@@ -110,8 +135,12 @@ class _Row(NamedTuple):
 
 
 def _rows(result: EvaluationResult) -> list[_Row]:
+    from muniment_recommendation.measures.metrics import KINDS
+
     rows = []
-    for name, interval in result.metrics.items():
+    kinds = _KINDS_OF_ONE if result.protocol == "leave-one-out" else KINDS
+    for name in [f"{kind}@{_CUTOFF}" for kind in kinds]:
+        interval = result.metrics[name]
         shuffles = random = hidden = random_hidden = ""
         if result.shuffles is not None:
             means, spreads = result.shuffles.means, result.shuffles.spreads

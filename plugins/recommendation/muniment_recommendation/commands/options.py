@@ -37,8 +37,8 @@ family_or_folder_option = click.option(
     "--model",
     metavar="MODEL",
     required=True,
-    help="Name of a family, or folder of a model whose family and explicit options are used. Of a "
-    "folder named like a family, the path ./NAME.",
+    help="Name of a family, or name or folder of a model whose family and explicit options are "
+    "used. Of a folder named like a family, the path ./NAME.",
 )
 min_rating_option = click.option(
     "--min-rating",
@@ -56,14 +56,23 @@ def new_folder_option(help: str) -> Decorator:
 
 def load_model(session: muniment.Session, reference: str) -> FittedModel:
     """Return the model of a folder or a name. Raise ModelError or UnknownNameError."""
-    from muniment_recommendation.generator import RecommendationGenerator
     from muniment_recommendation.model_folder.reading import load
 
-    return load(Path(session.models.resolve(reference, RecommendationGenerator()).path))
+    return load(model_folder_of(session, reference))
 
 
-def fit_options_of(model: str, seed: int | None) -> FitOptions:
-    """Return the options of a family's name, or those of a model folder that are explicit."""
+def model_folder_of(session: muniment.Session, reference: str) -> Path:
+    """Return the folder of a model by its path or name. Raise ModelError or UnknownNameError."""
+    from muniment_recommendation.generator import RecommendationGenerator
+
+    return Path(session.models.resolve(reference, RecommendationGenerator()).path)
+
+
+def fit_options_of(session: muniment.Session, model: str, seed: int | None) -> FitOptions:
+    """Return the options of a family's name, or the explicit options of a model's fit.
+
+    Raises ModelError, or UsageError for an unknown name.
+    """
     from muniment_recommendation.fitting.options import FitOptions
     from muniment_recommendation.model_folder.files import read_config
     from muniment_recommendation.models import blend
@@ -74,10 +83,10 @@ def fit_options_of(model: str, seed: int | None) -> FitOptions:
         if Path(model).is_dir():
             write_note(f"{model} is read as the family; use ./{model} for the folder")
         return FitOptions(model, seed or 0)
-    if not Path(model).exists():
-        raise muniment.UsageError(
-            f"{model} is neither a folder nor a family; use the folder of a model, or one of "
-            f"{', '.join(families)}"
-        )
-    options = read_config(Path(model)).fit_options
+    try:
+        folder = model_folder_of(session, model)
+    except muniment.UnknownNameError as error:
+        names = ", ".join(families)
+        raise muniment.UsageError(f"{error}, or the name of a family: {names}") from None
+    options = read_config(folder).fit_options
     return options if seed is None else replace(options, seed=seed)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 import muniment
-from muniment.command import emit, json_option, progress, write_json, write_note
+from muniment.command import emit, json_option, pass_session, progress, write_json, write_note
 
 from .options import data_option, family_or_folder_option, fit_options_of, min_rating_option
 
@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 )
 @min_rating_option
 @json_option
+@pass_session
 def report(
+    session: muniment.Session,
     model: str,
     data: Path,
     output: Path | None,
@@ -68,7 +70,7 @@ def report(
 
     if output is not None:
         _check_output(output)
-    options = fit_options_of(model, seed)
+    options = fit_options_of(session, model, seed)
     if min_rating is None:
         min_rating = options.options.get("min_rating")
     with progress("reading data"):

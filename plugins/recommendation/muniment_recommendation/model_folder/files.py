@@ -77,7 +77,8 @@ def read_config(folder: Path) -> ModelConfig:
         reason = getattr(error, "strerror", None) or error
         raise muniment.ModelError(
             str(folder),
-            f"it has no readable {CONFIG} ({reason}); use a folder of muniment recommendation fit",
+            f"{folder} has no readable {CONFIG} ({reason}); use the folder of a model that "
+            "`muniment recommendation fit` wrote",
         ) from None
     return config
 
@@ -88,7 +89,13 @@ def damage_as_model_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise muniment.ModelError(str(folder), f"its files are damaged ({error})") from None
+        reason = "its files do not fit together"
+        if isinstance(error, OSError):
+            reason = f"{Path(error.filename or folder).name}: {error.strerror}"
+        elif isinstance(error, ValueError | safetensors.SafetensorError):
+            reason = str(error)
+        message = f"the model {folder} is damaged ({reason}); fit it again"
+        raise muniment.ModelError(str(folder), message) from None
 
 
 def check_files(folder: Path, config: ModelConfig) -> None:
