@@ -12,6 +12,7 @@ from muniment_recommendation.errors import DataError
 from muniment_recommendation.fitting import tuning
 from muniment_recommendation.fitting.fit import fit
 from muniment_recommendation.fitting.options import FitOptions, options_from_texts
+from muniment_recommendation.models.als import Als
 from muniment_recommendation.models.blend import Blend, Part, unseen_items
 from muniment_recommendation.models.cold import place_cold_items
 from muniment_recommendation.models.popularity import Popularity
@@ -209,11 +210,23 @@ def test_progress_ends_with_the_whole() -> None:
         (("als", None, ("factors=1.5",)), "factors"),
         (("ease", None, ("regularization=nan",)), "regularization"),
         (("als", None, ("factors=-3",)), "factors"),
+        (("als", None, ("factors=100000000",)), "at most 10,000"),
+        (("magic", None, ()), "blend, popularity"),
+        (("blend", "magic", ()), "one of popularity"),
     ],
 )
 def test_invalid_options_are_refused(arguments: tuple, word: str) -> None:
     with pytest.raises(DataError, match=word):
         options_from_texts(*arguments, 0)
+
+
+def test_too_little_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        np.empty((2**40, 2**10))
+
+    monkeypatch.setattr(Als, "fit", refuse)
+    with pytest.raises(DataError, match="memory"):
+        fit(DATA, CATALOGUE, FitOptions("als"))
 
 
 def test_valid_options_reach_their_family() -> None:

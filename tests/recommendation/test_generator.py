@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import re
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import muniment.testing
 from muniment_recommendation.fitting.fit import fit
 from muniment_recommendation.fitting.options import FitOptions
 from muniment_recommendation.generator import RecommendationGenerator
+from muniment_recommendation.model_folder.histories import Histories
 from muniment_recommendation.model_folder.writing import save
 from muniment_recommendation.ranking.document import Ranking, read_ranking
 from muniment_recommendation.requests.item_ids import read_ids
@@ -139,6 +141,22 @@ def test_a_given_history_replaces_that_of_the_user(session: muniment.Session) ->
 def test_a_user_of_another_system_may_have_a_history(session: muniment.Session) -> None:
     made = generate(session, inputs={"user": "nobody", "history": "i3,i17"})
     assert ids(made) == ids(generate(session, inputs={"history": "i3,i17"}))
+
+
+def test_a_closed_generator_has_no_ids_of_users(fitted: muniment.Model) -> None:
+    def count() -> int:
+        gc.collect()
+        return sum(isinstance(object, Histories) for object in gc.get_objects())
+
+    before = count()
+    generator = RecommendationGenerator()
+    request = muniment.testing.request(
+        "", parameters=generator.Parameters(), inputs={"user": "u03"}
+    )
+    assert generator.resolve(request, fitted).inputs["history"]
+    assert count() == before + 1
+    generator.close()
+    assert count() == before
 
 
 def test_users_whose_ids_differ_by_a_line_end_have_their_own_lists(

@@ -293,6 +293,14 @@ def test_one_user_and_one_item_are_noted(tmp_path: Path) -> None:
     assert note_of(read_data(tables.write_folder(tmp_path / "2", rows)), "one item")
 
 
+def test_users_who_took_every_item_are_noted(tmp_path: Path) -> None:
+    rows = [("u", "a", 1), ("u", "b", 2), ("v", "b", 1)]
+    data = read_data(tables.write_folder(tmp_path / "1", rows))
+    assert not any("every user" in note for note in data.notes)
+    all_items = [*rows, ("v", "a", 2)]
+    assert note_of(read_data(tables.write_folder(tmp_path / "2", all_items)), "every user")
+
+
 def test_users_with_few_rows_are_read(tmp_path: Path) -> None:
     rows = tables.sampled_rows(30, each=2) + tables.sampled_rows(30, each=5, prefix="v")
     lengths = read_data(tables.write_folder(tmp_path / "data", rows)).interactions.lengths

@@ -301,6 +301,15 @@ def test_an_existing_folder_is_not_replaced(data: Path, session: muniment.Sessio
     assert list(Path("m").iterdir()) == []
 
 
+def test_data_of_one_item_is_refused(tmp_path: Path, session: muniment.Session) -> None:
+    data = tables.write_folder(tmp_path / "one", [("u", "a", 1), ("v", "a", 2)])
+    arguments = ("fit", "--data", str(data), "--out", str(tmp_path / "m"))
+    result = run_command(recommendation, *arguments, session=session)
+    assert result.code == 2
+    assert "one item" in result.stderr
+    assert not (tmp_path / "m").exists()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="limit of file sizes")
 def test_a_full_disk_leaves_no_folder(model: FittedModel, tmp_path: Path) -> None:
     import resource

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
@@ -39,6 +38,8 @@ class RecommendationGenerator(muniment.Generator):
 
     def __init__(self) -> None:
         self._lists: ListMaker | None = None
+        self._histories: tuple[muniment.Model, Histories] | None = None
+        """The histories of the model of the latest request."""
 
     def load(self, model: muniment.Model) -> None:
         """Load the model's folder. Raise ModelError if it cannot be used."""
@@ -65,7 +66,7 @@ class RecommendationGenerator(muniment.Generator):
         user, inputs = user_of(request.inputs), {}
         needs_history = "history" not in request.inputs
         if user and (needs_history or user.endswith(("\n", "\r"))):
-            history = _histories(model).of(user)
+            history = self._histories_of(model).of(user)
             if needs_history and history:
                 inputs = {"history": write_ids(history).encode()}
         has_history = "history" in {**request.inputs, **inputs}
@@ -129,12 +130,13 @@ class RecommendationGenerator(muniment.Generator):
         )
 
     def close(self) -> None:
-        """Release the model."""
-        self._lists = None
+        """Release the model, and the ids of its users."""
+        self._lists = self._histories = None
 
+    def _histories_of(self, model: muniment.Model) -> Histories:
+        """Return the histories of a model, which the requests of a batch share."""
+        from .model_folder.histories import Histories
 
-@functools.lru_cache(maxsize=2)  # the requests of a batch have one model
-def _histories(model: muniment.Model) -> Histories:
-    from .model_folder.histories import Histories
-
-    return Histories(Path(model.path))
+        if self._histories is None or self._histories[0] != model:
+            self._histories = (model, Histories(Path(model.path)))
+        return self._histories[1]

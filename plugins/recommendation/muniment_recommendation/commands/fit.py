@@ -97,6 +97,10 @@ def fit(
         raise muniment.UsageError(f"{out} exists already; use the path of a new folder")
     with progress("reading data"):
         read, added = data_to_fit(session, read_tables(data), options)
+    if len(read.catalogue) == 1:
+        raise muniment.UsageError(
+            f"{data} has one item, so a model would recommend nothing; add rows of other items"
+        )
     for note in read.notes:
         write_note(note)
     model = fit_with_progress(read, options)

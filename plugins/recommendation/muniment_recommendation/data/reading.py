@@ -163,4 +163,8 @@ def _notes(interactions: Interactions, repeats: int) -> list[str]:
         notes.append("there is only one user, so nothing can be tested against other users")
     if interactions.item_count == 1:
         notes.append("there is only one item, so there is nothing to rank")
+    elif int(interactions.lengths.sum()) == active * interactions.item_count:
+        notes.append(
+            "every user has all items, so a list for a user of the data needs --no-exclude-seen"
+        )
     return notes

@@ -9,6 +9,7 @@ import threadpoolctl
 
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions
+from muniment_recommendation.errors import DataError
 from muniment_recommendation.models.base import Recommender
 from muniment_recommendation.models.blend import FAMILY as BLEND, Blend, Part
 from muniment_recommendation.models.families import family_class
@@ -34,8 +35,25 @@ def fit(
     """Return a model of the data. Equal arguments give equal bits, with any number of threads.
 
     The last item of each user decides between the values of the families and between the weights of
-    the blend. The chosen ones then stay, and all of the data is fitted.
+    the blend. The chosen ones then stay, and all of the data is fitted. Raises DataError if the
+    memory is too small.
     """
+    try:
+        return _fit(data, catalogue, options, data_digest, progress)
+    except MemoryError as error:
+        raise DataError(
+            f"the memory is too small for a model of {len(catalogue):,} items ({error}); use "
+            "smaller values of --set, or another --model"
+        ) from None
+
+
+def _fit(
+    data: Interactions,
+    catalogue: Catalogue,
+    options: FitOptions,
+    data_digest: str,
+    progress: FitProgress,
+) -> FittedModel:
     # The sums of a matrix product depend on the number of threads among which they are divided.
     with threadpoolctl.threadpool_limits(1):
         text = Text.fit(data, catalogue, {}, options.seed)

@@ -9,12 +9,13 @@ from typing import Any
 from muniment_recommendation.errors import DataError
 from muniment_recommendation.models.base import Recommender
 from muniment_recommendation.models.blend import FAMILY as BLEND
-from muniment_recommendation.models.families import family_class
+from muniment_recommendation.models.families import FAMILIES, family_class, unknown_family
 
 BLEND_PARTS = ("ease", "item-knn", "transitions", "als", "text")
 """The families that a blend can have by default."""
 EASE_ITEMS = 5000
 """The most items of a catalogue for EASE. Above it, the blend has item-kNN by default."""
+_LARGEST = {"factors": 10_000, "width": 10_000}  # a fit makes matrices of their square
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ def options_from_texts(
     `parts` has families between commas, and each of `settings` is `NAME=VALUE`. `min_rating` and
     `feedback` are options of the data that are recorded, too.
     """
+    if family not in (BLEND, *FAMILIES):
+        raise unknown_family(family, (BLEND, *FAMILIES))
     names = tuple(name.strip() for name in parts.split(",")) if parts is not None else ()
     if names and family != BLEND:
         raise DataError(f"only the blend has parts; remove --parts or use --model {BLEND}")
@@ -100,7 +103,9 @@ def _number(name: str, text: str, default: int | float | None) -> int | float:
         value = float(text) if isinstance(default, float) else int(text)
     except ValueError:
         value = -1
-    if not 0 <= value < 1e9 or (value == 0 and name != "dropout"):
+    largest = _LARGEST.get(name, 1e9)
+    if not 0 <= value <= largest or (value == 0 and name != "dropout"):
         kind = "a number" if isinstance(default, float) else "a whole number"
-        raise DataError(f"{name} is {text!r}; use {kind} above 0")
+        limit = f" and at most {largest:,}" if name in _LARGEST else ""
+        raise DataError(f"{name} is {text!r}; use {kind} above 0{limit}")
     return value

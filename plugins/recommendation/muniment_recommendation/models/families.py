@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from importlib import import_module
 from typing import cast
 
@@ -25,9 +26,7 @@ FAMILIES = {
 def family_class(name: str) -> type[Recommender]:
     """Return the class of a family. Raise DataError for an unknown name or a missing library."""
     if name not in FAMILIES:
-        near = difflib.get_close_matches(name, FAMILIES, 1)
-        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(FAMILIES)}"
-        raise DataError(f"there is no family {name!r}; {hint}")
+        raise unknown_family(name, tuple(FAMILIES))
     module_name, _, attribute = FAMILIES[name].partition(":")
     try:
         module = import_module(f".{module_name}", __package__)
@@ -36,3 +35,10 @@ def family_class(name: str) -> type[Recommender]:
         advice = f"install muniment-recommendation[{name}]"
         raise DataError(f"the family {name} needs {error.name}; {advice}") from None
     return cast(type[Recommender], getattr(module, attribute))
+
+
+def unknown_family(name: str, known: Sequence[str]) -> DataError:
+    """Return the error for a name that is not one of the known families."""
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+    return DataError(f"there is no family {name!r}; {hint}")
