@@ -162,7 +162,7 @@ def test_the_use_of_feedback_is_recorded(
         *("--model", "popularity", "--data", str(data), "--out", str(second), "--feedback"),
         session=session,
     )
-    assert "1 positive, 1 dislikes" in result.stderr
+    assert "1 positive, 1 disliked" in result.stderr
     claim = json.loads((second / "training.json").read_bytes())
     assert claim["counts"]["feedback"] == 2
     assert claim["parameters"]["feedback"] is True

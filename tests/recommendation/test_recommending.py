@@ -177,6 +177,15 @@ def test_no_remaining_item_is_refused_with_the_reason() -> None:
         ranked(*HISTORY, forbidden=tuple(range(SIZE)))
 
 
+def test_a_list_that_is_too_short_has_a_note_with_the_reason() -> None:
+    forbidden = tuple(range(50, SIZE))
+    (note,) = ranked(0, 1, 50, forbidden=forbidden, k=100).notes
+    assert f"48 of its {SIZE} items; 2 are in the history" in note
+    assert f"rule out {SIZE - 50}" in note
+    assert "the history" not in ranked(0, forbidden=forbidden, k=100, exclude_seen=False).notes[0]
+    assert not ranked(0, 1, forbidden=forbidden, k=48).notes
+
+
 # ---- reasons ------------------------------------------------------------------------------------
 
 
@@ -295,6 +304,17 @@ def test_a_wish_that_matches_nothing_does_not_change_the_list_of_a_history() -> 
     ranking = ranked(*HISTORY, wish="nothing of this")
     assert ids(ranking) == ids(ranked(*HISTORY))
     assert len(ranking.notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("wish", "noted"), [("冒險電影", True), ("冒险电影", False), ("大海", False), ("sea", False)]
+)
+def test_a_wish_in_the_other_chinese_characters_is_noted(wish: str, noted: bool) -> None:
+    items = ("冒险电影 sea", "大海的电影", "", *[f"film {n}" for n in range(SIZE - 3)])
+    catalogue = Catalogue(tuple(CatalogueItem(f"i{n}", title) for n, title in enumerate(items)))
+    model = replace(MODEL, text=Text.fit(MODEL.interactions, catalogue, {}, 0), catalogue=catalogue)
+    notes = ranked(*HISTORY, wish=wish, lists=ListMaker(model)).notes
+    assert any("traditional" in note for note in notes) == noted
 
 
 def test_a_wish_needs_texts() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from muniment_recommendation.text.tokens import LIGHT, tokens, weight
+from muniment_recommendation.text.tokens import LIGHT, chinese_script, tokens, weight
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,20 @@ from muniment_recommendation.text.tokens import LIGHT, tokens, weight
 )
 def test_tokens_of_texts_in_many_scripts(text: str, expected: str) -> None:
     assert tokens(text) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        ("冒險電影，不要海盜", "traditional"),
+        ("冒险电影，不要海盗", "simplified"),
+        ("關於历史", None),
+        ("大海 sea ロボット 바다", None),
+        ("", None),
+    ],
+)
+def test_script_of_chinese_characters(text: str, script: str | None) -> None:
+    assert chinese_script(text) == script
 
 
 def test_weight_of_single_chinese_characters_is_light() -> None:

@@ -66,7 +66,7 @@ def with_feedback(
     new = [described[id] for id in sorted(described.keys() - known)]
     rows = tables.rows.followed_by(_rows(opinions, has_ratings=tables.rows.ratings is not None))
     dislikes = sum(opinion.action == DISLIKE for opinion in opinions)
-    note = f"rows added from feedback: {len(opinions) - dislikes:,} positive, {dislikes:,} dislikes"
+    note = f"rows added from feedback: {len(opinions) - dislikes:,} positive, {dislikes:,} disliked"
     return replace(
         tables, rows=rows, items=(*tables.items, *new), notes=(*tables.notes, note)
     ), len(opinions)

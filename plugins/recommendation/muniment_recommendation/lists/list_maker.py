@@ -74,7 +74,7 @@ class ListMaker:
             ),
             standardisation=scored.standardisation,
             explained="exact" if scored.is_additive else "approximate",
-            notes=scored.notes,
+            notes=(*scored.notes, *self._notes_of_length(query, options, len(choice.numbers))),
         )
 
     def best(self, query: Query, options: ListOptions) -> tuple[Numbers, Scores]:
@@ -85,6 +85,19 @@ class ListMaker:
         choice = self._choice(query, options)
         numbers = choice.numbers[: options.k]
         return numbers, choice.scored.totals[numbers]
+
+    def _notes_of_length(self, query: Query, options: ListOptions, length: int) -> list[str]:
+        """Return a note with the reason why a list has fewer items than wanted, if it has."""
+        if length >= options.k:
+            return []
+        left_out = int((self._candidates & query.forbidden).sum())
+        total = int(self._candidates.sum())
+        note = f"the model can list {length:,} of its {total:,} items"
+        if seen := total - left_out - length:
+            note += f"; {seen:,} {'is' if seen == 1 else 'are'} in the history"
+        if left_out:
+            note += f"; --only, --exclude or dislikes rule out {left_out:,}"
+        return [note]
 
     def _choice(self, query: Query, options: ListOptions) -> _Choice:
         allowed = self._allowed(query, options)

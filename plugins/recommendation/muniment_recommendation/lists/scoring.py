@@ -14,6 +14,7 @@ from muniment_recommendation.models.base import Scores
 from muniment_recommendation.models.blend import BlendQuery, unseen_items
 from muniment_recommendation.models.standard import standard_of
 from muniment_recommendation.ranking.document import SCORE_DIGITS, Standardisation
+from muniment_recommendation.text.tokens import chinese_script
 
 if TYPE_CHECKING:
     from muniment_recommendation.fitting.fitted_model import FittedModel
@@ -109,6 +110,8 @@ class Scorer:
         wished = self._wish(history, wish, wish_weight) if wish else None
         if wish and wished is None:
             notes.append("no item has a word of the prompt")
+        if wish and (note := self._note_about_script(wish)):
+            notes.append(note)
         query = self._blend.query(history) if len(history) else None
         if query is not None and not _has_different_scores(query, self._size):
             query = None
@@ -122,6 +125,15 @@ class Scorer:
         if wished is not None:
             totals = totals + wished.similarities * wished.scale + wished.offset
         return Scored(query, wished, np.round(totals, SCORE_DIGITS) + 0.0, tuple(notes))
+
+    def _note_about_script(self, wish: str) -> str:
+        script = chinese_script(wish)
+        if script is None or self._index.script in (None, script):
+            return ""
+        return (
+            f"the prompt is in {script} characters, and the items are in {self._index.script} "
+            "ones, which are different words"
+        )
 
     def _wish(self, history: Numbers, wish: str, weight: float) -> WishScores | None:
         """Return the scores of a wish, or None if no item has a word of it."""

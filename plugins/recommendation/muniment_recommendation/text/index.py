@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import scipy.sparse
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from muniment_recommendation.data.catalogue import CatalogueItem
 
-from .tokens import tokens, weight
+from .tokens import chinese_script, tokens, weight
 from .wishes import divide_wish
 
 # The part of its length by which a text is divided, beside the mean length. With 1 instead of
@@ -107,6 +107,11 @@ class TextIndex:
         )
         matrix.check_format()
         return cls(vocabulary, frequencies, matrix)
+
+    @cached_property
+    def script(self) -> Literal["traditional", "simplified"] | None:
+        """The script of the Chinese characters of the texts, or None for neither or both."""
+        return chinese_script(token for token in self.vocabulary if len(token) == 1)
 
     @cached_property
     def _by_token(self) -> scipy.sparse.csc_array:

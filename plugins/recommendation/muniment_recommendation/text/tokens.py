@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
+from typing import Literal
 
 # Chinese, and the kana of Japanese, Hangul, Thai, Lao, Burmese and Khmer. Korean has spaces, but
 # its particles are written together with the noun: pairs of syllables find the noun alone.
@@ -70,6 +72,30 @@ def weight(token: str, share: float) -> float:
     if token in KINDS:
         return 1.0 if share >= _LEAST_SHARE else LIGHT
     return LIGHT if len(token) == 1 and _IDEOGRAPH.match(token) else 1.0
+
+
+def chinese_script(characters: Iterable[str]) -> Literal["traditional", "simplified"] | None:
+    """Return the script of Chinese characters, or None if they are of neither or both.
+
+    A character of one script alone is missing in the character set of the other.
+    """
+    traditional = simplified = False
+    for character in characters:
+        if _IDEOGRAPH.match(character):
+            in_traditional, in_simplified = _is_in(character, "big5"), _is_in(character, "gb2312")
+            traditional |= in_traditional and not in_simplified
+            simplified |= in_simplified and not in_traditional
+    if traditional == simplified:
+        return None
+    return "traditional" if traditional else "simplified"
+
+
+def _is_in(character: str, encoding: str) -> bool:
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _spaced(phrase: re.Match[str]) -> str:
