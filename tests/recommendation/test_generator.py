@@ -14,6 +14,7 @@ import pytest
 
 import muniment
 import muniment.testing
+from muniment_recommendation.errors import QueryError
 from muniment_recommendation.fitting.fit import fit
 from muniment_recommendation.fitting.options import FitOptions
 from muniment_recommendation.generator import RecommendationGenerator
@@ -233,6 +234,14 @@ def test_two_lists_differ_by_their_overlap(session: muniment.Session) -> None:
     assert "output" not in {text.name for text in differences.texts}
     again = generate(session, inputs={"user": "u03"})
     assert session.diff(first.id, again.id).outputs == ()
+
+
+@pytest.mark.parametrize("name", ["history", "only"])
+def test_an_unknown_item_is_refused_and_not_recorded(session: muniment.Session, name: str) -> None:
+    session.ensure_store()
+    with pytest.raises(QueryError, match=f"the input '{name}' has the unknown item 'i3x'"):
+        generate(session, inputs={name: "i3x,i4"})
+    assert not list(session.store.generations())
 
 
 def test_unknown_items_to_exclude_are_ignored(session: muniment.Session) -> None:

@@ -276,6 +276,17 @@ def test_a_catalogue_of_one_item_has_one_score():
     assert np.isfinite(model.scores([np.array([0], dtype=np.int32)])).all()
 
 
+def test_too_little_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(
+        "muniment_recommendation.models.next.train", lambda *arguments: torch.empty(2**45)
+    )
+    data = Interactions(
+        ("u",), np.array([0, 2]), np.array([0, 1], np.int32), np.arange(2), item_count=2
+    )
+    with pytest.raises(DataError, match="memory"):
+        fit_family(data, catalogue(2), FitOptions("next"))
+
+
 def test_one_user_can_be_fitted():
     assert np.isfinite(fit([cycle(0, 8)], steps=3).scores([cycle(0, 8)])).all()
 

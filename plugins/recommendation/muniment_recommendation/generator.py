@@ -57,9 +57,10 @@ class RecommendationGenerator(muniment.Generator):
         """Return the history of the user, and the defaults that depend on it.
 
         Raises QueryError for a user that the model does not have, unless a history is given. An
-        unknown id that ends a line, such as the text of a file, is always refused.
+        unknown id that ends a line, such as the text of a file, is always refused. Raises
+        QueryError for an unknown item, too.
         """
-        from .requests.query import default_diversity, user_of
+        from .requests.query import default_diversity, item_numbers, user_of
 
         if model is None:
             raise RuntimeError("the generator recommendation was called without a model")
@@ -69,6 +70,8 @@ class RecommendationGenerator(muniment.Generator):
             history = self._histories_of(model).of(user)
             if needs_history and history:
                 inputs = {"history": write_ids(history).encode()}
+        if request.inputs.keys() & {"history", "only"}:
+            item_numbers(request.inputs, self._histories_of(model).items)
         has_history = "history" in {**request.inputs, **inputs}
         values = {"diversity": default_diversity(has_history, request.prompt)}
         return muniment.Resolution(values if request.parameters.diversity is None else {}, inputs)

@@ -26,7 +26,9 @@ class Histories:
         with damage_as_model_error(folder):
             check_files(folder, config)
             self._users = {user: number for number, user in enumerate(read_users(folder))}
-            self._items = tuple(item.id for item in read_catalogue(folder).items)
+            self.items = read_catalogue(folder).numbers
+            """The numbers of the items by their ids."""
+            self._ids = tuple(self.items)
 
     def of(self, user: str) -> list[str]:
         """Return the items of a user, the oldest first.
@@ -41,4 +43,4 @@ class Histories:
             )
         with damage_as_model_error(self._folder):
             history, _ = read_user(self._folder, self._users[user])
-            return [self._items[number] for number in history]
+            return [self._ids[number] for number in history]

@@ -76,8 +76,13 @@ class Next(Recommender):
             negatives=int(values["negatives"]),
         )
         dimensions = _dimensions(values, data.item_count)
-        with exact_results(int(values["threads"])):
-            parameters = train(data, dimensions, training, seed, progress)
+        try:
+            with exact_results(int(values["threads"])):
+                parameters = train(data, dimensions, training, seed, progress)
+        except RuntimeError as error:  # as torch reports that memory cannot be allocated
+            if "allocate memory" not in str(error):
+                raise
+            raise MemoryError("torch cannot allocate it") from None
         return cls(parameters, values)
 
     def with_values(self, values: Values) -> Self:

@@ -51,14 +51,9 @@ class ListOptions:
 def query_of(request: muniment.Request, catalogue: Catalogue, interactions: Interactions) -> Query:
     """Return the query of a request to a model. Raise QueryError for an unknown item.
 
-    Of the model, only the catalogue and the disliked items of the user are used. Unknown items to
-    exclude are ignored, because they are not recommended anyway.
+    Of the model, only the catalogue and the disliked items of the user are used.
     """
-    numbers = {
-        name: numbers_of(_ids(name, item, catalogue), catalogue.numbers, f"the input {name!r}")
-        for name, item in request.inputs.items()
-        if name != "user"
-    }
+    numbers = item_numbers(request.inputs, catalogue.numbers)
     forbidden = np.zeros(len(catalogue), dtype=bool)
     if "only" in numbers:
         forbidden[:] = True
@@ -77,9 +72,20 @@ def query_of_user(interactions: Interactions, number: int) -> Query:
     return Query(interactions.history(number), "", forbidden)
 
 
-def _ids(name: str, given: muniment.Input, catalogue: Catalogue) -> list[str]:
-    ids = read_ids(given.text or "", catalogue.numbers)
-    return [id for id in ids if id in catalogue.numbers] if name == "exclude" else list(ids)
+def item_numbers(
+    inputs: Mapping[str, muniment.Input], known: Mapping[str, int]
+) -> dict[str, list[int]]:
+    """Return the numbers of the items of each input, by its name.
+
+    Unknown items to exclude are ignored, because they are not recommended anyway. Raises QueryError
+    for others.
+    """
+    ids = {
+        name: read_ids(item.text or "", known) for name, item in inputs.items() if name != "user"
+    }
+    if "exclude" in ids:
+        ids["exclude"] = tuple(id for id in ids["exclude"] if id in known)
+    return {name: numbers_of(names, known, f"the input {name!r}") for name, names in ids.items()}
 
 
 def options_of(request: muniment.Request) -> ListOptions:
