@@ -553,6 +553,14 @@ def test_feedback_on_an_item_that_was_not_returned_names_those_that_were(
         workspace.session.feedback(done.id, action="click", item=item)
 
 
+@pytest.mark.parametrize("title", ["Blue", "lue"])
+def test_feedback_on_the_title_of_an_item_names_its_id(workspace: Workspace, title: str) -> None:
+    add_lists(workspace.plugin_folder, wanted="2")
+    done = run(workspace, "{filter: colour, stages: [item]}")
+    with pytest.raises(UsageError, match=r"title is id-blue$"):
+        workspace.session.feedback(done.id, action="click", item=title)
+
+
 def test_feedback_on_an_item_of_a_blocked_or_other_generation_is_refused(
     workspace: Workspace,
 ) -> None:

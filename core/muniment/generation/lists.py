@@ -135,8 +135,11 @@ class Lists:
         for item in returned:
             if item.id == id:
                 return item.position
+        titled = [item.id for item in returned if _has_title(item, id)]
         ids = [item.id for item in returned[:5]] + ["…"] * (len(returned) > 5)
         hint = f"it returned {', '.join(ids)}" if ids else "it returned no items"
+        if len(titled) == 1:
+            hint = f"the id of the item with this title is {titled[0]}"
         raise UsageError(f"generation {generation.id} did not return an item {id!r}; {hint}")
 
     def _items_to_judge(
@@ -275,6 +278,11 @@ def _judge_items(
         if not any(verdict.action == "block" for verdict in item_verdicts):
             kept.append(position)
     return tuple(kept), verdicts
+
+
+def _has_title(item: Candidate, words: str) -> bool:
+    """Return whether words are a part of the title of an item, which is its first line."""
+    return words.casefold() in item.text.partition("\n")[0].casefold()
 
 
 def _is_gone(generation: Generation) -> bool:
