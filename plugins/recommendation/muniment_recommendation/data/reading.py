@@ -157,7 +157,8 @@ def _notes(interactions: Interactions, repeats: int) -> list[str]:
     active = int((interactions.lengths > 0).sum())
     if tied := int(np.count_nonzero(interactions.has_tied_end)):
         notes.append(
-            f"{tied:,} of {active:,} users have a tied last time; ties are in the order of the file"
+            f"{tied:,} of {active:,} users {'has' if tied == 1 else 'have'} a tied last time; "
+            "ties are in the order of the file"
         )
     if active == 1:
         notes.append("there is only one user, so nothing can be tested against other users")
