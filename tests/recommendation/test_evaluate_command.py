@@ -154,8 +154,8 @@ def test_data_of_one_user_is_refused(tmp_path: Path) -> None:
 
     result = run(data, "-m", "popularity")
 
-    assert (result.code, len(result.stderr.splitlines())) == (2, 2)  # with the note of the data
-    assert "one user" in result.stderr
+    assert (result.code, len(result.stderr.splitlines())) == (2, 3)  # with notes of the data
+    assert "one user" in result.stderr.splitlines()[-1]
 
 
 def test_a_model_that_is_no_family_and_no_folder_is_refused(tmp_path: Path) -> None:
