@@ -136,12 +136,14 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_model(
     assert model_entries(home) == []
 
 
+@pytest.mark.parametrize("isolate", [False, True])
 def test_without_a_packaged_model_the_error_stays(
-    session: Callable[..., Session], packages: Packages, home: Path
+    session: Callable[..., Session], packages: Packages, home: Path, isolate: bool
 ) -> None:
     packages.install()
-    with session() as opened, pytest.raises(ModelError, match="no model was added yet"):
+    with session(isolate=isolate) as opened, pytest.raises(ModelError) as caught:
         generate(opened)
+    assert "no model was added yet; use `muniment words fit`" in str(caught.value)
     assert not home.exists()
 
 

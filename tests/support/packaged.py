@@ -20,6 +20,7 @@ LOG = Path({log!r})
 
 class Worded(muniment.Generator):
     name, media_type, determinism, uses_model = {name!r}, "text/plain", "exact", True
+    model_command = "muniment words fit"
 
     class Parameters(muniment.Parameters):
         times: int = muniment.param(1, ge=1, le=3, help="how often")
