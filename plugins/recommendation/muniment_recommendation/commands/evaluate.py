@@ -106,8 +106,8 @@ def evaluate(
     )
     if result.items <= _CUTOFF:
         write_note(
-            f"there are only {result.items:,} items, so the first {_CUTOFF} are all of them; "
-            "such values do not tell models apart"
+            f"there are only {result.items:,} items, so the first {_CUTOFF} are all of them, and "
+            f"hr@{_CUTOFF} is the same for every model"
         )
     if result.tied and result.shuffles is None:
         write_note(
