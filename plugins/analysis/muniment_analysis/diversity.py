@@ -20,14 +20,14 @@ def vendi_score(similarities: NDArray[np.float64]) -> float:
 
 
 def cosine_similarities(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the cosines [n, n] between vectors [n, d].
+    """Return the cosines [n, n] between vectors [n, d], which are exactly 1 between equal vectors.
 
-    Zero vectors, such as those of empty texts, have the cosine 1 with each other, and 0 with others.
+    Zero vectors, such as those of empty texts, have the cosine 0 with others.
     """
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units = vectors / np.where(lengths > 0, lengths, 1)
-    similarities = np.clip(units @ units.T, -1, 1)
-    is_zero = lengths[:, 0] == 0
-    similarities[np.ix_(is_zero, is_zero)] = 1
+    rows, places = np.unique(vectors, axis=0, return_inverse=True)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    units = rows / np.where(lengths > 0, lengths, 1)
+    cosines = np.clip(units @ units.T, -1, 1)
+    similarities = (cosines + cosines.T) / 2  # exactly symmetric
     np.fill_diagonal(similarities, 1)
-    return similarities
+    return np.asarray(similarities[np.ix_(places, places)])

@@ -51,3 +51,11 @@ class SampleError(AnalysisError):
         super().__init__(message)
         self.complete = complete
         self.needed = needed
+
+
+class DesignFileError(AnalysisError):
+    """A design of an experiment that cannot be read or has no meaning. `source` is its file."""
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__(f"design {source}: {message}")
+        self.source = source

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
+from scipy.special import betaincinv, ndtr, stdtrit
 
 from muniment_analysis.errors import SampleError
 
@@ -125,6 +125,18 @@ def wilson_estimate(successes: int, n: int) -> Estimate:
     low = 0.0 if successes == 0 else max(0.0, middle - half_width)
     high = 1.0 if successes == n else min(1.0, middle + half_width)
     return Estimate(share, low, high, n)
+
+
+def exact_estimate(successes: int, n: int) -> Estimate:
+    """Return the proportion of successes in `n` independent trials with its exact interval.
+
+    It is that of Clopper and Pearson 1934, which covers at least 95 %.
+    """
+    if n < 1:
+        raise SampleError("a proportion needs at least 1 trial", complete=n, needed=1)
+    low = 0.0 if successes == 0 else float(betaincinv(successes, n - successes + 1, _TAIL))
+    high = 1.0 if successes == n else float(betaincinv(successes + 1, n - successes, 1 - _TAIL))
+    return Estimate(successes / n, low, high, n)
 
 
 def bound_of_none(n: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .controllability import controllability
 from .ifeval import ifeval
 from .variance import variance
 
@@ -13,5 +14,6 @@ def analyze() -> None:
     """Analyse what moves an output, by how much, and with which certainty."""
 
 
+analyze.add_command(controllability)
 analyze.add_command(ifeval)
 analyze.add_command(variance)

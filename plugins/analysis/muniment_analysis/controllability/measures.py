@@ -39,6 +39,7 @@ class MeasureSpec:
             the other kinds.
         evaluator: The parsed reference.
         measure: The measure of the evaluator, or empty for all of them.
+        requested: The setting whose value the measure should equal, or empty.
     """
 
     name: str
@@ -46,6 +47,7 @@ class MeasureSpec:
     reference: str
     evaluator: muniment.EvaluatorSpec
     measure: str = ""
+    requested: str = ""
 
     def accepts(self, score: muniment.Score) -> bool:
         """Return whether a recorded score is one of this measure."""
@@ -57,7 +59,7 @@ class MeasureSpec:
         return all(score.parameters.get(name) == value for name, value in requested)
 
 
-def parse_measure(text: str) -> MeasureSpec:
+def parse_measure(text: str, requested: str = "") -> MeasureSpec:
     """Return the measure that a text names. Raise UsageError if it is malformed."""
     evaluator, measure = text.strip(), ""
     head, dot, tail = evaluator.rpartition(".")
@@ -78,5 +80,5 @@ def parse_measure(text: str) -> MeasureSpec:
                     f"the measure {kind} has no {unknown[0]!r}; use "
                     + ("generator and model" if known else f"{kind} alone")
                 )
-            return MeasureSpec(text.strip(), kind, evaluator, spec)
-    return MeasureSpec(text.strip(), "score", evaluator, spec, measure)
+            return MeasureSpec(text.strip(), kind, evaluator, spec, requested=requested)
+    return MeasureSpec(text.strip(), "score", evaluator, spec, measure, requested)

@@ -91,6 +91,11 @@ def variance_shares(design: Design, rows: Floats) -> VarianceShares:
     )
 
 
+def components_of(design: Design, row: Floats) -> dict[str, float]:
+    """Return the components of one row of mean squares, which may be negative, by their names."""
+    return dict(zip(design.names, (_equations(design) @ row).tolist(), strict=True))
+
+
 def _equations(design: Design) -> Floats:
     """Return the matrix [components, columns of a row] that turns mean squares into components.
 

@@ -12,15 +12,18 @@
     seed: 7
     measures: [text-statistics.words, wording]
 
+A measure that should equal a setting is `{measure: text-statistics.words, requested: words}`.
 Each item is generated with each paraphrase, each combination of the settings, and `replicates`
-seeds. A setting with one value is constant. Items need equal numbers of paraphrases.
+seeds. A setting with one value is constant. A setting whose name occurs between braces in the
+prompts, as in `Write a {mood} sentence`, fills them, and else it is a parameter of the generator.
+Items need equal numbers of paraphrases.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,8 +31,8 @@ import msgspec
 from msgspec import Meta
 
 import muniment
+from muniment_analysis.errors import DesignFileError
 
-from .errors import DesignError
 from .measures import MeasureSpec, parse_measure
 
 MOST_FACTORS = 3
@@ -49,11 +52,20 @@ _HINTS = {
     "replicates": "use the number of seeds for each combination, at least 2",
     "seed": "use a whole number from 0",
     "measures": "use a list of names of measures",
+    "measure": "use the name of a measure",
+    "requested": "use the name of a setting with numbers",
     "typos": "use the number of misspelt versions of each item's first paraphrase",
 }
 
 
-class DesignItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RequestedMeasure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A measure that should equal the value of a setting, such as the number of words."""
+
+    measure: str
+    requested: str
+
+
+class ItemDesign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One item: prompts with the same meaning, and what they have in common."""
 
     id: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -62,7 +74,7 @@ class DesignItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inputs: Mapping[str, str] = {}
 
 
-class Design(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ExperimentDesign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The design of an experiment.
 
     `settings` has the values of each parameter. `typos` is the number of misspelt versions of the
@@ -71,12 +83,12 @@ class Design(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     version: Literal[1]
     generator: str
-    items: Annotated[tuple[DesignItem, ...], Meta(min_length=1)]
+    items: Annotated[tuple[ItemDesign, ...], Meta(min_length=1)]
     settings: Mapping[str, Annotated[tuple[_Value, ...], Meta(min_length=1)]]
     replicates: Annotated[int, Meta(ge=1, le=1000)]
     seed: int
     model: str | None = None
-    measures: tuple[str, ...] = ()
+    measures: tuple[str | RequestedMeasure, ...] = ()
     typos: Annotated[int, Meta(ge=0, le=100)] = 0
 
     @property
@@ -109,45 +121,68 @@ class Design(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         settings = len(self.combinations)
         return len(self.items) * (self.paraphrases + self.typos) * settings * self.replicates
 
+    def filled(self, prompt: str, values: Mapping[str, _Value]) -> str:
+        """Return a prompt in which each setting between braces is replaced by its value."""
+        for name in self._in_prompts:
+            prompt = prompt.replace(f"{{{name}}}", str(values[name]))
+        return prompt
+
+    def parameters(self, values: Mapping[str, _Value]) -> dict[str, _Value]:
+        """Return the values of the settings that are parameters of the generator."""
+        return {name: value for name, value in values.items() if name not in self._in_prompts}
+
+    @property
+    def _in_prompts(self) -> list[str]:
+        """The settings that a prompt contains between braces."""
+        prompts = [prompt for item in self.items for prompt in item.paraphrases]
+        return [name for name in self.settings if any(f"{{{name}}}" in text for text in prompts)]
+
     def measure_specs(self) -> list[MeasureSpec]:
         """Return the measures of the design, without repetitions."""
-        return list({spec.name: spec for spec in map(parse_measure, self.measures)}.values())
+        specs = [
+            parse_measure(entry)
+            if isinstance(entry, str)
+            else parse_measure(entry.measure, entry.requested)
+            for entry in self.measures
+        ]
+        return list({spec.name: spec for spec in specs}.values())
 
 
-def parse_design(document: str, source: str) -> Design:
+def parse_design(document: str, source: str) -> ExperimentDesign:
     """Return the design that a YAML text describes. `source` names it in error messages.
 
-    Raises DesignError for anything ambiguous, unknown, or without a meaning for the analysis.
+    Raises DesignFileError for anything ambiguous, unknown, or without a meaning for the analysis.
     """
     try:
         body = muniment.parse_yaml(document)
     except muniment.YamlError as error:
-        raise DesignError(source, str(error)) from None
+        raise DesignFileError(source, str(error)) from None
     if not isinstance(body, dict):
         wrong = "is empty" if body is None else "is not a mapping"
-        raise DesignError(source, f"{wrong}; write its version, generator, items and settings")
+        raise DesignFileError(source, f"{wrong}; write its version, generator, items and settings")
     try:
-        design = msgspec.convert(body, Design)
+        design = msgspec.convert(body, ExperimentDesign)
     except msgspec.ValidationError as error:
-        raise DesignError(source, muniment.explain_invalid(error, _HINTS)) from None
+        raise DesignFileError(source, muniment.explain_invalid(error, _HINTS)) from None
     for problem in _problems(design):
-        raise DesignError(source, problem)
+        raise DesignFileError(source, problem)
     return design
 
 
-def load_design(path: Path) -> Design:
-    """Return the design in a file. Raise DesignError if it cannot be read or parsed."""
+def load_design(path: Path) -> tuple[ExperimentDesign, str]:
+    """Return the design in a file, and its text. Raise DesignFileError if it is malformed."""
     try:
-        return parse_design(path.read_text(encoding="utf-8-sig"), str(path))
+        document = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DesignError(str(path), f"cannot be read: {reason}; use a YAML file") from None
+        raise DesignFileError(str(path), f"cannot be read: {reason}; use a YAML file") from None
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 text (at byte {error.start + 1}); save it as UTF-8"
-        raise DesignError(str(path), problem) from None
+        raise DesignFileError(str(path), problem) from None
+    return parse_design(document, str(path)), document
 
 
-def _problems(design: Design) -> Iterator[str]:
+def _problems(design: ExperimentDesign) -> Iterator[str]:
     """Yield what is wrong with a design whose fields have the right types."""
     repeated = [id for id, count in Counter(item.id for item in design.items).items() if count > 1]
     if repeated:
@@ -167,6 +202,13 @@ def _problems(design: Design) -> Iterator[str]:
         # 1, 1.0 and true are equal in Python.
         if len({(type(value) is bool, value) for value in values}) < len(values):
             yield f"the setting {name} has a value twice; use each once"
+    for name in design._in_prompts:
+        for item in design.items:
+            if not all(f"{{{name}}}" in text for text in item.paraphrases):
+                yield (
+                    f"the setting {name} occurs as {{{name}}} in some prompts, but not in each "
+                    f"paraphrase of item {item.id!r}; use it in all prompts or in none"
+                )
     factors = len(design.controls) + (design.paraphrases > 1)
     if factors == 0:
         yield (
@@ -185,9 +227,25 @@ def _problems(design: Design) -> Iterator[str]:
     yield from _measure_problems(design)
 
 
-def _measure_problems(design: Design) -> Iterator[str]:
-    for text in design.measures:
-        try:
-            parse_measure(text)
-        except muniment.UsageError as error:
-            yield f"measures: {error}"
+def _measure_problems(design: ExperimentDesign) -> Iterator[str]:
+    try:
+        specs = design.measure_specs()
+    except muniment.UsageError as error:
+        yield f"measures: {error}"
+        return
+    for spec in specs:
+        if not spec.requested:
+            continue
+        levels = design.settings.get(spec.requested, ())
+        if not levels or not is_numeric(levels):
+            yield (
+                f"measures: {spec.name} cannot be compared with {spec.requested!r}; use the name "
+                "of a setting whose values are numbers"
+            )
+        if spec.kind != "score" or not spec.measure:
+            yield f"measures: {spec.name} is no number of an output; use EVALUATOR.MEASURE"
+
+
+def is_numeric(levels: Sequence[object]) -> bool:
+    """Return whether all values of a setting are numbers, so that they have an order."""
+    return all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels)

@@ -1,0 +1,60 @@
+"""Sentences on what a reader can do about the results of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .analysis import ControllabilityReport
+from .measure_analysis import PARAPHRASE, MeasureResult
+
+_LARGE = 0.5
+_SMALL = 0.1
+_SENSITIVE = 0.2
+
+
+def advice(report: ControllabilityReport) -> list[str]:
+    """Return the sentences of a report, without repetitions."""
+    sentences = [text for result in report.measures for text in _of_measure(report, result)]
+    if report.complete < 20:
+        sentences.append(
+            f"{report.complete} items give wide intervals: use `muniment analyze plan` for the "
+            "number that a wanted precision needs"
+        )
+    if report.outputs.underestimated:
+        sentences.append(
+            "most outputs of a cell occur once, so their entropy is underestimated: use more seeds"
+        )
+    return list(dict.fromkeys(sentences))
+
+
+def _of_measure(report: ControllabilityReport, result: MeasureResult) -> Iterator[str]:
+    if result.shares is None:
+        yield f"{result.name}: {result.constant}"
+        return
+    shares, control = result.shares.shares, result.shares.controllability
+    seed = shares["seed"]
+    if seed.low > _LARGE:
+        yield (
+            f"{result.name}: the seed moves the output most ({_percent(seed.value)}), so one "
+            "output says little: lower the temperature, or average several outputs"
+        )
+    if control is not None and control.high < _SMALL:
+        names = ", ".join(report.design.controls)
+        yield (
+            f"{result.name}: less than {_percent(_SMALL)} of it is due to {names}: control it by "
+            "other parameters, or by the prompt"
+        )
+    wording = shares.get(PARAPHRASE)
+    if wording is not None and wording.low > _SENSITIVE:
+        yield (
+            f"{result.name}: the wording moves it by {_percent(wording.value)}: fix the wording of "
+            "prompts, and compare models with several wordings"
+        )
+    for name, response in result.response.items():
+        spearman = response.spearman
+        if spearman is not None and spearman.low <= 0 <= spearman.high:
+            yield f"{result.name}: no trend with {name} is shown: use more items or wider settings"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,119 @@
+"""Run the generations of an experiment through the session, which records them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import muniment
+from muniment_analysis.variance.sample import check_sample
+
+from .experiment_design import ExperimentDesign, ItemDesign
+from .typos import misspell
+
+
+def run_experiment(
+    session: muniment.Session,
+    design: ExperimentDesign,
+    document: str,
+    run: str,
+    *,
+    policy: str | None = None,
+    folder: Path = Path(),
+    on_generation: Callable[[muniment.Generation], None] = lambda generation: None,
+) -> None:
+    """Record the design and generate every cell of it as one run.
+
+    Paths of inputs are relative to `folder`. Raises SampleError, with nothing recorded, for too few
+    items, and UsageError, ModelError or PluginError for a design that the generator cannot use.
+    """
+    check_sample(len(design.items), 0)
+    specs = list(specs_of(design, folder=folder))
+    for spec in specs:
+        session.check(spec)
+    generations = session.run(specs, run_id=run, policy=policy, evaluate=evaluators_of(design))
+    session.record_experiment(run, document, levels_of(design))
+    for generation in generations:
+        if isinstance(generation, muniment.Generation):  # without `stream` there are no chunks
+            on_generation(generation)
+
+
+def resume_experiment(
+    session: muniment.Session,
+    design: ExperimentDesign,
+    run: str,
+    *,
+    policy: str | None = None,
+    folder: Path = Path(),
+    on_generation: Callable[[muniment.Generation], None] = lambda generation: None,
+) -> None:
+    """Generate the cells of a recorded experiment that were never begun or were interrupted.
+
+    Cells that were completed, blocked or failed stay as they are.
+    """
+    ended = {
+        generation.cell
+        for generation in session.cells(run)
+        if generation.status not in ("interrupted", "started")
+    }
+    specs = [spec for spec in specs_of(design, folder=folder) if spec.cell not in ended]
+    generations = session.run(specs, run_id=run, policy=policy, evaluate=evaluators_of(design))
+    for generation in generations:
+        if isinstance(generation, muniment.Generation):  # without `stream` there are no chunks
+            on_generation(generation)
+
+
+def levels_of(design: ExperimentDesign) -> muniment.Levels:
+    """Return the numbers of levels of a design. Misspelt prompts are further paraphrases."""
+    return muniment.Levels(
+        items=len(design.items),
+        paraphrases=design.paraphrases + design.typos,
+        settings=len(design.combinations),
+        replicates=design.replicates,
+    )
+
+
+def specs_of(
+    design: ExperimentDesign, *, folder: Path = Path()
+) -> Iterator[muniment.GenerationSpec]:
+    """Yield the specs of a design item by item.
+
+    The seed of a cell is derived from the seed of the design, the id of the item and the cell. So
+    no seed serves two cells, and an item that is added changes no other.
+    """
+    for number, item in enumerate(design.items):
+        inputs = _inputs(item, folder)
+        for paraphrase, prompt in enumerate(_prompts(design, item)):
+            for setting, values in enumerate(design.combinations):
+                for replicate in range(design.replicates):
+                    cell = muniment.Cell(number, paraphrase, setting, replicate)
+                    yield muniment.GenerationSpec(
+                        design.filled(prompt, values) or None,
+                        generator=design.generator,
+                        model=design.model,
+                        seed=muniment.derive_seed(design.seed, item.id, *cell[1:]),
+                        parameters=design.parameters(values),
+                        inputs=inputs,
+                        cell=cell,
+                    )
+
+
+def evaluators_of(design: ExperimentDesign) -> list[str] | None:
+    """Return the evaluators whose scores the measures of a design need, or None for the default."""
+    if not design.measures:
+        return None
+    specs = design.measure_specs()
+    return list(dict.fromkeys(spec.reference for spec in specs if spec.kind == "score"))
+
+
+def _prompts(design: ExperimentDesign, item: ItemDesign) -> list[str]:
+    """Return the paraphrases of an item, and the misspelt versions of the first one."""
+    first = item.paraphrases[0]
+    seeds = (muniment.derive_seed(design.seed, item.id, "typo", n) for n in range(design.typos))
+    return [*item.paraphrases, *(misspell(first, seed) for seed in seeds)]
+
+
+def _inputs(item: ItemDesign, folder: Path) -> dict[str, Path | str]:
+    """Return the inputs of an item. A text that names no file is the id of a generation."""
+    paths = {name: folder / text for name, text in item.inputs.items()}
+    return {name: path if path.is_file() else item.inputs[name] for name, path in paths.items()}

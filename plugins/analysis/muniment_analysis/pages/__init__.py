@@ -1,0 +1,1 @@
+"""Reports as pages: self-contained HTML with plots, and CSV for spreadsheets."""

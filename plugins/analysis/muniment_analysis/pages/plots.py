@@ -1,0 +1,116 @@
+"""Plots as SVG texts, drawn by matplotlib without a display.
+
+Text in a plot stays text, so the browser's fonts show Chinese characters. Equal data give equal
+bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from muniment_analysis.intervals import Estimate, Floats
+
+_COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c")
+_SETTINGS: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "muniment",
+    "font.family": ["sans-serif"],
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.parse_math": False,  # a name with $ is no formula
+}
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+
+
+def stacked_shares(shares: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """Return one stacked bar for each measure, of its variance shares."""
+    with _figure(7, 0.9 + 0.45 * len(shares)) as (figure, axes):
+        names = list(dict.fromkeys(name for parts in shares.values() for name in parts))
+        starts = dict.fromkeys(shares, 0.0)
+        for position, name in enumerate(names):
+            widths = [parts[name].value if name in parts else 0.0 for parts in shares.values()]
+            axes.barh(
+                list(shares),
+                widths,
+                left=list(starts.values()),
+                color=_COLOURS[position % len(_COLOURS)],
+                label=name,
+            )
+            starts = {
+                measure: start + width
+                for (measure, start), width in zip(starts.items(), widths, strict=True)
+            }
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("share of the variance within items")
+        axes.invert_yaxis()
+        axes.legend(
+            ncols=min(4, len(names)), loc="lower left", bbox_to_anchor=(0, 1), frameon=False
+        )
+        return _svg(figure)
+
+
+def curve(x: Sequence[float], estimates: Sequence[Estimate], *, x_label: str, y_label: str) -> str:
+    """Return a line through estimates with a band of their intervals."""
+    with _figure(3.6, 2.6) as (figure, axes):
+        axes.plot(x, [estimate.value for estimate in estimates], marker="o", color=_COLOURS[0])
+        axes.fill_between(
+            x,
+            [estimate.low for estimate in estimates],
+            [estimate.high for estimate in estimates],
+            color=_COLOURS[0],
+            alpha=0.2,
+            linewidth=0,
+        )
+        axes.set_xticks(list(x))
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        return _svg(figure)
+
+
+def violins(groups: Mapping[str, Floats], *, y_label: str) -> str:
+    """Return a violin of the values of each group, with their median. Values are not NaN."""
+    with _figure(3.6, 2.6) as (figure, axes):
+        positions = range(1, len(groups) + 1)
+        axes.violinplot(list(groups.values()), positions=positions, showmedians=True)
+        axes.set_xticks(list(positions), list(groups))
+        axes.set_ylabel(y_label)
+        axes.set_ylim(bottom=0)
+        return _svg(figure)
+
+
+def bars(counts: Mapping[str, float], *, y_label: str) -> str:
+    """Return a bar for each name."""
+    with _figure(7, 2.4) as (figure, axes):
+        axes.bar(list(counts), list(counts.values()), color=_COLOURS[0])
+        axes.set_ylabel(y_label)
+        if len(counts) > 8:
+            axes.tick_params(axis="x", labelrotation=60)
+        return _svg(figure)
+
+
+@contextmanager
+def _figure(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+    with mpl.rc_context(_SETTINGS):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.subplots()
+
+
+def _svg(figure: Figure) -> str:
+    """Return a figure as an SVG element without the XML declaration and the date."""
+    buffer = io.StringIO()
+    with warnings.catch_warnings():
+        # matplotlib's own font, by which it estimates widths, has no Chinese characters.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,292 @@
+"""Experiments are generated, recorded, read back and analysed; known causes are found again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import muniment
+from muniment_analysis.controllability import report_page
+from muniment_analysis.controllability.analysis import ControllabilityReport, analyse
+from muniment_analysis.controllability.experiment import resume_experiment, run_experiment
+from muniment_analysis.controllability.experiment_design import parse_design
+from muniment_analysis.controllability.reading import recorded_design
+from muniment_analysis.controllability.report_json import to_json
+from muniment_analysis.errors import AnalysisError, DesignFileError, SampleError
+from support.experiments import add_dial, design
+from support.workspace import Workspace
+
+RUN = "01HZZZZZZZZZZZZZZZZZZZZZZZ"
+
+
+@pytest.fixture
+def workspace(home: Path, plugin_folder: object) -> Workspace:
+    import muniment_analysis.plugin as plugin
+    from muniment.plugins.registry import Plugin
+    from support.plugins import PluginFolder
+
+    assert isinstance(plugin_folder, PluginFolder)
+    made = Workspace(home, plugin_folder)
+    plugin_folder.all.append(Plugin("muniment-analysis", "0.1.0", "analysis", plugin.__name__))
+    return made
+
+
+def run(workspace: Workspace, document: str, **options: object) -> ControllabilityReport:
+    plan = parse_design(document, "d.yaml")
+    run_experiment(workspace.session, plan, document, RUN)
+    return analyse(workspace.session, RUN, recorded_design(workspace.session, RUN), **options)  # type: ignore[arg-type]
+
+
+def test_an_output_that_only_a_control_moves_is_controllable(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, control=1)
+    report = run(workspace, design())
+    [result] = report.measures
+    assert result.shares is not None
+    assert result.shares.controllability == (1, 1, 1, 10)
+    assert result.shares.shares["seed"].value == 0
+    response = result.response["level"]
+    assert [mean.value for mean in response.means] == [0, 10]
+    assert response.slope is not None
+    assert response.slope.value == pytest.approx(1)
+    assert response.spearman is not None
+    assert response.spearman.value == pytest.approx(1)
+    assert result.distances["setting"].value == 10
+    assert result.step_ratio is None
+    assert report.outputs.agreement.value == 1
+    assert report.outputs.entropy.value == 0
+    workspace.check()
+
+
+def test_an_output_that_only_the_wording_moves_is_not(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, wording=5)
+    [result] = run(workspace, design()).measures
+    assert result.shares is not None
+    assert result.shares.controllability is not None
+    assert result.shares.controllability.value == 0
+    assert result.shares.shares["paraphrase"].value == 1
+    assert result.distances["paraphrase"].value == pytest.approx(20 / 3)
+
+
+def test_an_output_that_only_the_seed_moves_has_its_share(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, noise=40)
+    report = run(workspace, design(items=20))
+    [result] = report.measures
+    assert result.shares is not None
+    assert result.shares.shares["seed"].low > 0.5
+    assert result.step_ratio is not None
+    assert result.step_ratio.value == pytest.approx(1, abs=0.3)
+    assert any("seed moves the output most" in sentence for sentence in to_json(report)["advice"])
+
+
+def test_the_seeds_of_all_cells_differ_and_follow_from_the_design(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder)
+    document = design(items=10)
+    run(workspace, document + "\n# constant outputs")
+    seeds = [generation.seed for generation in workspace.session.cells(RUN)]
+    assert len(set(seeds)) == len(seeds) == 120
+    assert seeds[1] == muniment.derive_seed(7, "item-0", 0, 0, 1)
+
+
+def test_constant_outputs_have_no_shares_and_say_so(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder)
+    report = run(workspace, design())
+    [result] = report.measures
+    assert result.shares is None
+    assert "no variance" in str(result.constant)
+    assert "no variance" in report_page.html(report)
+
+
+def test_wordings_of_texts_are_compared_by_distances(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, control=1, noise=3)
+    [result] = run(workspace, design(measures=["wording"])).measures
+    assert result.shares is not None
+    assert set(result.shares.shares) == {"paraphrase", "level", "paraphrase:level", "seed"}
+    assert not result.response
+
+
+def test_an_error_from_a_requested_number_is_measured(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, control=1.5)
+    measure = "{measure: text-statistics.words, requested: level}"
+    [result] = run(workspace, design(measures=[measure])).measures
+    assert result.error["absolute"].value == pytest.approx(2.5)
+    assert result.error["signed"].value == pytest.approx(2.5)
+
+
+def test_a_setting_between_braces_fills_the_prompts(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, wording=1)
+    document = design(settings="{count: [1, 2]}", paraphrases=1).replace("#0", "#{count}")
+    [result] = run(workspace, document).measures
+    assert result.shares is not None
+    assert result.shares.shares["count"].value == 1
+    prompts = {generation.prompt for generation in workspace.session.cells(RUN)}
+    assert prompts >= {"题 0 #1", "题 9 #2"}
+
+
+def test_typing_mistakes_are_generated_beside_the_layout(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, noise=5)
+    document = design(extra="typos: 2").replace("题", "question about")
+    report = run(workspace, document)
+    [result] = report.measures
+    assert result.typos is not None
+    assert report.design.size == 10 * (3 + 2) * 2 * 2
+    prompts = [item.prompt for item in workspace.session.cells(RUN)]
+    assert len({prompt for prompt in prompts if "question about" not in prompt}) >= 10
+
+
+def test_incomplete_items_are_left_out_whole_and_named(workspace: Workspace) -> None:
+    refuses = "request.prompt.startswith('题 3 ') and request.parameters.level > 5"
+    add_dial(workspace.plugin_folder, control=1, noise=3, refuses=refuses)
+    report = run(workspace, design(items=12))
+    assert report.complete == 11
+    assert report.left_out == {"item-3": {"failed": 6}}
+    assert report.lost == [0, 6]
+    assert any("item-3" in warning for warning in report.warnings)
+    assert "6 failed" in report_page.html(report)
+
+
+def test_too_many_incomplete_items_need_consent(workspace: Workspace) -> None:
+    refuses = "request.prompt.startswith(('题 3 ', '题 4 '))"
+    add_dial(workspace.plugin_folder, control=1, noise=3, refuses=refuses)
+    with pytest.raises(SampleError, match="allow-incomplete"):
+        run(workspace, design(items=15))
+    plan = recorded_design(workspace.session, RUN)
+    assert analyse(workspace.session, RUN, plan, allow_incomplete=True).complete == 13
+
+
+def test_erased_outputs_are_counted_and_left_out(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, control=1, noise=3)
+    run(workspace, design(items=12))
+    [first] = [g for g in workspace.session.cells(RUN) if tuple(g.cell or ()) == (2, 0, 0, 0)]
+    workspace.session.erase(muniment.Query(ids=[first.id]))
+    report = analyse(workspace.session, RUN, recorded_design(workspace.session, RUN))
+    assert report.left_out == {"item-2": {"erased": 1}}
+
+
+def test_fewer_than_ten_items_are_refused_before_anything_is_generated(
+    workspace: Workspace,
+) -> None:
+    add_dial(workspace.plugin_folder)
+    with pytest.raises(SampleError, match="10 are needed"):
+        run(workspace, design(items=9))
+    assert not (workspace.home / "muniment.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [("{level: [0, 1000]}", "100"), ("{heat: [1, 2]}", "heat"), ("{level: [a, b]}", "level")],
+)
+def test_a_setting_that_the_generator_refuses_records_nothing(
+    workspace: Workspace, settings: str, message: str
+) -> None:
+    add_dial(workspace.plugin_folder)
+    with pytest.raises(muniment.UsageError, match=message):
+        run(workspace, design(settings=settings))
+    assert not (workspace.home / "muniment.db").exists()
+
+
+def test_a_stopped_experiment_is_continued(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, control=1, noise=3)
+    document = design()
+    plan = parse_design(document, "d.yaml")
+    seen: list[muniment.Generation] = []
+
+    def stop(generation: muniment.Generation) -> None:
+        seen.append(generation)
+        if len(seen) == 50:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(workspace.session, plan, document, RUN, on_generation=stop)
+    with pytest.raises(SampleError):
+        analyse(workspace.session, RUN, plan)
+    resume_experiment(workspace.session, plan, RUN)
+    report = analyse(workspace.session, RUN, plan)
+    assert report.complete == 10
+    texts = [generation.text for generation in workspace.session.cells(RUN)]
+    assert len(texts) == 120
+    resume_experiment(workspace.session, plan, RUN)
+    assert [generation.text for generation in workspace.session.cells(RUN)] == texts
+
+
+def test_a_run_that_is_no_experiment_is_refused(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder)
+    [done] = workspace.run("#1", generator="dial")
+    with pytest.raises(AnalysisError, match="no experiment"):
+        recorded_design(workspace.session, done.run_id)
+
+
+def test_missing_scores_name_the_command_that_adds_them(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, noise=9)
+    run(workspace, design())
+    plan = recorded_design(workspace.session, RUN)
+    with pytest.raises(AnalysisError, match="muniment evaluate --run"):
+        analyse(workspace.session, RUN, plan, measures=["perplexity"])
+
+
+def test_replays_are_counted_with_a_bound(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, noise=9)
+    report = run(workspace, design(), replays=8)
+    assert report.replay is not None
+    assert report.replay.counts == {"exact": 8}
+    assert report.replay.same is not None
+    assert report.replay.same.low == pytest.approx(0.025 ** (1 / 8))
+
+
+def test_markup_in_a_prompt_does_not_run_and_a_formula_is_a_text(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, noise=9)
+    document = design().replace("题 0", "<script>alert(1)</script>").replace("item-1,", "'=1+1',")
+    report = run(workspace, document)
+    page = report_page.html(report)
+    assert "<script" not in page
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http-equiv", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "").replace("https://matplotlib.org", "")
+    rows = report_page.csv(report).splitlines()
+    assert rows[0].endswith("measure,statistic,name,value,low,high,n")
+    assert all(not cell.startswith("=") for row in rows for cell in row.split(","))
+
+
+def test_the_report_is_json_with_intervals(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, control=1, noise=5)
+    body = json.loads(json.dumps(to_json(run(workspace, design()))))
+    [measure] = body["measures"]
+    assert measure["controllability"].keys() == {"value", "low", "high", "n"}
+    assert measure["seed_variance"][1]["setting"] == {"level": 10}
+    assert body["sample"]["complete"] == 10
+    assert len(body["worst"]) == 5
+    assert len(body["worst"][0]["generations"]) == 12
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ("", "is empty"),
+        ("- a", "is not a mapping"),
+        (design().replace("version: 1", "version: 2"), "version"),
+        (design(extra="colour: red"), "colour"),
+        (design().replace("item-1,", "item-0,"), "repeated item ids, such as 'item-0'"),
+        (design().replace("item-1,", "7,"), "between quotes"),
+        (design(replicates=1), "at least 2"),
+        (design(settings="{level: [1, 1.0]}"), "a value twice"),
+        (design(settings="{level: []}"), "settings"),
+        (design(settings="{level: [1]}", paraphrases=1), "nothing to compare"),
+        (design(settings="{a: [1, 2], b: [1, 2], c: [1, 2]}"), "at most 3"),
+        (design(measures=["wording.x"]), "wording"),
+        (design(measures=["{measure: wording, requested: level}"]), "EVALUATOR.MEASURE"),
+        (
+            design(measures=["{measure: text-statistics.words, requested: heat}"]),
+            "'heat'",
+        ),
+        (design().replace('"题 0 #1", ', ""), "equal numbers"),
+        (design().replace('"题 0 #1"', '"题 0 #0"'), "twice"),
+        (design().replace("seed: 7", "seed: -1"), "seed"),
+        (design().replace("#0", "#0 {level}"), "in all prompts or in none"),
+    ],
+)
+def test_a_design_without_a_meaning_is_refused(document: str, problem: str) -> None:
+    with pytest.raises(DesignFileError, match=problem) as caught:
+        parse_design(document, "d.yaml")
+    assert caught.value.source == "d.yaml"
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,106 @@
+"""`muniment analyze controllability`: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from muniment.testing import CommandContract, CommandResult, run_command
+from muniment_analysis.commands import analyze
+from muniment_analysis.commands.controllability import controllability
+from support.experiments import add_dial, design
+from support.plugins import PluginFolder
+from support.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(home: Path, plugin_folder: PluginFolder) -> Iterator[Workspace]:
+    from muniment.plugins.registry import Plugin
+
+    plugin_folder.all.append(
+        Plugin("muniment-analysis", "0.1.0", "analysis", "muniment_analysis.plugin")
+    )
+    add_dial(plugin_folder, control=1, noise=4)
+    made = Workspace(home, plugin_folder)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "设计.yaml"
+    path.write_text(design(), encoding="utf-8")
+    return path
+
+
+def run(workspace: Workspace, *arguments: str) -> CommandResult:
+    return run_command(analyze, "controllability", *arguments, session=workspace.session)
+
+
+class TestControllability(CommandContract):
+    command = controllability
+    arguments: ClassVar = ("--run", "last")
+
+    @pytest.fixture
+    def session(self, workspace: Workspace, path: Path) -> Any:
+        run(workspace, str(path))
+        return workspace.session
+
+
+def test_the_tables_name_shares_intervals_and_worst_items(workspace: Workspace, path: Path) -> None:
+    result = run(workspace, str(path), "--replay", "2")
+    assert result.code == 0
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    shares = {row[1]: row[2] for row in rows if row[0] == "text-statistics.words"}
+    assert {"controllability", "paraphrase", "level", "paraphrase:level", "seed"} <= set(shares)
+    assert shares["level"] == shares["controllability"]
+    assert "2 exact" in result.stdout
+    assert "10 items give wide intervals" in result.stderr
+    assert "120 generations" in result.stderr
+
+
+def test_a_recorded_run_is_analysed_again_with_the_same_numbers(
+    workspace: Workspace, path: Path
+) -> None:
+    first = run(workspace, str(path), "--json")
+    again = run(workspace, "--run", "last", "--json")
+    assert first.json == again.json
+    assert len(list(workspace.session.generations())) == 120
+
+
+def test_files_follow_their_suffix_and_are_checked_first(
+    workspace: Workspace, path: Path, tmp_path: Path
+) -> None:
+    files = [tmp_path / name for name in ("r.html", "r.csv", "r.json")]
+    outputs = [text for file in files for text in ("-o", str(file))]
+    result = run(workspace, str(path), *outputs)
+    assert result.code == 0
+    page, table, body = (file.read_text(encoding="utf-8") for file in files)
+    assert page.count("<svg") >= 3
+    assert table.startswith("\ufeffmeasure,")
+    assert json.loads(body)["generator"] == "dial"
+    refused = run(workspace, str(path), "-o", str(tmp_path / "r.txt"))
+    assert (refused.code, refused.stdout) == (2, "")
+    assert ".html" in refused.stderr
+    exists = run(workspace, str(path), "-o", str(files[0]))
+    assert exists.code == 2
+    assert len(list(workspace.session.generations())) == 120
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--run", "last", "--resume", "last"), ("d.yaml", "--run", "last"), ("no.yaml",)],
+)
+def test_one_source_of_outputs_is_needed(workspace: Workspace, arguments: tuple[str, ...]) -> None:
+    result = run(workspace, *arguments)
+    assert (result.code, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_words_of_the_command_are_these() -> None:
+    assert run_command(analyze, "controllability", "--help", session=object()).code == 0
+    assert ["analyze", "controllability"]
