@@ -153,6 +153,7 @@ class GenerationRecord(Struct, frozen=True, gc=False):
         models: The models of parameters, such as an adapter, by the name of the parameter.
         policy: The name and version of the policy in force, as in `default@1`.
         inputs: The files that were given with the prompt, sorted by name.
+        scores: The newest score of each measure of each evaluator with its parameters.
         outputs: If the status is `failed` or `interrupted`, the texts that were streamed.
         unread: The outputs and inputs that are not text and that no filter read, as in `output:
             image/png`. Empty without a policy.
@@ -242,7 +243,7 @@ def record(generation: Generation) -> GenerationRecord:
             for verdict in generation.verdicts
         ],
         unread=generation.unread,
-        scores=generation.scores,
+        scores=generation.newest_scores,
         usage=generation.usage,
         plugins=generation.plugins,
         environment=dict(sorted(generation.environment.items())),

@@ -588,7 +588,8 @@ class Generation:
     by name. `models` has the models of parameters, such as an adapter, by the name of the
     parameter. `resolved_parameters` names the parameters that the caller left to the generator's
     `resolve`, and `resolved_inputs` the inputs that it added, sorted. `cell` is the place in an
-    experiment, or None outside of one.
+    experiment, or None outside of one. `scores` are those of the outcome, and `added_scores` those
+    that were added later, the oldest first.
     """
 
     id: str
@@ -622,6 +623,17 @@ class Generation:
     failure: Failure | None = None
     erased: tuple[str, ...] = ()
     altered: tuple[str, ...] = ()
+    added_scores: tuple[Score, ...] = ()
+
+    @property
+    def newest_scores(self) -> tuple[Score, ...]:
+        """The newest score of each measure of each evaluator with its parameters."""
+        if not self.added_scores:
+            return self.scores
+        newest: dict[tuple[str, str], Score] = {}
+        for score in (*self.scores, *self.added_scores):
+            newest[score.evaluator, score.name] = score
+        return tuple(newest.values())
 
     @property
     def text(self) -> str:

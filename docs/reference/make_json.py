@@ -13,7 +13,14 @@ from typing import Any
 
 import make_entries
 from muniment.generation.lists import Candidate
-from muniment.ledger.events import Event, FeedbackEntry, ReplayEntry, ReviewEntry, TrainingEntry
+from muniment.ledger.events import (
+    Event,
+    FeedbackEntry,
+    ReplayEntry,
+    ReviewEntry,
+    ScoredEntry,
+    TrainingEntry,
+)
 from muniment.ledger.fields import PluginAct, Seed, Ulid, UncheckedUlid
 from muniment.ledger.schema import payload_fields, reference_fields
 from muniment.models.registry import ModelRecord
@@ -25,7 +32,7 @@ from muniment.store.retention.erasure import ErasureResult
 from muniment.store.retention.protection import Hold, Rule
 from muniment.store.search.engine import Hit
 from muniment.store.verification.verify import Verification
-from muniment.types import Generation, PluginRef, ReplayResult, Status
+from muniment.types import Generation, PluginRef, ReplayResult, Score, Status
 from schemas import Definitions, Schema, fill, table
 
 PAGE = Path(__file__).with_name("json.md")
@@ -62,6 +69,7 @@ EVENTS: dict[str, type[Event]] = {
     "review": ReviewEntry,
     "replayed": ReplayEntry,
     "training": TrainingEntry,
+    "scored": ScoredEntry,
 }
 
 _INTERNAL = ("_entry", "_fact", "_text")  # ends of names that entries.md describes
@@ -96,7 +104,11 @@ def _event(made: Definitions, entry_class: type[Event]) -> Schema:
     }
     for name, field in entry["properties"].items():
         kind = payload_fields(entry_class).get(name)
-        if kind in make_entries.TEXTS:
+        if name == "scores":
+            properties[name] = made.of(list[Score]) | {"description": "The scores."}
+        elif kind == "detail":
+            continue  # the scores have its texts
+        elif kind in make_entries.TEXTS:
             properties |= made[made.name(make_entries.TEXTS[kind])]["properties"]
         elif kind:
             meaning = "The text. `null` if there is none, or if it was erased or altered."

@@ -70,6 +70,7 @@ def fill(connection: sa.Connection, after: int) -> int | None:
     rows = [
         {
             "generation": outcome["generation"],
+            "entry": entry.seq,  # a column of revision 1004
             "position": position,
             "evaluator": score["evaluator"],
             "name": score["name"],
@@ -83,8 +84,8 @@ def fill(connection: sa.Connection, after: int) -> int | None:
     if rows:
         connection.execute(
             sa.text(
-                "INSERT INTO score (generation, position, evaluator, name, value) "
-                "VALUES (:generation, :position, :evaluator, :name, :value)"
+                "INSERT INTO score (generation, entry, position, evaluator, name, value) "
+                "VALUES (:generation, :entry, :position, :evaluator, :name, :value)"
             ),
             rows,
         )

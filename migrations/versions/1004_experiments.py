@@ -1,6 +1,6 @@
-"""Cells of experiments, the policies of generations and the categories of verdicts.
+"""Cells of experiments, policies of generations, categories of verdicts, and added scores.
 
-Revision 1004, after 1003. Entries of earlier versions have no cells.
+Revision 1004, after 1003. Entries of earlier versions have no cells and add no scores.
 """
 
 from __future__ import annotations
@@ -47,6 +47,9 @@ def upgrade() -> None:
     )
     op.add_column("generation", sa.Column("policy", Number, nullable=True))
     op.execute(CELL)
+    op.execute("DROP VIEW v_score")
+    _rebuild_scores(["generation", "entry", "position"])
+    _create_view()
     op.execute(
         f"INSERT INTO backfill (revision, position) SELECT '{revision}', -1 "
         "WHERE EXISTS (SELECT 1 FROM entry)"
@@ -126,9 +129,54 @@ def _undeclared(connection: sa.Connection, seq: int) -> Mapping[str, Mapping[str
 def downgrade() -> None:
     """Remove the tables. New entries remain, which the older program cannot read."""
     op.execute("DROP VIEW v_cell")
+    op.execute("DROP VIEW v_score")
+    _rebuild_scores(["generation", "position"])
+    _create_view(before=True)
     op.drop_column("generation", "policy")
     op.drop_table("verdict_category")
     op.drop_table("cell")
+
+
+def _rebuild_scores(key: list[str]) -> None:
+    """Make the table `score` anew with a primary key, from the rows of outcomes in the old one."""
+    op.drop_index(op.f("ix_score_name_evaluator_value_generation"), "score")
+    op.rename_table("score", "score_before")
+    if op.get_bind().dialect.name == "postgresql":  # where the name of a key is unique
+        op.drop_constraint("pk_score", "score_before", type_="primary")
+    numbers = [name for name in key if name != "position"]
+    op.create_table(
+        "score",
+        *(sa.Column(name, Number, autoincrement=False, nullable=False) for name in numbers),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("evaluator", Text, nullable=False),
+        sa.Column("name", Text, nullable=False),
+        sa.Column("value", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint(*key, name=op.f("pk_score")),
+        sqlite_with_rowid=False,
+    )
+    is_of_outcome = "g.outcome IS NOT NULL" if "entry" in key else "g.outcome = b.entry"
+    columns = ["g.seq", *(["g.outcome"] if "entry" in key else [])]
+    op.execute(
+        f"INSERT INTO score SELECT {', '.join(columns)}, b.position, b.evaluator, b.name, b.value "
+        f"FROM score_before b JOIN generation g ON g.seq = b.generation WHERE {is_of_outcome}"
+    )
+    op.drop_table("score_before")
+    op.create_index(
+        op.f("ix_score_name_evaluator_value_generation"),
+        "score",
+        ["name", "evaluator", "value", "generation"],
+    )
+
+
+def _create_view(*, before: bool = False) -> None:
+    """Create `v_score`, or the view of the revision before."""
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    sql = SQLITE if is_sqlite else POSTGRESQL
+    columns = SQLITE_COLUMNS if is_sqlite else POSTGRESQL_COLUMNS
+    sql = sql.format(columns="" if before else f",{columns}")
+    if before:
+        sql = sql.replace("e.seq = s.entry", "e.seq = g.outcome")
+    op.get_bind().exec_driver_sql(sql if is_sqlite else sql.replace("%", "%%"))
 
 
 CELL = """
@@ -145,3 +193,119 @@ CELL = """
     LEFT JOIN generation g ON g.seq = c.generation
     LEFT JOIN run r ON r.seq = c.run
 """
+
+# The view `v_score` of revision 1002, which reads the entry of the score.
+SQLITE = """
+    CREATE VIEW v_score AS
+    SELECT
+        s.generation AS seq,
+        g.id AS generation,
+        s.evaluator AS evaluator,
+        (
+            SELECT json_extract(
+                CAST(e.canonical_bytes AS TEXT), '$.scores[' || s.position || '].version'
+            )
+            FROM entry e WHERE e.seq = s.entry
+        ) AS version,
+        s.name AS name,
+        s.value AS value,
+        (
+            SELECT json_extract(
+                CAST(e.canonical_bytes AS TEXT), '$.scores[' || s.position || '].unit'
+            )
+            FROM entry e WHERE e.seq = s.entry
+        ) AS unit,
+        (
+            SELECT json_extract(
+                CAST(e.canonical_bytes AS TEXT), '$.scores[' || s.position || '].higher_is_better'
+            )
+            FROM entry e WHERE e.seq = s.entry
+        ) AS higher_is_better,
+        (
+            SELECT json_extract(
+                CAST(e.canonical_bytes AS TEXT), '$.scores[' || s.position || '].failed'
+            )
+            FROM entry e WHERE e.seq = s.entry
+        ) AS failed{columns}
+    FROM score s
+    LEFT JOIN generation g ON g.seq = s.generation
+"""
+_SQLITE_NAME = """coalesce((
+                SELECT json_extract(
+                    CAST(p.content AS TEXT), '$.scores.' || {score}.position || '.evaluator'
+                )
+                FROM payload p
+                WHERE p.entry = {score}.entry AND p.kind = 'detail' AND p.position = 0
+            ), {score}.evaluator)"""
+
+
+def _newest(full_name: str) -> str:
+    """Return SQL for whether no later score has the same measure and full name of evaluator."""
+    return f"""NOT EXISTS (
+            SELECT 1 FROM score later
+            WHERE later.generation = s.generation AND later.entry > s.entry
+            AND later.name = s.name AND later.evaluator = s.evaluator
+            AND {full_name.format(score="later")} = {full_name.format(score="s")}
+        )"""
+
+
+SQLITE_COLUMNS = f"""
+        (
+            SELECT strftime(
+                '%Y-%m-%dT%H:%M:%fZ',
+                json_extract(CAST(e.canonical_bytes AS TEXT), '$.at') / 1000.0,
+                'unixepoch'
+            )
+            FROM entry e WHERE e.seq = s.entry
+        ) AS at,
+        {_newest(_SQLITE_NAME)} AS newest"""
+
+_ENTRY = "convert_from(e.canonical_bytes, 'UTF8')::jsonb"
+# PostgreSQL permits no escaped NUL in JSON.
+_DETAIL = (
+    r"regexp_replace(convert_from(p.content, 'UTF8'), "
+    r"'(?<!\\)((?:\\\\)*)\\u0000', '\1', 'g')::jsonb"
+)
+POSTGRESQL = f"""
+    CREATE VIEW v_score AS
+    SELECT
+        s.generation AS seq,
+        g.id AS generation,
+        s.evaluator AS evaluator,
+        (
+            SELECT {_ENTRY} -> 'scores' -> s.position ->> 'version'
+            FROM entry e WHERE e.seq = s.entry
+        ) AS version,
+        s.name AS name,
+        s.value AS value,
+        (
+            SELECT {_ENTRY} -> 'scores' -> s.position ->> 'unit'
+            FROM entry e WHERE e.seq = s.entry
+        ) AS unit,
+        (
+            SELECT ({_ENTRY}
+                -> 'scores' -> s.position ->> 'higher_is_better')::boolean::integer
+            FROM entry e WHERE e.seq = s.entry
+        ) AS higher_is_better,
+        (
+            SELECT ({_ENTRY}
+                -> 'scores' -> s.position ->> 'failed')::boolean::integer
+            FROM entry e WHERE e.seq = s.entry
+        ) AS failed{{columns}}
+    FROM score s
+    LEFT JOIN generation g ON g.seq = s.generation
+"""
+_POSTGRESQL_NAME = f"""coalesce((
+                SELECT {_DETAIL} -> 'scores' -> {{score}}.position::text ->> 'evaluator'
+                FROM payload p
+                WHERE p.entry = {{score}}.entry AND p.kind = 'detail' AND p.position = 0
+            ), {{score}}.evaluator)"""
+POSTGRESQL_COLUMNS = f"""
+        (
+            SELECT to_char(
+                timestamp 'epoch' + ({_ENTRY} ->> 'at')::bigint * interval '1 millisecond',
+                'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
+            )
+            FROM entry e WHERE e.seq = s.entry
+        ) AS at,
+        ({_newest(_POSTGRESQL_NAME)})::integer AS newest"""

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from muniment.store import Store
+from muniment.store.recording.scores import Evaluation
+from muniment.types import PluginRef, Score
 from support.commands import Here
 from support.plugins import PluginFolder
 
@@ -292,6 +295,28 @@ def test_each_rule_of_a_policy_is_shown_by_its_name(muniment: Here, tmp_path: Pa
     assert "policy       p@010" in shown
     rules = [line.rpartition(" · rule ")[2] for line in shown if line.startswith("verdict")]
     assert rules == ["粗话", "words", "words-2"] * 2
+
+
+def test_show_has_the_scores_that_were_added(recorded: Here, home: Path) -> None:
+    whole = prompts_id(recorded, "one two")
+    values = (0.5, 0.25)
+    with Store.open(f"sqlite:///{home}/muniment.db", create=False) as store:
+        for value in values:
+            score = Score("chrf(order=2)", "1", "chrf", value, "points")
+            core = PluginRef("muniment", "1", "x")
+            store.scores.add("eve", [Evaluation(whole, [score], [core], references="words")])
+    lines = recorded("audit", "show", whole).lines
+    scored = [line.split(maxsplit=1)[1] for line in lines if line.startswith("scored")]
+    assert [line.rpartition(" · ")[0] for line in scored] == [
+        f"chrf(order=2) chrf: {value} points · eve" for value in values
+    ]
+    (shown,) = recorded("audit", "show", whole, "--json").json("generation")
+    assert [[one["value"] for one in event["scores"]] for event in shown["scored"]] == [
+        [value] for value in values
+    ]
+    assert [one["value"] for one in shown["scores"] if one["name"] == "chrf"] == [0.25]
+    (listed,) = recorded("audit", "list", "--score", "chrf<0.5", "--json").json("generation")
+    assert listed["id"] == whole
 
 
 def test_replay_of_the_same_is_exact(recorded: Here) -> None:

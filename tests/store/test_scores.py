@@ -169,8 +169,10 @@ def test_exports_apply_conditions_and_resume(store: Store, record: Record, tmp_p
         "UPDATE score SET position = 7 WHERE position = 1",
         "UPDATE score SET generation = generation + 1 WHERE position = 1",
         "DELETE FROM score WHERE position = 1",
-        "INSERT INTO score SELECT generation, 9, name, name, 1 FROM score WHERE position = 0",
-        "INSERT INTO score VALUES (123456, 0, 'quality', 'perplexity', 1)",
+        "UPDATE score SET entry = entry + 1 WHERE position = 1",
+        "INSERT INTO score SELECT generation, entry, 9, name, name, 1 FROM score LIMIT 1",
+        "INSERT INTO score SELECT generation, 0, 0, name, name, 1 FROM score WHERE position = 0",
+        "INSERT INTO score VALUES (123456, 1, 0, 'quality', 'perplexity', 1)",
     ],
 )
 def test_an_altered_score_is_found_and_rebuilt(

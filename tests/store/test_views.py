@@ -288,6 +288,7 @@ def test_scores_are_rows(record: Make, view: View) -> None:
     assert {(row.pop("seq"), row.pop("generation")) for row in rows} == {
         (generation["seq"], ended.id)
     }
+    assert {(row.pop("at"), row.pop("newest")) for row in rows} == {(generation["finished_at"], 1)}
     assert sorted(tuple(row.values()) for row in rows) == [
         ("quality", "2", "fluency", 1e300, "", 1, 0),
         ("quality", "2", "perplexity", None, "", 0, 1),

@@ -40,9 +40,10 @@ from muniment.ledger.events import (
     ReplayEntry,
     RetentionEntry,
     ReviewEntry,
+    ScoredEntry,
     TrainingEntry,
 )
-from muniment.ledger.facts import ErasedFact, RetentionFact
+from muniment.ledger.facts import ErasedFact, RetentionFact, ScoreFact
 from muniment.ledger.fields import milliseconds
 from muniment.ledger.payload_texts import PolicyText, encode_text
 from muniment.ledger.payloads import Kind, Payload, Payloads, selection_commitment
@@ -271,6 +272,30 @@ def _add_events(made: Ledger, actor: int, generation: int, environment: int, plu
     made.add(FeedbackEntry(**about, rating=None, comment=None, action="click", item=3))
     reason = text("reason", "it was a joke")
     made.add(ReviewEntry(**about, decision="overturn", reason=reason), payloads)
+    payloads.clear()
+    made.add(
+        ScoredEntry(
+            **about,
+            scores=[
+                ScoreFact(
+                    evaluator="chrf",
+                    version="0.1",
+                    name="chrf",
+                    value="0.25",
+                    unit="",
+                    higher_is_better=True,
+                    latency_us=1500,
+                    failed=False,
+                    models={"judge": ADAPTER},
+                )
+            ],
+            siblings=[generation + 1],
+            plugins=[plugin],
+            detail=payloads.add("detail", b'{"scores":{"0":{"evaluator":"chrf(order=2)"}}}'),
+            references=payloads.add("references", "卫星升空".encode()),
+        ),
+        payloads,
+    )
     reason = text("reason", "案件 7")
     made.add(HoldEntry(**by, hold=hold, reason=reason, generations=[generation]), payloads)
     made.add(ReleaseEntry(**by, hold=hold, reason=None))

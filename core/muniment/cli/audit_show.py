@@ -30,8 +30,8 @@ from muniment.cli.output_file import without_end
 from muniment.cli.training import training_text
 from muniment.diff import OutputDifference, differences
 from muniment.errors import PolicyError
-from muniment.ledger.events import FeedbackEntry, ReplayEntry, ReviewEntry
-from muniment.types import Cell, Generation, Input, Verdict
+from muniment.ledger.events import Event, FeedbackEntry, ReplayEntry, ReviewEntry, ScoredEntry
+from muniment.types import Cell, Generation, Input, Score, Verdict
 
 if TYPE_CHECKING:
     from muniment.generation.origin import Origin
@@ -67,15 +67,14 @@ def show_generation(
     """
     store = context.store
     generation = store.generation(id)
-    feedback = store.events.of(generation.id, FeedbackEntry)
-    reviews = store.events.of(generation.id, ReviewEntry)
-    replays = store.events.of(generation.id, ReplayEntry)
-    recorded: list[RecordedEvent[Any]] = [*feedback, *reviews, *replays]
+    events: dict[str, list[RecordedEvent[Any]]] = {
+        name: store.events.of(generation.id, event_class) for name, event_class in _EVENTS.items()
+    }
+    recorded = [event for some in events.values() for event in some]
     altered = generation.altered or any(event.altered for event in recorded)
     code = exit_codes.UNVERIFIED if altered else exit_codes.DONE
     candidates = candidates_of(context, generation)
     if as_json:
-        events = {"feedback": feedback, "reviews": reviews, "replays": replays}
         items = {"items": candidates} if candidates else {}
         file = {} if origin is None else {"file": _file_properties(origin)}
         write_json({**generation.to_json(), **items, **events, **file})
@@ -83,7 +82,7 @@ def show_generation(
     rules = _rule_names(store.policy_document(generation.id)) if generation.verdicts else ()
     ids = {candidate.position: candidate.id for candidate in candidates}
     unread = unread_of(store, generation)
-    fields = [*_fields(generation, rules, unread), *_events(feedback, reviews, replays, ids)]
+    fields = [*_fields(generation, rules, unread), *_event_lines(recorded, ids)]
     if origin is not None:
         fields.append(("file", _file_sentence(origin)))
     print_fields(fields)
@@ -131,6 +130,12 @@ def _file_sentence(origin: Origin) -> str:
     return _SENTENCES[origin.match]
 
 
+_EVENTS: dict[str, type[Event]] = {
+    "feedback": FeedbackEntry,
+    "reviews": ReviewEntry,
+    "replays": ReplayEntry,
+    "scored": ScoredEntry,
+}
 _SENTENCES = {
     "bytes": "an output of the generation, with identical bytes",
     "fingerprint": "an output of the generation, with the same content by its fingerprint",
@@ -186,15 +191,7 @@ def _fields(
         *(("input", _input(item, generation)) for item in generation.inputs),
         *(("verdict", _verdict(verdict, rules)) for verdict in generation.verdicts),
         *(("unread", f"no filter read the {content}") for content in unread),
-        *(
-            (
-                "score",
-                f"{score.evaluator} {score.name}: "
-                + (score.failure or f"{score.value:.4g} {score.unit}".strip())
-                + "".join(f" · {name} {digest}" for name, digest in sorted(score.models.items())),
-            )
-            for score in generation.scores
-        ),
+        *(("score", _score(score)) for score in generation.scores),
         *(
             ("plugin", f"{plugin.distribution} {plugin.version}  {plugin.digest}")
             for plugin in generation.plugins
@@ -217,30 +214,32 @@ def _input(item: Input, generation: Generation) -> str:
     return line if item.text is None else f"{line}\n{without_end(item.text)}"
 
 
-def _events(
-    feedback: list[RecordedEvent[FeedbackEntry]],
-    reviews: list[RecordedEvent[ReviewEntry]],
-    replays: list[RecordedEvent[ReplayEntry]],
-    ids: Mapping[int, str],
-) -> list[tuple[str, str]]:
-    def line(event: RecordedEvent[Any], *parts: str | None) -> str:
+def _event_lines(
+    events: Iterable[RecordedEvent[Any]], ids: Mapping[int, str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the name and the line of each event. An event has a line for each of its scores."""
+    for event in events:
         mark = altered_mark(event.altered)
-        return " · ".join(filter(None, (*parts, mark, event.actor, moment(event.at))))
+        end = [mark, event.actor, moment(event.at)]
+        parts: list[str | None] = []
+        match event.entry:
+            case FeedbackEntry(action=action):
+                parts = [_item(event, ids), action, _rating(event), event.text("comment")]
+            case ReviewEntry(decision=decision):
+                parts = [decision, event.text("reason")]
+            case ReplayEntry(result=result):
+                parts = [result, event.replay.detail, _environment(event)]
+            case ScoredEntry():
+                for score in event.scores:
+                    yield "scored", " · ".join(filter(None, [_score(score), *end]))
+                continue
+        yield event.entry.kind, " · ".join(filter(None, [*parts, *end]))
 
-    return [
-        *(
-            (
-                "feedback",
-                line(one, _item(one, ids), one.entry.action, _rating(one), one.text("comment")),
-            )
-            for one in feedback
-        ),
-        *(("review", line(one, one.entry.decision, one.text("reason"))) for one in reviews),
-        *(
-            ("replay", line(one, one.entry.result, one.replay.detail, _environment(one)))
-            for one in replays
-        ),
-    ]
+
+def _score(score: Score) -> str:
+    value = score.failure or f"{score.value:.4g} {score.unit}".strip()
+    models = "".join(f" · {name} {digest}" for name, digest in sorted(score.models.items()))
+    return f"{score.evaluator} {score.name}: {value}{models}"
 
 
 def _item(event: RecordedEvent[FeedbackEntry], ids: Mapping[int, str]) -> str:

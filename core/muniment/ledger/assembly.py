@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Any
 
 from muniment.ledger.canonical import decode_number
 from muniment.ledger.entries import Entry, InputEntry, OutcomeEntry, StartedEntry
+from muniment.ledger.events import ScoredEntry
 from muniment.ledger.facts import PluginFact, ScoreFact, VerdictFact
 from muniment.ledger.fields import moment
 from muniment.ledger.payload_texts import (
@@ -127,14 +128,18 @@ def assemble(
     *,
     status: Status,
     inputs: Mapping[int, tuple[InputEntry, Texts]],
+    scored: Sequence[tuple[ScoredEntry, Texts]] = (),
 ) -> Generation:
     """Return the generation that entries and payloads record.
 
     `status` applies without an outcome. `inputs` has the entries of inputs by number, with their
-    payloads. A text that is gone or altered is empty.
+    payloads, and `scored` the entries of scores that were added later. A text that is gone or
+    altered is empty.
     """
     request = decode_text(RequestText, texts.get("request"))
     detail = decode_text(DetailText, texts.get("detail"))
+    if scored and any("entry" in added.altered for _, added in scored):
+        texts.altered.add("entry")
     policy = "" if started.policy is None else shared.policies[started.policy]
     plugins = outcome.plugins if outcome and outcome.plugins else started.plugins
     altered = texts.altered | {
@@ -160,10 +165,7 @@ def assemble(
                 _verdict(fact, detail.verdicts.get(str(position), NO_VERDICT_TEXT), policy)
                 for position, fact in enumerate(outcome.verdicts)
             ),
-            "scores": tuple(
-                _score(fact, detail.scores.get(str(position), NO_SCORE_TEXT))
-                for position, fact in enumerate(outcome.scores)
-            ),
+            "scores": _scores(outcome.scores, detail),
             "usage": outcome.usage
             and Usage(outcome.usage.prompt_tokens, outcome.usage.output_tokens),
             "trace": _trace_of(texts.get("trace")),
@@ -199,7 +201,22 @@ def assemble(
         plugins=tuple([shared.plugins[number] for number in plugins]),
         erased=tuple(sorted(erased)),
         altered=tuple(sorted(altered)),
+        added_scores=tuple([score for item in scored for score in scores_of(*item)]),
         **end,
+    )
+
+
+def scores_of(entry: ScoredEntry, texts: Texts) -> tuple[Score, ...]:
+    """Return the scores of a `scored` entry."""
+    return _scores(entry.scores, decode_text(DetailText, texts.get("detail")))
+
+
+def _scores(facts: Sequence[ScoreFact], detail: DetailText) -> tuple[Score, ...]:
+    return tuple(
+        [
+            _score(fact, detail.scores.get(str(position), NO_SCORE_TEXT))
+            for position, fact in enumerate(facts)
+        ]
     )
 
 

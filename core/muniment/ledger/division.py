@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from muniment.ledger.canonical import encode_float, encode_number, is_key
 from muniment.ledger.entries import OutcomeEntry, StartedEntry
+from muniment.ledger.events import ScoredEntry
 from muniment.ledger.facts import (
     FingerprintFact,
     OutputFact,
@@ -119,6 +120,38 @@ def finish(
         failure=generation.failure.code if generation.failure else None,
         plugins=list(plugins),
         fingerprints=_fingerprints(generation, payloads),
+    )
+    return entry, payloads
+
+
+def add_scores(
+    scores: Sequence[Score],
+    references: str | None,
+    *,
+    at: int,
+    actor: int,
+    generation: int,
+    siblings: Sequence[int],
+    plugins: Sequence[int],
+) -> tuple[ScoredEntry, list[Payload]]:
+    """Return the `scored` entry of scores that are added to a generation, with its payloads.
+
+    `actor`, `generation`, `siblings` and `plugins` are numbers of entries.
+    """
+    payloads = Payloads()
+    divided = [_divided_score(score) for score in scores]
+    detail = DetailText(scores=_score_texts(divided))
+    entry = ScoredEntry(
+        at=at,
+        actor=actor,
+        generation=generation,
+        scores=[fact for fact, _ in divided],
+        siblings=list(siblings),
+        plugins=list(plugins),
+        detail=None if detail == NO_DETAIL_TEXT else payloads.add("detail", encode_text(detail)),
+        references=payloads.add_optional(
+            "references", None if references is None else references.encode()
+        ),
     )
     return entry, payloads
 
@@ -260,6 +293,13 @@ def _divided_score(score: Score) -> tuple[ScoreFact, ScoreText]:
     )
 
 
+def _score_texts(scores: Sequence[tuple[ScoreFact, ScoreText]]) -> dict[str, ScoreText]:
+    """Return the texts of scores that have any, by position."""
+    return {
+        str(position): text for position, (_, text) in enumerate(scores) if text != NO_SCORE_TEXT
+    }
+
+
 def _detail(
     generation: Generation,
     verdicts: Sequence[tuple[VerdictFact, VerdictText]],
@@ -272,11 +312,7 @@ def _detail(
             for position, (_, text) in enumerate(verdicts)
             if text != NO_VERDICT_TEXT
         },
-        scores={
-            str(position): text
-            for position, (_, text) in enumerate(scores)
-            if text != NO_SCORE_TEXT
-        },
+        scores=_score_texts(scores),
         failure=generation.failure.message if generation.failure else "",
     )
     return None if detail == NO_DETAIL_TEXT else encode_text(detail)

@@ -27,6 +27,7 @@ from muniment.ledger.facts import (
     ScoreFact,
     UsageFact,
     VerdictFact,
+    are_valid_scores,
 )
 from muniment.ledger.fields import (
     COMMITMENT,
@@ -275,13 +276,7 @@ class OutcomeFields(Entry):
                 return "verdicts"
             if verdict.parameter is not None and not is_parameter(verdict.parameter):
                 return "verdicts"
-        for score in self.scores:
-            if score.value is not None and not is_encoded_float(score.value):
-                return "scores"
-            for parameter in score.models:
-                if not is_parameter(parameter):
-                    return "scores"
-        return None
+        return None if are_valid_scores(self.scores) else "scores"
 
 
 class OutcomeEntry(OutcomeFields, kind="outcome", version=2):

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from muniment.ledger.canonical import SAFE
 from muniment.ledger.entries import Entry
-from muniment.ledger.facts import ErasedFact, PluginFact, RetentionFact
+from muniment.ledger.facts import ErasedFact, PluginFact, RetentionFact, ScoreFact, are_valid_scores
 from muniment.ledger.fields import (
     Action,
     ActorNumber,
@@ -118,6 +118,30 @@ class ReplayEntry(GenerationEvent, kind="replay", version=1):
     environment: Annotated[Count, EntryOf("environment")]
     plugins: PluginNumbers
     detail: Annotated[Commitment, PayloadOf("replay")]
+
+
+class ScoredEntry(GenerationEvent, kind="scored", version=1):
+    """Scores that evaluators gave a generation after its outcome.
+
+    A score replaces an earlier one of the same evaluator, with the same parameters, and measure.
+    The earlier one remains on record.
+
+    Attributes:
+        siblings: The other generations that the evaluators compared it with, if any.
+        plugins: The core and the plugins that provide the evaluators and run their models.
+        detail: The parameters of the evaluators, and the reasons of failures.
+        references: The texts that the outputs were compared with.
+    """
+
+    scores: list[ScoreFact]
+    siblings: Annotated[list[Count], EntryOf("started")]
+    plugins: PluginNumbers
+    detail: Annotated[Commitment | None, PayloadOf("detail")]
+    references: Annotated[Commitment | None, PayloadOf("references")]
+
+    def invalid_field(self) -> str | None:
+        """Return `scores` if one has a value that does not have its only form."""
+        return None if are_valid_scores(self.scores) else "scores"
 
 
 class ErasureEntry(Event, kind="erasure", version=1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, StructMeta, field
@@ -18,6 +19,8 @@ from muniment.ledger.fields import (
     Parameter,
     Positive,
     UncheckedCommitment,
+    is_encoded_float,
+    is_parameter,
 )
 from muniment.ledger.payloads import Kind
 from muniment.types import Decision, FinishReason, Stage
@@ -170,6 +173,15 @@ class ScoreFact(Record):
     latency_us: Count
     failed: bool
     models: dict[Parameter, ModelDigest] = {}
+
+
+def are_valid_scores(scores: Iterable[ScoreFact]) -> bool:
+    """Return whether the values and the names of parameters of scores have their only forms."""
+    return all(
+        (score.value is None or is_encoded_float(score.value))
+        and all(map(is_parameter, score.models))
+        for score in scores
+    )
 
 
 class UsageFact(Record):

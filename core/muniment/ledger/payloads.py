@@ -27,6 +27,7 @@ Kind: TypeAlias = Literal[
     "fingerprint",
     "training",
     "design",
+    "references",
 ]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

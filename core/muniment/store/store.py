@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from muniment.store.recording.events import Events
     from muniment.store.recording.experiments import Experiments
     from muniment.store.recording.inputs import InputNumbers
+    from muniment.store.recording.scores import Scores
     from muniment.store.recording.trainings import Trainings
     from muniment.store.recording.tree_heads import Sign
     from muniment.store.retention.erasure import Erasures, Retention
@@ -128,6 +129,13 @@ class Store(Finder, AbstractContextManager["Store"]):
         from muniment.store.recording.trainings import Trainings
 
         return Trainings(self._database)
+
+    @cached_property
+    def scores(self) -> Scores:
+        """The scores that were added to generations after their outcomes."""
+        from muniment.store.recording.scores import Scores
+
+        return Scores(self._database)
 
     @cached_property
     def experiments(self) -> Experiments:

@@ -27,7 +27,7 @@ from muniment.ledger.entries import (
     PolicyEntry,
     StartedEntry,
 )
-from muniment.ledger.events import Event
+from muniment.ledger.events import Event, ScoredEntry
 from muniment.ledger.payload_texts import (
     NO_VERDICT_TEXT,
     DetailText,
@@ -68,7 +68,7 @@ ROW_TABLES = ("actor", "policy", "environment", "plugin", "event")
 CHILD_TABLES = ("generation_tag", "generation_parent", "generation_input", "cell")
 """The tables that `add_started` fills besides `generation`."""
 OUTCOME_TABLES = ("verdict", "verdict_category", "score", "fingerprint")
-"""The tables that `add_outcome` fills."""
+"""The tables that `add_outcome` fills. `add_entry` fills `score` too."""
 
 _NO_MODEL = ModelText()
 _ALLOWED = ("allow", "allow")
@@ -107,6 +107,8 @@ def add_entry(rows: Rows, seq: int, entry: Entry, content: Content) -> None:
                 (seq, position, entry.kind, subject, entry.key)
                 for position, subject in enumerate(entry.subjects)
             ]
+            if isinstance(entry, ScoredEntry):
+                _add_scores(rows, seq, entry)
 
 
 def facts_digest(facts: Any) -> str:
@@ -175,14 +177,19 @@ def add_outcome(rows: Rows, seq: int, entry: OutcomeEntry, content: Content) -> 
         rows["verdict"].append((number, position, *finding, verdict.item))
     for place in _categories(entry, content):
         rows["verdict_category"].append((number, *place))
-    for position, score in enumerate(entry.scores):
-        value = None if score.value is None else float(score.value)
-        rows["score"].append((number, position, score.evaluator, score.name, value))
+    _add_scores(rows, seq, entry)
     for position, fact in enumerate(entry.fingerprints):
         if (payload := content("fingerprint", position)) is not None:
             rows["fingerprint"].append((number, fact.output, fingerprint_digest(payload)))
     tokens = (usage.prompt_tokens, usage.output_tokens) if usage else (None, None)
     rows[OUTCOMES].append((seq, entry.status, decision, entry.failure, entry.at, *tokens, number))
+
+
+def _add_scores(rows: Rows, seq: int, entry: OutcomeEntry | ScoredEntry) -> None:
+    for position, score in enumerate(entry.scores):
+        value = None if score.value is None else float(score.value)
+        place = entry.generation, seq, position
+        rows["score"].append((*place, score.evaluator, score.name, value))
 
 
 def _categories(entry: OutcomeEntry, content: Content) -> Iterator[tuple[int, str]]:

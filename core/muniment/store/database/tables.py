@@ -218,11 +218,17 @@ verdict_category = _child(
     "verdict_category", Column("category", Text, primary_key=True, autoincrement=False)
 )
 
-score = _child(
+# The entry is the outcome, or the `scored` entry of scores that were added later.
+score = Table(
     "score",
+    metadata,
+    Column("generation", Sequence, primary_key=True, autoincrement=False),
+    Column("entry", Sequence, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
     Column("evaluator", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("value", Double),  # NULL if the evaluator failed
+    sqlite_with_rowid=False,
 )
 Index(None, score.c.name, score.c.evaluator, score.c.value, score.c.generation)
 

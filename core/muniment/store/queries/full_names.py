@@ -1,7 +1,7 @@
 """The full names of evaluators, which contain their parameters, as SQL.
 
 Parameters can be free text, so that neither entries nor query tables contain them. They are in the
-payload `detail` of the outcome, and an erased one has none.
+payload `detail` of the entry with the score, and an erased one has none.
 """
 
 from __future__ import annotations
@@ -17,21 +17,37 @@ from muniment.store.queries.query import ScoreName
 
 _IN_DETAIL = {  # where `ledger.payload_texts.DetailText` has a text of a score
     "sqlite": (
-        "json_extract(CAST(p.content AS TEXT), '$.scores.\"' || s.position || '\".{field}')"
+        "json_extract(CAST(p.content AS TEXT), '$.scores.\"' || {score}.position || '\".{field}')"
     ),
     "postgresql": (
         "CAST(convert_from(p.content, 'UTF8') AS json) "
-        "#>> ARRAY['scores', CAST(s.position AS text), '{field}']"
+        "#>> ARRAY['scores', CAST({score}.position AS text), '{field}']"
     ),
 }
 
 
-def full_name_sql(connection: Connection) -> str:
-    """Return an SQL expression for the full name of the evaluator of the score `s`.
+def full_name_sql(connection: Connection, score: str = "s") -> str:
+    """Return an SQL expression for the full name of the evaluator of a score.
 
-    It is the plain name if all parameters are defaults, and NULL if the payload was erased.
+    `score` is the alias of its row. The name is the plain name if all parameters are defaults, and
+    NULL if the payload was erased.
     """
-    return _detail_sql(connection, f"COALESCE({_in_detail(connection, 'evaluator')}, s.evaluator)")
+    full_name = _in_detail(connection, "evaluator", score)
+    return _detail_sql(f"COALESCE({full_name}, {score}.evaluator)", score)
+
+
+def is_newest_sql(connection: Connection, score: str = "s") -> str:
+    """Return an SQL condition that a score was not replaced by one that was added later."""
+    same_name = " = ".join(
+        f"COALESCE({full_name_sql(connection, alias)}, {alias}.evaluator)"
+        for alias in ("later", score)
+    )
+    unindexed = "+" if connection.dialect.name == "sqlite" else ""
+    return (
+        f"NOT EXISTS (SELECT 1 FROM score later WHERE later.generation = {score}.generation "
+        f"AND later.entry > {score}.entry AND {unindexed}later.name = {score}.name "
+        f"AND {unindexed}later.evaluator = {score}.evaluator AND {same_name})"
+    )
 
 
 def recorded_full_name(connection: Connection, name: ScoreName) -> str:
@@ -45,7 +61,7 @@ def recorded_full_name(connection: Connection, name: ScoreName) -> str:
     first = text(f"SELECT 1 {scores} AND {full_name} = :full_name LIMIT 1")
     if connection.execute(first, name._asdict()).first() is not None:
         return name.full_name
-    parameters = _detail_sql(connection, _in_detail(connection, "parameters"))
+    parameters = _detail_sql(_in_detail(connection, "parameters", "s"), "s")
     known = connection.execute(
         text(f"SELECT DISTINCT {full_name}, {parameters} {scores}"), name._asdict()
     )
@@ -58,16 +74,15 @@ def recorded_full_name(connection: Connection, name: ScoreName) -> str:
     raise UnknownNameError("score", f"{name.full_name}.{name.measure}", choices)
 
 
-def _in_detail(connection: Connection, field: str) -> str:
-    return _IN_DETAIL[connection.dialect.name].format(field=field)
+def _in_detail(connection: Connection, field: str, score: str) -> str:
+    return _IN_DETAIL[connection.dialect.name].format(field=field, score=score)
 
 
-def _detail_sql(connection: Connection, expression: str) -> str:
-    """Return an SQL expression over the payload `p` of the outcome of the score `s`."""
+def _detail_sql(expression: str, score: str) -> str:
+    """Return an SQL expression over the payload `p` of the entry with a score."""
     return (
-        f"(SELECT {expression} FROM generation d JOIN payload p ON p.entry = d.outcome "
-        "WHERE d.seq = s.generation AND p.kind = 'detail' AND p.position = 0 "
-        "AND p.content IS NOT NULL)"
+        f"(SELECT {expression} FROM payload p WHERE p.entry = {score}.entry AND p.kind = 'detail' "
+        "AND p.position = 0 AND p.content IS NOT NULL)"
     )
 
 

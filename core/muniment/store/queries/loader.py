@@ -18,6 +18,7 @@ from muniment.ledger.entries import (
     PolicyEntry,
     StartedEntry,
 )
+from muniment.ledger.events import ScoredEntry
 from muniment.ledger.payload_texts import PolicyText, decode_text
 from muniment.ledger.schema import decode, named
 from muniment.ledger.tree import leaf_hash
@@ -94,6 +95,7 @@ def load(
         entries = entries_of(connection, numbers, altered)
         others = (shared or SharedReader(connection)).read(entries.values())
         inputs = _inputs_of(connection, entries.values())
+        scored = _scored_of(connection, [row.seq for row in fetched])
         payloads = payloads_of(connection, numbers, trace=trace)
         is_open = any(row.outcome is None for row in fetched)
         running = leases.running(connection) if is_open else set()
@@ -111,7 +113,15 @@ def load(
                 texts.add_altered(*filter(None, (started, outcome)))
             status: Status = "started" if row.seq in running else "interrupted"
             generations.append(
-                assemble(started, outcome, texts, others, status=status, inputs=inputs)
+                assemble(
+                    started,
+                    outcome,
+                    texts,
+                    others,
+                    status=status,
+                    inputs=inputs,
+                    scored=scored.get(row.seq, ()),
+                )
             )
     return generations
 
@@ -184,6 +194,29 @@ def _inputs_of(
             texts.add(entry, payloads.get(number, {}))
         inputs[number] = entry, texts
     return inputs
+
+
+def _scored_of(
+    connection: Connection, numbers: Sequence[int]
+) -> dict[int, list[tuple[ScoredEntry, Texts]]]:
+    """Return the entries that added scores to generations, the oldest first, by generation."""
+    scored: dict[int, list[tuple[ScoredEntry, Texts]]] = {}
+    for part in chunks(numbers):
+        events = connection.exec_driver_sql(_SCORED.format(_numbers(part))).scalars().all()
+        if not events:  # as in most stores
+            continue
+        payloads = payloads_of(connection, events)
+        altered: set[int] = set()
+        for number, entry in sorted(entries_of(connection, events, altered).items()):
+            if not isinstance(entry, ScoredEntry):
+                raise ValueError(f"entry {number} adds no scores")
+            texts = Texts()
+            if number in altered:
+                texts.add_altered(entry)
+            else:
+                texts.add(entry, payloads.get(number, {}))
+            scored.setdefault(entry.generation, []).append((entry, texts))
+    return scored
 
 
 def text_inputs_of(connection: Connection, numbers: Sequence[int]) -> dict[int, list[Input]]:
@@ -261,6 +294,7 @@ def _numbers(numbers: Sequence[int]) -> str:
 
 # Numbers are written out: to bind thousands of them takes longer than to read the rows.
 _ENTRIES = "SELECT seq, canonical_bytes, leaf_hash FROM entry WHERE seq IN ({})"
+_SCORED = "SELECT seq FROM event WHERE kind = 'scored' AND subject IN ({})"
 _PAYLOADS = """
 SELECT entry, kind, position, salt, content FROM payload WHERE entry IN ({}) {}
 """

@@ -23,7 +23,11 @@ from muniment.store.database.engine import chunks
 from muniment.store.database.projections import seed_number
 from muniment.store.database.tables import generation
 from muniment.store.queries import time_index
-from muniment.store.queries.full_names import full_name_sql, recorded_full_name
+from muniment.store.queries.full_names import (
+    full_name_sql,
+    is_newest_sql,
+    recorded_full_name,
+)
 from muniment.store.queries.query import (
     COLUMNS,
     GenerationRow,
@@ -186,6 +190,7 @@ class QueryPlanner:
         if after is not None:
             position = f"({self._bind(after[0])}, {after[1]})"
             conditions.append(f"(s.value, s.generation) {'<' if descending else '>'} {position}")
+        conditions += self._is_newest("s")
         if score.full_name:  # of which a generation has one score
             conditions.append(self._with_full_name(score))
         else:
@@ -204,13 +209,23 @@ class QueryPlanner:
         An evaluator can score a generation several times, with different parameters.
         """
         comes_before = ">" if descending else "<"
-        return (
-            "NOT EXISTS (SELECT 1 FROM score t WHERE t.generation = s.generation "
-            f"AND {self._without_index('t.name')} = s.name "
-            f"AND {self._without_index('t.evaluator')} = s.evaluator "
-            f"AND (t.value {comes_before} s.value "
-            "OR (t.value = s.value AND t.position < s.position)))"
-        )
+        earlier = "(t.value = s.value AND (t.entry, t.position) < (s.entry, s.position))"
+        conditions = [
+            "t.generation = s.generation",
+            f"{self._without_index('t.name')} = s.name",
+            f"{self._without_index('t.evaluator')} = s.evaluator",
+            f"(t.value {comes_before} s.value OR {earlier})",
+            *self._is_newest("t"),
+        ]
+        return f"NOT EXISTS (SELECT 1 FROM score t WHERE {' AND '.join(conditions)})"
+
+    def _is_newest(self, score: str) -> Sequence[str]:
+        """Return a condition that a score was not replaced, if there can be such scores."""
+        return [is_newest_sql(self._connection, score)] if self._has_added_scores else []
+
+    @cached_property
+    def _has_added_scores(self) -> bool:
+        return self._execute("SELECT 1 FROM event WHERE kind = 'scored' LIMIT 1").scalar() == 1
 
     def _fetch_numbers(self, path: AccessPath, low: int, high: int, size: int) -> list[int]:
         numbers: set[int] = set()
@@ -377,7 +392,7 @@ class QueryPlanner:
         self._checks[text] = self._has_score(score, compared)
         # The index is in the order of the values, so that each page sorts all numbers of this path.
         path = AccessPath(
-            frozenset() if score.full_name else frozenset({text}),
+            frozenset() if score.full_name or self._has_added_scores else frozenset({text}),
             [("score s", f"{self._score_condition(score)} AND {compared}")],
             self._without_index("s.generation"),
             distinct=True,
@@ -403,6 +418,7 @@ class QueryPlanner:
 
     def _has_score(self, score: ScoreName, compared: str = "s.value IS NOT NULL") -> str:
         """Return a condition on `g` for a score that is looked up by its generation."""
+        compared = " AND ".join([compared, *self._is_newest("s")])
         if score.full_name:
             compared += f" AND {self._with_full_name(score)}"
         evaluator, name = self._bind(score.evaluator), self._bind(score.measure)

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct, to_builtins
 from sqlalchemy import ColumnElement, Connection, exists, select, tuple_
 
-from muniment.ledger.assembly import Texts
+from muniment.ledger.assembly import Texts, scores_of
 from muniment.ledger.division import plugin_fact
 from muniment.ledger.events import (
     Event,
@@ -27,6 +27,7 @@ from muniment.ledger.events import (
     ReleaseEntry,
     ReplayEntry,
     ReviewEntry,
+    ScoredEntry,
     TrainingEntry,
 )
 from muniment.ledger.fields import (
@@ -51,7 +52,7 @@ from muniment.store.queries.query import Query
 from muniment.store.recording import references
 from muniment.store.recording.ledger import PreparedEntry, append_with_rows, prepare
 from muniment.times import iso
-from muniment.types import Difference, Generation, PluginRef, Replay
+from muniment.types import Difference, Generation, PluginRef, Replay, Score
 from muniment.validation import check_text, now
 
 E = TypeVar("E", bound=Event)
@@ -123,6 +124,11 @@ class RecordedEvent(Generic[E]):
         return decode_text(ReplayText, self.texts.get("replay"))
 
     @property
+    def scores(self) -> tuple[Score, ...]:
+        """The scores that were added. Without their payload they have no parameters."""
+        return scores_of(self.entry, self.texts) if isinstance(self.entry, ScoredEntry) else ()
+
+    @property
     def training(self) -> TrainingText:
         """The texts of a training, which are None if they were erased or altered."""
         return decode_text(TrainingText, self.texts.get("training"))
@@ -132,7 +138,12 @@ class RecordedEvent(Generic[E]):
         values: dict[str, Any] = {"at": iso(self.at), "actor": self.actor}
         payloads = payload_fields(type(self.entry))
         for name in self.entry.__struct_fields__:
-            if structure := _STRUCTURES.get(kind := payloads.get(name, "")):
+            kind = payloads.get(name, "")
+            if kind == "detail":  # of a `ScoredEntry`, whose scores have the texts
+                continue
+            if name == "scores":
+                values[name] = to_builtins(self.scores)
+            elif structure := _STRUCTURES.get(kind):
                 values |= to_builtins(decode_text(structure, self.texts.get(kind)))
             elif kind:
                 values[name] = self.texts.text(kind)

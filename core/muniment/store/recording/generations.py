@@ -91,7 +91,7 @@ def record_started(
         if not isinstance(error.__cause__, IntegrityError):
             raise
         with database.reading() as connection:
-            recorded = _started_numbers(connection, ids)
+            recorded = started_numbers(connection, ids)
         if not recorded:
             raise
         raise _recorded_error(database, next(iter(recorded)), "is already recorded") from None
@@ -165,7 +165,7 @@ def record_outcomes(
     started = {id: known[id] for id in ids if id in known}
     if unknown := [id for id in ids if id not in known]:
         with database.reading() as connection:
-            started |= _started_numbers(connection, unknown)
+            started |= started_numbers(connection, unknown)
     for id, count in Counter(ids).items():
         if id not in started:
             raise UnknownNameError("generation", id, hint="it was not started")
@@ -319,7 +319,7 @@ def _raise_if_lines_settled(
         )
 
 
-def _started_numbers(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+def started_numbers(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
     """Return the number of each recorded generation by its id."""
     statement = select(generation.c.id, generation.c.seq)
     return {

@@ -106,8 +106,14 @@ _CHECKED = "ledger head checked"  # of a connection, because an append is too fr
 
 def append_with_rows(connection: Connection, prepared: PreparedEntry) -> int:
     """Write one entry that is not of a generation, with its rows. Return its number."""
-    number = append(connection, [prepared])
+    return append_all_with_rows(connection, [prepared])
+
+
+def append_all_with_rows(connection: Connection, prepared: Sequence[PreparedEntry]) -> int:
+    """Write entries that are not of generations, with their rows. Return the first number."""
+    first = append(connection, prepared)
     rows: Rows = defaultdict(list)
-    projections.add_entry(rows, number, prepared.entry, prepared.content)
+    for number, item in enumerate(prepared, first):
+        projections.add_entry(rows, number, item.entry, item.content)
     projections.insert(connection, rows)
-    return number
+    return first

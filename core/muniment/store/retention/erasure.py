@@ -373,9 +373,9 @@ def _clear_categories(connection: Connection, numbers: Sequence[int]) -> None:
     rows: Rows = defaultdict(list)
     erased: list[int] = []
     for number, outcome in entries_of(connection, numbers, altered=set()).items():
-        assert isinstance(outcome, OutcomeEntry)
-        add_outcome(rows, number, outcome, lambda kind, position=0: None)
-        erased.append(outcome.generation)
+        if isinstance(outcome, OutcomeEntry):  # added scores have a payload of this kind too
+            add_outcome(rows, number, outcome, lambda kind, position=0: None)
+            erased.append(outcome.generation)
     of_erased = verdict_category.c.generation.in_(erased)
     connection.execute(delete(verdict_category).where(of_erased))
     bulk.insert(connection, verdict_category, rows["verdict_category"])

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Select, Table, bindparam, func, select
 
 from muniment.ledger.entries import OutcomeEntry, StartedEntry
+from muniment.ledger.events import ScoredEntry
 from muniment.store.database.engine import chunks
 from muniment.store.database.projections import (
     CHILD_TABLES,
@@ -30,7 +31,7 @@ from muniment.store.database.projections import (
     add_started,
 )
 from muniment.store.database.raw import Values, count_rows, raw, tuples
-from muniment.store.database.tables import generation, metadata, pending, run
+from muniment.store.database.tables import generation, metadata, pending, run, score
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries import time_index
 from muniment.store.recording.rebuild import Contents
@@ -65,6 +66,7 @@ class RowComparison:
             table = metadata.tables[name]
             self._compare(table, expected[name], self._rows(table, low, high))
         self._compare_outcomes(page, stored, texts)
+        self._compare_added_scores(page, expected["score"])
 
     def _compare_runs(self, page: Page, low: int, high: int) -> dict[str, int]:
         """Compare the runs of a page. Return the number of each run's first entry by its id."""
@@ -115,6 +117,7 @@ class RowComparison:
         """
         # Generations without an outcome have no rows in the tables of outcomes.
         compared = {number for number, row in stored.items() if _outcome_of(row) is None}
+        own: set[int] = set()
         generations = self._generations
         generations |= {number: stored[number] for number in stored.keys() - compared}
         outcomes = [(seq, item) for seq, item in page if isinstance(item, OutcomeEntry)]
@@ -129,6 +132,7 @@ class RowComparison:
                 continue
             del generations[number]
             compared.add(number)
+            own.add(seq)
             try:
                 add_outcome(expected, seq, item, texts.of(seq))
             except UNREADABLE:
@@ -143,7 +147,17 @@ class RowComparison:
         for name in OUTCOME_TABLES:
             table = metadata.tables[name]
             expected[name].sort(key=itemgetter(0))
-            self._compare(table, expected[name], self._rows_of(table, compared))
+            rows = self._rows_of(table, compared)
+            if table is score:  # those that were added later belong to other entries
+                rows = [row for row in rows if row[1] in own]
+            self._compare(table, expected[name], rows)
+
+    def _compare_added_scores(self, page: Page, expected: list[Values]) -> None:
+        """Compare the rows of the scores that the entries of a page added to generations."""
+        entries = {seq: item.generation for seq, item in page if isinstance(item, ScoredEntry)}
+        rows = self._rows_of(score, set(entries.values()))
+        rows = [row for row in rows if row[1] in entries]
+        self._compare(score, sorted(expected, key=itemgetter(0, 1, 2)), rows)
 
     def _compare(self, table: Table, expected: Sequence[Values], rows: Sequence[Values]) -> None:
         """Compare expected rows with stored rows. Both must be in the order of the key."""
