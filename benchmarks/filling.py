@@ -107,10 +107,11 @@ def generations(seed: int, words: int) -> Iterator[tuple[Generation, Generation]
             plugins=PLUGINS,
         )
         reasons = (Reason("violence", "the word knife"),) if blocked else ()
+        found = {reason.category: 1.0 for reason in reasons}
         decision = "block" if blocked else "flag" if number % 40 == 1 else "allow"
         verdicts = (
             Verdict("allow", {}, (), "patterns", "1", "prompt", "allow", "default", 0.2),
-            Verdict(decision, {}, reasons, "blocklist", "1", "output", decision, "default", 0.1),
+            Verdict(decision, found, reasons, "blocklist", "1", "output", decision, "default", 0.1),
         )
         ended = Generation(
             **{name: getattr(started, name) for name in started.__dataclass_fields__}

@@ -80,6 +80,12 @@ def test_stats_off_a_terminal_is_tab_separated(recorded: Here) -> None:
     assert ["status", "completed", "3"] in rows
 
 
+def test_lists_show_an_item_of_an_experiment(recorded: Here) -> None:
+    assert recorded("audit", "list", "--run", "last", "--item", "0").rows == []
+    assert recorded("audit", "list", "--item", "0").code == 2
+    assert recorded("audit", "list", "--run", "last", "--item", "x").code == 2
+
+
 def test_stats_count_groups(recorded: Here) -> None:
     (stats,) = recorded("audit", "stats", "--by", "generator", "--json").json("stats")
     assert stats["groups"] == {"generator": {"echo": {"allow": 3}}}

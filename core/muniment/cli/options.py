@@ -221,6 +221,12 @@ _FILTERS = {
     ),
     "tag": click.option("--tag", metavar="TAG", help="Tag of the generation."),
     "run": click.option("--run", metavar="RUN", help="Run of the generation."),
+    "item": click.option(
+        "--item",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Number of an item of an experiment, from 0, with --run.",
+    ),
     "seed": click.option("--seed", metavar="N", help="Seed of the generation."),
     "scores": click.option(
         "--score",
