@@ -76,7 +76,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class ControllabilityReport:
-    """What moves the outputs of an experiment, and by how much.
+    """The results of an experiment: the causes of differences between outputs, and their sizes.
 
     Attributes:
         run: The id of the run.
@@ -86,7 +86,7 @@ class ControllabilityReport:
         complete: The number of items with all outputs.
         left_out: The reasons of each incomplete item with their counts, by the item's id.
         lost: The number of missing outputs by setting.
-        warnings: What a reader must know about the sample.
+        warnings: Sentences about the size and the losses of the sample.
         measures: The results for each measure.
         outputs: Statistics of the outputs themselves.
         replay: The results of replays, or None if nothing was replayed.
