@@ -65,6 +65,9 @@ run 0 muniment generate recommendation --user u002 -m .demo/recommender -k 5 --s
 run 0 muniment generate recommendation "关于科技和历史的书" --user u002 -m .demo/recommender -k 5 --seed 7
 run 0 muniment audit replay --run last
 
+say "Controllability: what moves the text - temperature, the wording of the prompt, or the seed? 120 short texts."
+run 0 muniment analyze controllability examples/controllability.yaml -o .demo/controllability.html --overwrite
+
 say "The ledger, the tables that search it, and every prompt and output agree."
 run 0 muniment audit verify --all
 

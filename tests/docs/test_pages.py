@@ -1,8 +1,8 @@
 """Every code block of the README and the documentation runs.
 
 `console` blocks run line by line in a shell (`# exits with N` states another exit code than 0),
-`python` blocks run in an interpreter, `yaml` blocks are policies, and a block with `file=NAME` is
-written to that file first. `text` blocks are not code. `make` lines are what runs these tests.
+`python` blocks run in an interpreter, `yaml` blocks are policies or designs, and a block with
+`file=NAME` is written to that file first. `text` blocks are not code. `make` lines are what runs these tests.
 
 A stub stands for the language model; the first two pages run with the model itself, too.
 """
@@ -26,6 +26,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from muniment.generation import policy
+from muniment_analysis.controllability.experiment_design import parse_design
 from muniment_installer.environment import Environment
 from muniment_installer.wheels import repack
 from support import diffusion, stub_text
@@ -171,6 +172,8 @@ def run_blocks(page: Path, page_folder: Path, muniment: Here | None = None) -> N
                 muniment = run_console(block.body, muniment)
             case "python" if block.file is None:
                 run(["python", "-W", "error::SyntaxWarning", "-c", block.body], 0)
+            case "yaml" if "settings:" in block.body:
+                parse_design(block.body, str(page))
             case "yaml":
                 policy.parse_policy(block.body, str(page))
             case "toml":

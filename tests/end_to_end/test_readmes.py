@@ -62,5 +62,5 @@ def test_contributing_says_what_the_examples_are() -> None:
     there = {path.suffix for path in (ROOT / "examples").iterdir()}
     assert ("demo.sh" in row) == (".sh" in there)
     assert ("batch file" in row) == (".jsonl" in there)
-    assert ("policies" in row) == (".yaml" in there)
+    assert ("design" in row) == (".yaml" in there)
     assert ("plugin" in row) == (any(path.is_dir() for path in (ROOT / "examples").iterdir()))
