@@ -139,3 +139,22 @@ def test_a_measure_can_have_parameters() -> None:
     spec = parse_measure("classifier(model=a.b).positive")
     assert (spec.reference, spec.measure) == ("classifier(model=a.b)", "positive")
     assert parse_measure("embedding(model=x)").kind == "embedding"
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "accepted"),
+    [
+        ("close(scale=2).value", {"scale": 2}, True),
+        ("close(scale=2).value", {"scale": 2.0}, True),
+        ("close(strict=true)", {"strict": True}, True),
+        ("close(scale=3).value", {"scale": 2}, False),
+        ("close(other=3).value", {"scale": 2}, False),
+        ("close.value", {"scale": 2}, True),
+        ("close.other", {"scale": 2}, False),
+    ],
+)
+def test_a_measure_accepts_the_scores_of_its_evaluator(
+    text: str, parameters: dict[str, object], accepted: bool
+) -> None:
+    score = muniment.Score("close(…)", "1", "value", 1.0, parameters=parameters)  # type: ignore[arg-type]
+    assert parse_measure(text).accepts(score) is accepted

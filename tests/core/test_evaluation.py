@@ -297,3 +297,9 @@ def test_an_evaluator_of_text_reads_json(workspace: Workspace) -> None:
     workspace.plugin_folder.evaluator("size", "return {'value': len(generation.text)}")
     (done,) = workspace.run("x", generator="application")
     assert [score.value for score in done.scores] == [6.0]
+
+
+def test_names_of_evaluators_are_parsed_for_plugins() -> None:
+    [first, second] = muniment.parse_evaluators('similarity(scale=2, to="海"), perplexity')
+    assert first == muniment.EvaluatorSpec("similarity", {"scale": "2", "to": "海"})
+    assert second.parameters == {}

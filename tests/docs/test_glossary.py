@@ -16,7 +16,10 @@ GENERATED = {"api.md", "cli.md"}  # written by make_api.py and make_cli.py
 ITEM = re.compile(r"^- \*\*(?P<term>[^*]+)\*\*(?: \((?P<chinese>[^)]+)\))?: (?P<text>.+)$")
 
 # Public classes that users know by another term.
-NOT_TERMS = {"PluginRef", "Register"}
+NOT_TERMS = {
+    *("PluginRef", "Register", "EvaluatorSpec"),
+    *("Embedder", "Embeddings", "ScoredTexts", "TextScorer", "TokenScores"),  # powers
+}
 
 REQUIRED = (
     "action, actor, batch, bundle, checkpoint, chunk, code digest, command, commitment, "

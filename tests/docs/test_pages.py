@@ -2,7 +2,8 @@
 
 `console` blocks run line by line in a shell (`# exits with N` states another exit code than 0),
 `python` blocks run in an interpreter, `yaml` blocks are policies or designs, and a block with
-`file=NAME` is written to that file first. `text` blocks are not code. `make` lines are what runs these tests.
+`file=NAME` is written to that file first. `text` blocks are not code. `make` lines are what runs
+these tests.
 
 A stub stands for the language model; the first two pages run with the model itself, too.
 """

@@ -56,6 +56,11 @@ def test_tokens_cover_the_text_in_its_order(generator: TextGenerator, text: str)
     assert generator.engine.model.codec.decode(scores.token_ids).strip() == text.strip()
 
 
+def test_the_generator_declares_both_powers(generator: TextGenerator) -> None:
+    assert isinstance(generator, muniment.TextScorer)
+    assert isinstance(generator, muniment.Embedder)
+
+
 def test_a_score_depends_on_the_prompt_and_on_no_neighbour(generator: TextGenerator) -> None:
     pairs = [(request("The fox"), "ran"), (request("最近"), "ran"), (request("The fox"), "")]
     together = generator.score(*zip(*pairs, strict=True))  # type: ignore[arg-type]

@@ -56,7 +56,10 @@ class MeasureSpec:
         if self.measure not in ("", score.name):
             return False
         requested = self.evaluator.parameters.items()
-        return all(score.parameters.get(name) == value for name, value in requested)
+        return all(
+            name in score.parameters and _written(score.parameters[name]) == _written(value)
+            for name, value in requested
+        )
 
 
 def parse_measure(text: str, requested: str = "") -> MeasureSpec:
@@ -82,3 +85,12 @@ def parse_measure(text: str, requested: str = "") -> MeasureSpec:
                 )
             return MeasureSpec(text.strip(), kind, evaluator, spec, requested=requested)
     return MeasureSpec(text.strip(), "score", evaluator, spec, measure, requested)
+
+
+def _written(value: object) -> str:
+    """Return a value of a parameter as a person writes it, since names have only texts."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(_written, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

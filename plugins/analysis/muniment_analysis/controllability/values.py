@@ -91,6 +91,6 @@ def recorded_scores(
     """
     return {
         f"{score.evaluator}.{score.name}": score
-        for score in generation.scores
+        for score in generation.newest_scores
         if score.value is not None and measure.accepts(score)
     }
