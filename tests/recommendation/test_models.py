@@ -43,10 +43,11 @@ def test_contributions_and_baseline_sum_to_the_score(name: str) -> None:
     model = fitted(name)
     items = np.arange(SIZE, dtype=np.int32)
     for history in DATA.histories()[:5]:
-        parts = model.contributions(history, items)
+        query = model.query(history)
+        parts = query.contributions(items)
         assert parts.shape == (len(history), SIZE)
         total = model.baseline(items) + parts.sum(axis=0)
-        np.testing.assert_allclose(total, model.scores([history])[0], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(total, query.scores, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ADDITIVE)
@@ -75,8 +76,9 @@ def test_an_empty_history_scores_the_baseline(name: str) -> None:
 @pytest.mark.parametrize("name", ADDITIVE)
 def test_a_history_scores_the_same_beside_others(name: str) -> None:
     model = fitted(name)
-    alone = model.scores([DATA.history(4)])[0]
-    np.testing.assert_allclose(model.scores(DATA.histories())[4], alone, rtol=1e-9, atol=1e-12)
+    for history, together in zip(DATA.histories(), model.scores(DATA.histories()), strict=True):
+        for alone in (model.scores([history])[0], model.query(history).scores):
+            np.testing.assert_allclose(together, alone, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ADDITIVE)

@@ -172,7 +172,7 @@ def test_scores_alone_and_together_are_equal_bits(model):
 def test_only_the_newest_items_of_a_long_history_are_read(model):
     history = cycle(2, 10)
     assert (model.scores([history]) == model.scores([history[-6:]])).all()
-    parts = model.contributions(history, np.arange(ITEMS, dtype=np.int32))
+    parts = model.query(history).contributions(np.arange(ITEMS, dtype=np.int32))
     assert (parts[:4] == 0).all()
     assert (parts[4:] != 0).any(axis=1).all()
 
@@ -181,7 +181,7 @@ def test_only_the_newest_items_of_a_long_history_are_read(model):
 def test_contributions_are_differences_without_one_item(model, length):
     history = cycle(1, length)
     items = np.array([0, 5, 11], dtype=np.int32)
-    parts = model.contributions(history, items)
+    parts = model.query(history).contributions(items)
     rows = [np.delete(history, number) for number in range(length)]
     expected = model.scores([history])[:, items] - model.scores(rows)[:, items]
     newest = slice(max(0, length - SMALL["length"]), None)
@@ -196,7 +196,9 @@ def test_an_empty_history_scores_by_popularity():
     assert empty.argmax() == 0
     numbers = np.array([3, 0], dtype=np.int32)
     assert (model.baseline(numbers) == empty[numbers]).all()
-    assert model.contributions(np.array([], dtype=np.int32), np.array([1])).shape == (0, 1)
+    query = model.query(np.array([], dtype=np.int32))
+    assert (query.scores == empty).all()
+    assert query.contributions(np.array([1])).shape == (0, 1)
 
 
 @pytest.mark.parametrize("softmax_items", [20_000, 4])

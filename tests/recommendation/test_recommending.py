@@ -211,7 +211,7 @@ def test_a_contribution_is_that_of_the_model_in_units_of_the_score() -> None:
     number = MODEL.catalogue.numbers[item.item]
     expected = np.zeros(len(HISTORY))
     for model, weight in PARTS:
-        added = model.contributions(np.array(HISTORY, np.int32), np.array([number]))[:, 0]
+        added = model.query(np.array(HISTORY, np.int32)).contributions(np.array([number]))[:, 0]
         expected += weight * added / ranking.standardisation[model.family].deviation
     values = {part.item: part.value for part in item.contributions if part.source == "history"}
     named = {f"i{seen}": value for seen, value in zip(HISTORY, expected, strict=True) if value}
@@ -243,8 +243,9 @@ def test_a_model_that_is_not_additive_is_marked_as_approximate() -> None:
     class Approximate(Links):
         is_additive = False
 
-        def contributions(self, history: Any, items: Any) -> Any:
-            return 0.5 * super().contributions(history, items)
+        def query(self, history: Any) -> Any:
+            query = super().query(history)
+            return replace(query, contributions=lambda items: 0.5 * query.contributions(items))
 
     model = replace(MODEL, model=Approximate(PARTS[0][0].matrix))
     ranking = ranked(*HISTORY, lists=ListMaker(model))

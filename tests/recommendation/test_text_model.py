@@ -25,7 +25,7 @@ def _history(*ids: str) -> np.ndarray:
 
 def test_contributions_sum_to_the_scores(model: Text) -> None:
     history = _history("moby-dick", "the-silent-lighthouse", "walden")
-    sums = model.contributions(history, ALL).sum(axis=0)
+    sums = model.query(history).contributions(ALL).sum(axis=0)
     assert sums == pytest.approx(model.scores([history])[0], abs=1e-9)
 
 

@@ -11,7 +11,7 @@ from muniment_recommendation.data.catalogue import Catalogue, CatalogueItem
 from muniment_recommendation.data.interactions import Interactions, Numbers
 from muniment_recommendation.fitting.fitted_model import FittedModel
 from muniment_recommendation.fitting.options import FitOptions
-from muniment_recommendation.models.base import Recommender, Scores, Values
+from muniment_recommendation.models.base import HistoryScores, Recommender, Scores, Values
 from muniment_recommendation.models.blend import Blend, Part
 from muniment_recommendation.models.popularity import Popularity
 from muniment_recommendation.models.text import Text
@@ -41,14 +41,12 @@ class Links(Recommender):
         return self
 
     def scores(self, histories: Sequence[Numbers]) -> Scores:
-        every = np.arange(len(self.matrix), dtype=np.int32)
-        return np.array(
-            [Links.contributions(self, history, every).sum(axis=0) for history in histories]
-        )
+        return np.array([Links.query(self, history).scores for history in histories])
 
-    def contributions(self, history: Numbers, items: Numbers) -> Scores:
+    def query(self, history: Numbers) -> HistoryScores:
         weights = self.decay ** np.arange(len(history))[::-1]
-        return weights[:, None] * self.matrix[np.ix_(history, items)]
+        rows = weights[:, None] * self.matrix[history]
+        return HistoryScores(rows.sum(axis=0), lambda items: rows[:, items])
 
     def arrays(self) -> dict[str, Any]:
         return {"matrix": self.matrix}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ def explain(items: tuple[CatalogueItem, ...], scored: Scored, numbers: Numbers) 
                 for name, values in components.items()
                 if name != COLD or values[place]
             },
-            contributions=tuple(contributions[place]),
+            contributions=contributions[place],
         )
         for place, (number, score) in enumerate(
             zip(numbers.tolist(), scored.totals[numbers].tolist(), strict=True)
@@ -47,7 +46,7 @@ def explain(items: tuple[CatalogueItem, ...], scored: Scored, numbers: Numbers) 
 
 def _contributions(
     items: tuple[CatalogueItem, ...], scored: Scored, numbers: Numbers
-) -> list[list[Contribution]]:
+) -> list[tuple[Contribution, ...]]:
     """Return the contributions to each score, which sum to it."""
     query, wish = scored.history, scored.wish
     others: dict[Source, Scores] = {}
@@ -68,18 +67,22 @@ def _contributions(
         # All that remains, so that approximate contributions have the exact sum, too.
         rest = scored.totals[numbers] - values.sum(axis=1) - sum(others.values())
         others = {"rest": rest, **others}
-    ids = [items[number].id for number in history]
+    ids = [items[number].id for number in history.tolist()]
     columns = {source: _listed(parts) for source, parts in others.items()}
     return [
-        [
-            *(Contribution(source="history", item=ids[row], value=value) for row, value in named),
-            *(
+        (
+            *[
+                Contribution(source="history", item=ids[row], value=value)
+                for row, value in zip(rows, shares, strict=True)
+                if value
+            ],
+            *[
                 Contribution(source=source, value=parts[place])
                 for source, parts in columns.items()
                 if parts[place]
-            ),
-        ]
-        for place, named in enumerate(_pairs(named, values))
+            ],
+        )
+        for place, (rows, shares) in enumerate(zip(named.tolist(), _listed(values), strict=True))
     ]
 
 
@@ -88,23 +91,13 @@ def _largest(shares: Scores) -> tuple[NDArray[np.intp], Scores]:
 
     In each row, the largest share is the first.
     """
-    shares = np.ascontiguousarray(shares)
+    rows = np.arange(len(shares))[:, None]
     columns = np.broadcast_to(np.arange(shares.shape[1]), shares.shape)
     if shares.shape[1] > MOST_NAMED:
         columns = np.argpartition(-np.abs(shares), MOST_NAMED - 1, axis=1)[:, :MOST_NAMED]
         columns.sort(axis=1)
-    values = np.take_along_axis(shares, columns, axis=1)
-    descending = np.argsort(-values, axis=1, kind="stable")
-    return (
-        np.take_along_axis(columns, descending, axis=1),
-        np.take_along_axis(values, descending, axis=1),
-    )
-
-
-def _pairs(named: NDArray[np.intp], values: Scores) -> Iterator[list[tuple[int, float]]]:
-    """Yield the numbers and shares of each row, without shares that are 0 after rounding."""
-    for row, row_values in zip(named.tolist(), _listed(values), strict=True):
-        yield [(number, value) for number, value in zip(row, row_values, strict=True) if value]
+    columns = columns[rows, np.argsort(-shares[rows, columns], axis=1, kind="stable")]
+    return columns, shares[rows, columns]
 
 
 def _listed(values: Scores) -> list[Any]:

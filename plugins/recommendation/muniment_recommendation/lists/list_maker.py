@@ -70,7 +70,7 @@ class ListMaker:
             items=tuple(items),
             history=tuple(
                 HistoryItem(item.id, item.name)
-                for item in (catalogue[number] for number in query.history)
+                for item in map(catalogue.__getitem__, query.history.tolist())
             ),
             standardisation=scored.standardisation,
             explained="exact" if scored.is_additive else "approximate",

@@ -64,8 +64,9 @@ class Scored:
         """The numbers that standardised each part, by its name."""
         result: dict[str, Standardisation] = {}
         if self.history is not None:
-            for part, standard in zip(self.history.parts, self.history.standards, strict=True):
-                mean, deviation = float(standard.means[0]), float(standard.deviations[0])
+            standard = self.history.standard
+            columns = (standard.means.tolist(), standard.deviations.tolist())
+            for part, mean, deviation in zip(self.history.parts, *columns, strict=True):
                 result[part.name] = _shown(Standardisation(mean, deviation, float(part.weight)))
         if self.wish is not None:
             result[PROMPT] = _shown(self.wish.standardisation)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
 
-from .base import Progress, Recommender, Scores, Values
+from .base import HistoryScores, Progress, Recommender, Scores, Values
 from .recency import recency, weighted_rows
 
 
@@ -91,11 +91,13 @@ class Als(Recommender):
             users = self._solve(np.empty(0, np.int32), sums.T).T
         return users @ self.vectors.T
 
-    def contributions(self, history: Numbers, items: Numbers) -> Scores:
-        """Return the products [H, K] of the parts of the history's vector and of the items."""
+    def query(self, history: Numbers) -> HistoryScores:
+        """Return the scores for a history, whose vector is the sum of a part for each item."""
         weights = recency(len(history), self.values)
-        solved = self._solve(history, self.vectors[items].T)  # [factors, K]
-        return weights[:, None] * (self.vectors[history] @ solved)
+        parts = self._solve(history, (weights[:, None] * self.vectors[history]).T).T  # [H, factors]
+        return HistoryScores(
+            self.vectors @ parts.sum(axis=0), lambda items: parts @ self.vectors[items].T
+        )
 
     def _solve(self, history: Numbers, right: Scores) -> Scores:
         """Return the solution of the equation of a history for right sides [factors, …]."""
@@ -105,7 +107,7 @@ class Als(Recommender):
             rows = self.vectors[history]
             matrix = self._gram + (confidence - 1) * (rows.T @ rows)
             factor = scipy.linalg.cho_factor(matrix, check_finite=False)
-        return confidence * scipy.linalg.cho_solve(factor, right)
+        return confidence * scipy.linalg.cho_solve(factor, right, check_finite=False)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the vectors [I, factors] of the items."""

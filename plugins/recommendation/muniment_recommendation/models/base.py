@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -22,6 +23,20 @@ Values: TypeAlias = Mapping[str, int | float]
 
 Progress: TypeAlias = Callable[[int, int], None]
 """A function that is called with the number of steps done and their total."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryScores:
+    """The scores of a model for one history.
+
+    Attributes:
+        scores: The scores of all items [I].
+        contributions: The function that returns the parts [H, K] of the scores of some items that
+            each item of the history adds.
+    """
+
+    scores: Scores
+    contributions: Callable[[Numbers], Scores]
 
 
 class Recommender(ABC):
@@ -79,8 +94,8 @@ class Recommender(ABC):
         return np.zeros(len(items))
 
     @abstractmethod
-    def contributions(self, history: Numbers, items: Numbers) -> Scores:
-        """Return the parts [H, K] of the scores of some items that each item of a history adds."""
+    def query(self, history: Numbers) -> HistoryScores:
+        """Return the scores for one history, as `scores` does, and their contributions."""
 
     @abstractmethod
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -53,9 +53,9 @@ class Blend:
         self.parts = tuple(parts)
         self.popularity = popularity
         self.cold = cold
-        self._order_cold = None
+        self._cold_texts = None
         if texts is not None and cold.any():
-            self._order_cold = texts.scorer_of(np.flatnonzero(cold).astype(np.int32))
+            self._cold_texts = texts.only(np.flatnonzero(cold).astype(np.int32))
 
     def scores(self, histories: Sequence[Numbers]) -> Scores:
         """Return the scores [Q, I] of all items, standardised over those not in the history."""
@@ -80,20 +80,17 @@ class Blend:
         for part in self.parts:
             scores = part.recommender.scores(histories)
             total += part.weight * standard_of(scores, unseen).apply(scores)
-        total = self._with_cold(total, histories, unseen)
+        if self._cold_texts is not None:
+            total = self._with_cold(total, self._cold_texts.scores(histories), unseen)
         for row, history in enumerate(histories):
             if not len(history):
                 total[row] = self.query(history).scores
         return total
 
-    def _with_cold(
-        self, scores: Scores, histories: Sequence[Numbers], unseen: NDArray[np.bool_]
-    ) -> Scores:
-        """Return scores [Q, I] in which cold items have a place."""
-        if self._order_cold is None:
-            return scores
+    def _with_cold(self, scores: Scores, similarities: Scores, unseen: NDArray[np.bool_]) -> Scores:
+        """Return scores [Q, I] in which cold items have a place by their similarities [Q, cold]."""
         order = np.zeros(scores.shape)
-        order[:, self.cold] = self._order_cold(histories)
+        order[:, self.cold] = similarities
         return place_cold_items(scores, order, self.cold, unseen)
 
 
@@ -106,51 +103,42 @@ class BlendQuery:
     def __init__(self, blend: Blend, history: Numbers) -> None:
         self.parts = blend.parts_of(history)
         self.history = history
-        self._blend = blend
-        self._raw = [part.recommender.scores([history]) for part in self.parts]
+        self._queries = [part.recommender.query(history) for part in self.parts]
+        self._raw = np.array([query.scores for query in self._queries])  # [parts, I]
+        self._weights = np.array([part.weight for part in self.parts])
         unseen = unseen_items([history], len(blend.cold))
-        self.standards = tuple(standard_of(scores, unseen) for scores in self._raw)
-        self._sum = sum(
-            part.weight * standard.apply(scores)
-            for part, standard, scores in zip(self.parts, self.standards, self._raw, strict=True)
-        )
-        placed = blend._with_cold(self._sum, [history], unseen) if len(history) else self._sum
-        self.scores: Scores = placed[0]
+        self.standard = standard_of(self._raw, unseen)
+        self._sum = self._weights @ self.standard.apply(self._raw)
+        self.scores: Scores = self._sum
         """The scores of all items [I]."""
+        if len(history) and blend._cold_texts is not None:
+            similarities = blend._cold_texts.query(history).scores
+            self.scores = blend._with_cold(self._sum[None], similarities, unseen)[0]
 
     def components(self, items: Numbers) -> Mapping[str, Scores]:
         """Return the weighted standard scores [K] of some items by part.
 
         For items without interactions they do not sum to the score, which follows from a rank.
         """
-        return {
-            part.name: part.weight * standard.apply(scores[:, items])[0]
-            for part, standard, scores in zip(self.parts, self.standards, self._raw, strict=True)
-        }
+        components = self._weights[:, None] * self.standard.apply(self._raw[:, items])
+        return {part.name: row for part, row in zip(self.parts, components, strict=True)}
 
     def contributions(self, items: Numbers) -> Scores:
         """Return what each item of the history adds to the scores of some items [H, K]."""
-        result = np.zeros((len(self.history), len(items)))
-        for part, standard in zip(self.parts, self.standards, strict=True):
-            scale = part.weight / standard.deviations[0]
-            result += scale * part.recommender.contributions(self.history, items)
-        return result
+        return self._summed([query.contributions(items) for query in self._queries])
 
     def popularity(self, items: Numbers) -> Scores:
         """Return the part [K] of the scores that does not depend on the history."""
-        result = np.zeros(len(items))
-        for part, standard in zip(self.parts, self.standards, strict=True):
-            scale = part.weight / standard.deviations[0]
-            result += scale * part.recommender.baseline(items)
-        return result
+        return self._summed([part.recommender.baseline(items) for part in self.parts])
 
     def offsets(self, items: Numbers) -> Scores:
         """Return the rest of the scores [K]: the means that were subtracted, and cold places."""
-        means: float = -sum(
-            part.weight * standard.means[0] / standard.deviations[0]
-            for part, standard in zip(self.parts, self.standards, strict=True)
-        )
-        return means + self.scores[items] - self._sum[0, items]
+        return self.scores[items] - self._sum[items] - self._summed(self.standard.means)
+
+    def _summed(self, values: Sequence[Scores] | Scores) -> Scores:
+        """Return the sum over the parts of their values, each in units of the score."""
+        scales = self._weights / self.standard.deviations
+        return sum(scale * value for scale, value in zip(scales, values, strict=True))
 
 
 def unseen_items(histories: Sequence[Numbers], item_count: int) -> NDArray[np.bool_]:

@@ -10,8 +10,9 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from muniment_recommendation.data.interactions import Numbers
+from muniment_recommendation.data.sparse_rows import SparseRows, compact
 
-from .base import Recommender, Scores, Values
+from .base import HistoryScores, Recommender, Scores, Values
 from .recency import recency, weighted_rows
 
 
@@ -25,7 +26,7 @@ class ItemMatrix(Recommender):
     choices: ClassVar[Mapping[str, tuple[float, ...]]] = {}
 
     def __init__(self, matrix: Scores | scipy.sparse.csr_array, values: Values) -> None:
-        self.matrix = matrix
+        self.matrix = matrix if isinstance(matrix, np.ndarray) else compact(matrix)
         self.values = dict(values)
 
     def with_values(self, values: Values) -> Self:
@@ -38,13 +39,16 @@ class ItemMatrix(Recommender):
         scores = rows @ self.matrix
         return scores.toarray() if scipy.sparse.issparse(scores) else np.asarray(scores)
 
-    def contributions(self, history: Numbers, items: Numbers) -> Scores:
-        """Return the weighted rows [H, K] of the history."""
-        if isinstance(self.matrix, np.ndarray):
-            rows = self.matrix[np.ix_(history, items)]
-        else:
-            rows = _columns(self.matrix[history], items)
-        return recency(len(history), self.values)[:, None] * rows
+    def query(self, history: Numbers) -> HistoryScores:
+        """Return the sum of the weighted rows, and its parts. Sparse rows are copied once."""
+        matrix, weights = self.matrix, recency(len(history), self.values)
+        if isinstance(matrix, np.ndarray):
+            return HistoryScores(
+                self.scores([history])[0],
+                lambda items: weights[:, None] * matrix[np.ix_(history, items)],
+            )
+        rows = SparseRows.of(matrix, history)
+        return HistoryScores(rows.sum(weights), lambda items: weights[:, None] * rows.dense(items))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the matrix, as one array or as the three of a sparse one."""
@@ -74,18 +78,6 @@ class ItemMatrix(Recommender):
         except KeyError as error:
             raise ValueError(f"the array {error.args[0]} is missing") from None
         return cls(sparse, values)
-
-
-def _columns(rows: scipy.sparse.csr_array, items: Numbers) -> Scores:
-    """Return some columns [H, K] of sparse rows. It takes half the time of indexing them."""
-    places = np.full(rows.shape[1], -1, dtype=np.int64)
-    places[items] = np.arange(len(items))
-    columns = places[rows.indices]
-    wanted = columns >= 0
-    result = np.zeros((rows.shape[0], len(items)))
-    numbers = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
-    result[numbers[wanted], columns[wanted]] = rows.data[wanted]
-    return result
 
 
 def as_saved(matrix: Scores) -> Scores:

@@ -17,7 +17,7 @@ from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
 from muniment_recommendation.errors import DataError
 
-from .base import Progress, Recommender, Scores, Values
+from .base import HistoryScores, Progress, Recommender, Scores, Values
 from .next_training import TrainingOptions, exact_results, train
 from .transformer import Dimensions, Network, Parameters
 
@@ -104,7 +104,13 @@ class Next(Recommender):
         """Return the bias [K] of some items."""
         return self._network.parameters["item_bias"].numpy()[items].astype(np.float64)
 
-    def contributions(self, history: Numbers, items: Numbers) -> Scores:
+    def query(self, history: Numbers) -> HistoryScores:
+        """Return the scores for a history, and their changes without each of its items."""
+        return HistoryScores(
+            self.scores([history])[0], lambda items: self._contributions(history, items)
+        )
+
+    def _contributions(self, history: Numbers, items: Numbers) -> Scores:
         """Return the score minus the score without each item of the history [H, K].
 
         Items too old to be read have 0.

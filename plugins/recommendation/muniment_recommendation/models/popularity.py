@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
 
-from .base import Progress, Recommender, Scores, Values
+from .base import HistoryScores, Progress, Recommender, Scores, Values
 
 
 class Popularity(Recommender):
@@ -47,9 +47,9 @@ class Popularity(Recommender):
         """Return the popularity [K] of some items."""
         return self.popularity[items]
 
-    def contributions(self, history: Numbers, items: Numbers) -> Scores:
-        """Return zeros [H, K]: the score is all baseline."""
-        return np.zeros((len(history), len(items)))
+    def query(self, history: Numbers) -> HistoryScores:
+        """Return the popularity, to which no item of the history adds."""
+        return HistoryScores(self.popularity, lambda items: np.zeros((len(history), len(items))))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the popularity [I]."""

@@ -28,7 +28,7 @@ def weighted_rows(
 ) -> scipy.sparse.csr_array:
     """Return the weights [Q, I] of the items of each history. An item occurs at most once."""
     lengths = np.array([len(history) for history in histories], dtype=np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     items = np.concatenate([np.empty(0, np.int32), *histories])
     weights = [recency(len(history), values) for history in histories]
     return scipy.sparse.csr_array(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
+from muniment_recommendation.data.sparse_rows import SparseRows
 from muniment_recommendation.text.index import TextIndex, item_text
 
-from .base import Progress, Recommender, Scores, Values
+from .base import HistoryScores, Progress, Recommender, Scores, Values
 from .recency import recency, weighted_rows
 
 _BLOCK = 64  # histories whose sums over the vocabulary are in memory at once
@@ -30,11 +30,14 @@ class Text(Recommender):
     choices: ClassVar[Mapping[str, tuple[float, ...]]] = {"half_life": (5, 20, 100, 1e6)}
     defaults: ClassVar[Values] = {"half_life": 20.0, "floor": 0.1}
 
-    def __init__(self, index: TextIndex, values: Values) -> None:
+    def __init__(self, index: TextIndex, values: Values, items: Numbers | None = None) -> None:
+        """Score all items, or only `items`."""
         self.index = index
         self.values = dict(values)
-        texts = index.matrix
-        self._means = texts @ np.asarray(texts.sum(axis=0)).ravel() / max(texts.shape[0], 1)
+        self._items = items
+        every = index.matrix
+        self._texts = every if items is None else every[items]
+        self._means = self._texts @ every.sum(axis=0) / max(every.shape[0], 1)
 
     @classmethod
     def fit(
@@ -51,38 +54,39 @@ class Text(Recommender):
 
     def with_values(self, values: Values) -> Self:
         """Return the model with other weights of a history."""
-        return type(self)(self.index, {**self.values, **values})
+        return type(self)(self.index, {**self.values, **values}, self._items)
 
     def of_whole_histories(self) -> Self:
         """Return the model with the same weight for new and old items."""
         return self.with_values({"half_life": 1e6})
 
+    def only(self, items: Numbers) -> Self:
+        """Return a model that scores these items alone."""
+        return type(self)(self.index, self.values, items)
+
     def scores(self, histories: Sequence[Numbers]) -> Scores:
-        """Return the similarities [Q, I] of all items and the histories."""
-        return self._scores(histories, self.index.matrix, self._means)
-
-    def scorer_of(self, items: Numbers) -> Callable[[Sequence[Numbers]], Scores]:
-        """Return a function that returns the scores [Q, K] of some items alone."""
-        texts, means = self.index.matrix[items], self._means[items]
-        return lambda histories: self._scores(histories, texts, means)
-
-    def _scores(
-        self, histories: Sequence[Numbers], texts: scipy.sparse.csr_array, means: Scores
-    ) -> Scores:
+        """Return the similarities [Q, I] of the items and the histories."""
         every = self.index.matrix
-        result = np.empty((len(histories), texts.shape[0]))
+        result = np.empty((len(histories), self._texts.shape[0]))
         for start in range(0, len(histories), _BLOCK):
             block = histories[start : start + _BLOCK]
             weights = weighted_rows(block, every.shape[0], self.values)
-            similar = (texts @ (weights @ every).toarray().T).T
-            similar -= weights.sum(axis=1)[:, None] * means
+            similar = (self._texts @ (weights @ every).toarray().T).T
+            similar -= weights.sum(axis=1)[:, None] * self._means
             result[start : start + _BLOCK] = similar
         return result
 
-    def contributions(self, history: Numbers, items: Numbers) -> Scores:
-        """Return the weighted similarities [H, K] of the history and some items."""
-        similar = (self.index.matrix[history] @ self.index.matrix[items].T).toarray()
-        return recency(len(history), self.values)[:, None] * (similar - self._means[items])
+    def query(self, history: Numbers) -> HistoryScores:
+        """Return the similarities of the items and a history, whose texts are read once."""
+        weights = recency(len(history), self.values)
+        rows = SparseRows.of(self.index.matrix, history)
+
+        def contributions(items: Numbers) -> Scores:
+            similar = (rows.matrix() @ self._texts[items].T).toarray()
+            return weights[:, None] * (similar - self._means[items])
+
+        scores = self._texts @ rows.sum(weights) - weights.sum() * self._means
+        return HistoryScores(scores, contributions)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the index."""

@@ -12,6 +12,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from muniment_recommendation.data.catalogue import CatalogueItem
+from muniment_recommendation.data.sparse_rows import compact
 
 from .tokens import chinese_script, tokens, weight
 from .wishes import divide_wish
@@ -46,7 +47,7 @@ class TextIndex:
         matrix: scipy.sparse.csr_array,
     ) -> None:
         self.vocabulary = tuple(vocabulary)
-        self.matrix = matrix
+        self.matrix = compact(matrix)
         self._frequencies = frequencies
         self._columns = {token: column for column, token in enumerate(self.vocabulary)}
 
