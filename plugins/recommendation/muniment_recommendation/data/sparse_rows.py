@@ -1,6 +1,7 @@
-"""Rows of a sparse matrix for one history: their weighted sum and some of their columns.
+"""Rows of a sparse matrix for one history: their sum, some of their columns, and products.
 
-For so few rows, the checks and the new objects of scipy take longer than the sums.
+For so few rows, the checks and the new objects of scipy take longer than the sums. Each sum is in
+the order of scipy, so the bits are equal.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class SparseRows:
-    """Copies of some rows of a sparse matrix.
+    """Rows of a sparse matrix.
 
     Attributes:
         offsets: The first entry of each row, and the number of entries [rows + 1].
@@ -24,27 +25,31 @@ class SparseRows:
         width: The number of columns of the matrix.
     """
 
-    offsets: NDArray[np.int64]
-    columns: NDArray[np.int32]
+    offsets: NDArray[np.integer]
+    columns: NDArray[np.integer]
     values: NDArray[np.float64]
     width: int
 
     @classmethod
-    def of(cls, matrix: scipy.sparse.csr_array, numbers: NDArray[np.int32]) -> Self:
-        """Return the rows with these numbers."""
-        starts = matrix.indptr.take(numbers)
-        lengths = matrix.indptr.take(numbers + 1) - starts
-        offsets = np.concatenate([[0], lengths.cumsum()])
+    def of(cls, matrix: scipy.sparse.csr_array, numbers: NDArray[np.integer]) -> Self:
+        """Return copies of the rows of a matrix with these numbers."""
+        return cls(matrix.indptr, matrix.indices, matrix.data, matrix.shape[1]).take(numbers)
+
+    def take(self, numbers: NDArray[np.integer]) -> Self:
+        """Return copies of the rows with these numbers, which can repeat."""
+        starts = self.offsets.take(numbers)
+        lengths = self.offsets.take(numbers + 1) - starts
+        offsets = _offsets(lengths)
         entries = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-        columns, values = matrix.indices.take(entries), matrix.data.take(entries)
-        return cls(offsets, columns, values, matrix.shape[1])
+        columns, values = self.columns.take(entries), self.values.take(entries)
+        return type(self)(offsets, columns, values, self.width)
 
     def sum(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sum [width] of the rows, each times its weight."""
         factors = np.repeat(weights, np.diff(self.offsets))
         return np.bincount(self.columns, factors * self.values, self.width)
 
-    def dense(self, columns: NDArray[np.int32]) -> NDArray[np.float64]:
+    def dense(self, columns: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return some columns [rows, columns] of the rows."""
         places = np.full(self.width, -1, dtype=np.int32)
         places[columns] = np.arange(len(columns))
@@ -55,10 +60,29 @@ class SparseRows:
         result[rows, found[entries]] = self.values[entries]
         return result
 
-    def matrix(self) -> scipy.sparse.csr_array:
-        """Return the rows as a matrix."""
-        arrays = (self.values, self.columns, self.offsets.astype(np.int32))
-        return scipy.sparse.csr_array(arrays, shape=(len(self.offsets) - 1, self.width))
+    def products(self, others: SparseRows) -> NDArray[np.float64]:
+        """Return the products [rows, others] of all rows with all others of the same width."""
+        matches = others.transposed().take(self.columns)  # the others with the column of each entry
+        lengths = np.diff(matches.offsets)
+        cells = np.repeat(self._rows() * matches.width, lengths) + matches.columns
+        products = np.repeat(self.values, lengths) * matches.values
+        shape = (len(self.offsets) - 1, matches.width)
+        return np.bincount(cells, products, shape[0] * shape[1]).reshape(shape)
+
+    def transposed(self) -> Self:
+        """Return a copy whose rows are the columns."""
+        order = np.argsort(self.columns, kind="stable")
+        offsets = _offsets(np.bincount(self.columns, minlength=self.width))
+        rows, values = self._rows().take(order), self.values.take(order)
+        return type(self)(offsets, rows, values, len(self.offsets) - 1)
+
+    def _rows(self) -> NDArray[np.integer]:
+        """Return the row of each entry."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+
+def _offsets(lengths: NDArray[np.integer]) -> NDArray[np.integer]:
+    return np.concatenate([[0], lengths.cumsum()])
 
 
 def compact(matrix: scipy.sparse.csr_array) -> scipy.sparse.csr_array:

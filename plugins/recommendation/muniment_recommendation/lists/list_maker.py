@@ -102,10 +102,10 @@ class ListMaker:
     def _choice(self, query: Query, options: ListOptions) -> _Choice:
         allowed = self._allowed(query, options)
         scored = self._scorer.score(query.history, query.wish, options.wish_weight)
-        noise = np.zeros(len(allowed))
+        noise, keys = np.zeros(len(allowed)), scored.totals
         if options.temperature:
             noise = options.temperature * gumbel_noise(options.seed, len(allowed))
-        keys = np.round(scored.totals + noise, SCORE_DIGITS)
+            keys = np.round(scored.totals + noise, SCORE_DIGITS)
         length = options.k + CANDIDATES
         numbers = best_numbers(keys, allowed, max(length, POOL))
         if (options.diversity or options.calibrate) and len(numbers) > 1:

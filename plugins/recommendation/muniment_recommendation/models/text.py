@@ -82,7 +82,7 @@ class Text(Recommender):
         rows = SparseRows.of(self.index.matrix, history)
 
         def contributions(items: Numbers) -> Scores:
-            similar = (rows.matrix() @ self._texts[items].T).toarray()
+            similar = rows.products(SparseRows.of(self._texts, items))
             return weights[:, None] * (similar - self._means[items])
 
         scores = self._texts @ rows.sum(weights) - weights.sum() * self._means
