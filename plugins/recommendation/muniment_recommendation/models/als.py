@@ -27,9 +27,16 @@ from muniment_recommendation.data.interactions import Interactions, Numbers
 from .base import HistoryScores, Progress, Recommender, Scores, Values
 from .recency import recency, weighted_rows
 
+# Items whose vectors have double precision at once. Those of 10,000 items take 5 MB, and then each
+# query of a blend reads its models from memory instead of the cache (4.9 ms instead of 4.4).
+_BLOCK = 1000
+
 
 class Als(Recommender):
     """A score is the product of the vectors of an item and of a history.
+
+    The vectors of items have single precision, in which they are computed and saved. Products have
+    double precision.
 
     The option `factors` is the length of a vector.
     """
@@ -41,10 +48,11 @@ class Als(Recommender):
     }
     options: ClassVar[Mapping[str, int | float | None]] = {"factors": 64, "iterations": 15}
 
-    def __init__(self, vectors: Scores, values: Values) -> None:
+    def __init__(self, vectors: NDArray[np.float32], values: Values) -> None:
         self.vectors = vectors
         self.values = dict(values)
-        self._gram = vectors.T @ vectors + self.values["regularization"] * np.eye(vectors.shape[1])
+        exact = vectors.astype(np.float64)
+        self._gram = exact.T @ exact + self.values["regularization"] * np.eye(vectors.shape[1])
         self._factor = scipy.linalg.cho_factor(self._gram)
 
     @classmethod
@@ -73,7 +81,7 @@ class Als(Recommender):
             model.fit(
                 scipy.sparse.csr_matrix(data.matrix().astype(np.float32)), show_progress=False
             )
-        vectors = np.array(model.item_factors, dtype=np.float64)
+        vectors = np.array(model.item_factors, dtype=np.float32)
         vectors[data.counts() == 0] = 0.0  # they would keep their random start
         return cls(vectors, values)
 
@@ -89,29 +97,37 @@ class Als(Recommender):
             users = np.array(rows).reshape(sums.shape)
         else:
             users = self._solve(np.empty(0, np.int32), sums.T).T
-        return users @ self.vectors.T
+        return self._products(users)
 
     def query(self, history: Numbers) -> HistoryScores:
         """Return the scores for a history, whose vector is the sum of a part for each item."""
         weights = recency(len(history), self.values)
         parts = self._solve(history, (weights[:, None] * self.vectors[history]).T).T  # [H, factors]
         return HistoryScores(
-            self.vectors @ parts.sum(axis=0), lambda items: parts @ self.vectors[items].T
+            self._products(parts.sum(axis=0)[None])[0], lambda items: parts @ self.vectors[items].T
         )
+
+    def _products(self, users: Scores) -> Scores:
+        """Return the products [Q, I] of vectors [Q, factors] with those of all items."""
+        result = np.empty((len(users), len(self.vectors)))
+        for start in range(0, len(self.vectors), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            result[:, block] = users @ self.vectors[block].astype(np.float64).T
+        return result
 
     def _solve(self, history: Numbers, right: Scores) -> Scores:
         """Return the solution of the equation of a history for right sides [factors, …]."""
         confidence = self.values["confidence"]
         factor = self._factor
         if confidence != 1:
-            rows = self.vectors[history]
+            rows = self.vectors[history].astype(np.float64)
             matrix = self._gram + (confidence - 1) * (rows.T @ rows)
             factor = scipy.linalg.cho_factor(matrix, check_finite=False)
         return confidence * scipy.linalg.cho_solve(factor, right, check_finite=False)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the vectors [I, factors] of the items."""
-        return {"vectors": self.vectors.astype(np.float32)}
+        return {"vectors": self.vectors}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], values: Values) -> Self:
@@ -119,4 +135,4 @@ class Als(Recommender):
         vectors = arrays.get("vectors")
         if vectors is None or vectors.ndim != 2:
             raise ValueError("the array vectors is missing or has another shape")
-        return cls(vectors.astype(np.float64), values)
+        return cls(vectors.astype(np.float32), values)
