@@ -147,6 +147,7 @@ class _Analysis:
         self.layout = layout_of(self.design)
         self.lost = [0] * self.layout.settings
         self._outputs: list[dict[str, float]] = []
+        self._last_wording: tuple[ItemOutputs, ItemValues] | None = None
 
     def add(self, item: ItemOutputs) -> None:
         """Add the outputs of an item."""
@@ -230,11 +231,10 @@ class _Analysis:
             self._add_scores(spec, item)
             return
         analysis = self._analysis(spec.name)
-        typos = [generation for group in item.typos.values() for generation in group]
-        values = self._distances(spec, [*item.generations, *typos])
+        values = self._distances(spec, item)
         size = self.layout.size
         analysis.add(item.item.id, ItemValues(None, values.squared[:size, :size]))
-        if typos:
+        if item.typos:
             analysis.add_typos(_typo_distance(self.layout.replicates, item, values.distances))
 
     def _add_scores(self, spec: MeasureSpec, item: ItemOutputs) -> None:
@@ -264,14 +264,18 @@ class _Analysis:
             self.measures[name] = MeasureAnalysis(name, self.design, unit, requested)
         return self.measures[name]
 
-    def _distances(
-        self, spec: MeasureSpec, generations: Sequence[muniment.Generation]
-    ) -> ItemValues:
+    def _distances(self, spec: MeasureSpec, item: ItemOutputs) -> ItemValues:
         if spec.kind == "wording":
-            return of_texts(generations)
+            return self._wording(item)
         if spec.kind == "ranking":
-            return of_lists(self.session, generations)
-        return of_embeddings(self.session, generations, spec.evaluator.parameters)
+            return of_lists(self.session, item.all_generations)
+        return of_embeddings(self.session, item.all_generations, spec.evaluator.parameters)
+
+    def _wording(self, item: ItemOutputs) -> ItemValues:
+        """Return the distances of texts, which a measure and the diversity share."""
+        if self._last_wording is None or self._last_wording[0] is not item:
+            self._last_wording = item, of_texts(item.all_generations)
+        return self._last_wording[1]
 
     def _output_statistics(self, item: ItemOutputs) -> dict[str, float]:
         """Return statistics of the outputs themselves, each the mean over the cells of an item."""
@@ -292,8 +296,7 @@ class _Analysis:
             for name, overlap in (("rbo", rank_biased_overlap), ("jaccard", jaccard)):
                 found[name] = float(np.mean([overlap(lists[a], lists[b]) for a, b in pairs]))
         elif item.generations[0].outputs[0].text is not None:
-            values = of_texts(item.generations)
-            similarities = 1 - values.squared / 2
+            similarities = 1 - self._wording(item).squared / 2
             size = self.layout.replicates
             starts = range(0, self.layout.size, size)
             found["vendi"] = float(

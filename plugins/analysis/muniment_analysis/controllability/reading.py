@@ -31,6 +31,12 @@ class ItemOutputs:
     problems: Mapping[tuple[int, str], int]
 
     @property
+    def all_generations(self) -> list[muniment.Generation]:
+        """The generations of the layout, then those of the misspelt prompts by setting."""
+        typos = (group for _, group in sorted(self.typos.items()))
+        return [*self.generations, *itertools.chain.from_iterable(typos)]
+
+    @property
     def is_complete(self) -> bool:
         """Whether every generation of the layout is completed and can be read."""
         return bool(self.generations)
