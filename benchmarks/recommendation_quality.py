@@ -3,11 +3,13 @@
 Every model is fitted and tuned on the same training part of leave-one-out, and ranks all items for
 the same users. Differences of NDCG@10 have the interval of paired users. Cold items are those of
 the protocol cold-item. The stability is the mean rank-biased overlap (depth 10, p = 0.9) of the
-lists with and without one item of each history.
+lists with and without one item of each history. `--further next` also measures the transformer, by
+itself and as a further part of the blend.
 
 Prints one JSON line. The exit code is 1 if the blend does not have a higher NDCG@10 than each part.
 
     python benchmarks/recommendation_quality.py --data FOLDER [--shuffles 10] [--quick]
+        [--further FAMILY]
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="Folder of interactions")
     parser.add_argument("--shuffles", type=int, default=10)
     parser.add_argument("--quick", action="store_true", help="Compare with the parts only")
+    parser.add_argument("--further", help="Family to measure as a further part")
     options = parser.parse_args()
     data = read_data(options.data)
     shuffles = 0 if options.quick else options.shuffles
@@ -65,6 +68,9 @@ def main() -> None:
         "parts": {name: shown(part) for name, part in parts.items()},
         "blend_minus_part": {name: value._asdict() for name, value in differences.items()},
     }
+    if options.further is not None:
+        names = tuple(part.name for part in model.blend.parts)
+        record[options.further] = further_part(data, names, options.further, blend)
     if not options.quick:
         cold = evaluate(fit_function(FitOptions()), data.interactions, data.catalogue, "cold-item")
         assert cold.cold is not None
@@ -87,6 +93,24 @@ def leave_one_out(data: Data, options: FitOptions, shuffles: int) -> EvaluationR
     )
     print(options.family, json.dumps(shown(result)), file=sys.stderr, flush=True)
     return result
+
+
+def further_part(
+    data: Data, names: tuple[str, ...], family: str, blend: EvaluationResult
+) -> dict[str, Any]:
+    """Return the quality and the processor seconds of a family, alone and in the blend."""
+    start = time.process_time()
+    alone = leave_one_out(data, FitOptions(family), 0)
+    between = time.process_time()
+    options = FitOptions(options={"parts": (*names, family)})
+    together = leave_one_out(data, options, 0)
+    return {
+        "alone": shown(alone),
+        "alone_processor_seconds": round(between - start, 1),
+        "in_blend": shown(together),
+        "in_blend_processor_seconds": round(time.process_time() - between, 1),
+        "in_blend_minus_blend": compare(blend, together)["ndcg@10"]._asdict(),
+    }
 
 
 def shown(result: EvaluationResult) -> dict[str, Any]:
