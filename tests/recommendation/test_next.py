@@ -22,12 +22,13 @@ from muniment_recommendation.models.next import Next
 from muniment_recommendation.models.next_training import (
     contains,
     exact_results,
+    following,
     make_batch,
     windows,
 )
 
 ITEMS = 12
-SMALL = {"width": 16, "length": 6, "batch": 64}
+SMALL = {"width": 16, "layers": 2, "length": 6, "batch": 64}
 
 
 def interactions(histories, item_count=ITEMS):
@@ -62,7 +63,7 @@ def best_unseen(model, history):
 @pytest.fixture(scope="module")
 def model():
     histories = [cycle(start, 9) for start in range(ITEMS)] * 3
-    return fit(histories, steps=150, learning_rate=0.01)
+    return fit(histories, steps=150, learning_rate=0.01, following=1)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,24 @@ def test_a_target_is_the_item_after_the_last_one_read():
     batch = make_batch(data, data.offsets[:-1], data.offsets[1:])
     assert batch.items[batch.is_real].tolist() == [3, 4, 5, 6, 10, 11, 0]
     assert batch.targets[batch.is_real].tolist() == [4, 5, 6, 7, 11, 0, 1]
+
+
+def test_the_following_items_of_a_state_end_with_its_window():
+    data = interactions([[5, 3, 8, 0], [7, 2]])
+    batch = make_batch(data, np.array([0, 4]), np.array([4, 6]))
+    windows, steps = torch.tensor([0, 0, 1]), torch.tensor([0, 2, 0])
+    items, weights = following(batch, windows, steps, 2)
+    assert items.tolist() == [[3, 8], [0, 0], [2, 2]]
+    torch.testing.assert_close(weights, torch.tensor([[1 / 1.8, 0.8 / 1.8], [1, 0], [1, 0]]))
+
+
+@pytest.mark.parametrize("softmax_items", [ITEMS, 4])
+def test_an_item_that_comes_second_is_learned_with_the_following_ones(softmax_items):
+    histories = [[0, 1, 2], [0, 3, 2], [0, 4, 2], [0, 5, 2], [6, 7], [6, 8]] * 4
+    options = {"steps": 100, "learning_rate": 0.01, "softmax_items": softmax_items, "negatives": 6}
+    next_only, both = (fit(histories, following=count, **options) for count in (1, 2))
+    assert best_unseen(next_only, [0]) in {1, 3, 4, 5}
+    assert best_unseen(both, [0]) == 2
 
 
 def test_windows_cover_each_target_and_stay_within_a_user():

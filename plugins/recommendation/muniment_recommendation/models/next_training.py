@@ -1,11 +1,12 @@
 """Training of the family `next`: windows of histories, the loss and the steps.
 
-The loss is the cross-entropy of the next item over all items, as in "Turning dross into gold loss"
-(Klenitskiy and Vasilev, 2023). For a large catalogue it is over a sample of them. The items already
-taken are not among them, as a user takes an item at most once. With them, NDCG@10 on MovieLens-100K
-was .107 in place of .117 (second-to-last items, 15 epochs).
+The loss is the cross-entropy of the following items over all items, as in "Turning dross into gold
+loss" (Klenitskiy and Vasilev, 2023). For a large catalogue it is over a sample of them. The items
+already taken are not among them, as a user takes an item at most once. With them, NDCG@10 on
+MovieLens-100K was .107 in place of .117 (second-to-last items, 15 epochs).
 
-Shapes: B windows, T items before a target, N targets of a step, I items, S sampled items, D width.
+Shapes: B windows, T items before a target, N states of a step, F following items of a state,
+I items, S sampled items, D width.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from muniment_recommendation.data.interactions import Interactions
 
@@ -30,12 +30,13 @@ _BETAS = (0.9, 0.98)
 _WARM_UP = 100  # steps until the learning rate is reached
 _LAST_RATE = 0.01  # share of the learning rate at the last step, after a half cosine
 _LONGEST_GRADIENT = 1.0
+_FURTHER = 0.8  # weight of a following item, as a multiple of that of the item before it
 _BUCKET = 8  # windows of a batch differ by fewer items than this, so that little is padding
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """The options of a training. A step has about `batch` targets."""
+    """The options of a training. A step has about `batch` states."""
 
     steps: int
     batch: int
@@ -45,6 +46,8 @@ class TrainingOptions:
     """The largest catalogue that a step is compared with as a whole."""
     negatives: int
     """The number of items sampled at each step for a larger catalogue."""
+    following: int
+    """The number of next items that are the targets of a state."""
 
 
 @contextlib.contextmanager
@@ -191,52 +194,71 @@ def _batches(
 
 
 class _Candidates:
-    """The items that a target is compared with: all, or a sample of a large catalogue."""
+    """The items among which the following ones are told: all, or a sample of a large catalogue."""
 
     def __init__(self, counts: NDArray[np.int64], options: TrainingOptions) -> None:
         self.item_count = len(counts)
+        self.following = options.following
         self.sample_size = 0 if self.item_count <= options.softmax_items else options.negatives
         chances = (counts + 1) / (counts + 1).sum()
         self.cumulative = np.cumsum(chances)
         self.log_chances = torch.from_numpy(np.log(chances)).float()
 
     def loss(self, network: Network, batch: Batch, rng: np.random.Generator) -> Tensor:
-        """Return the mean cross-entropy of the targets of a batch."""
+        """Return the mean cross-entropy of the items that follow the states of a batch."""
         items = torch.from_numpy(batch.items)
         windows, steps = torch.from_numpy(batch.is_real).nonzero(as_tuple=True)  # [N], [N]
         states = network.states(items)[windows, steps]  # [N, D]
-        targets = torch.from_numpy(batch.targets)[windows, steps]  # [N]
+        targets, weights = following(batch, windows, steps, self.following)  # [N, F]
         # The items taken so far [N, T]. Later ones are replaced by the newest taken.
         columns = torch.minimum(torch.arange(items.shape[1])[None, :], steps[:, None])
         taken = items[windows[:, None], columns]
         if self.sample_size:
-            return self._sampled_loss(network, states, targets, taken, rng)
-        scores = network.scores(states)  # [N, I]
-        return functional.cross_entropy(scores.scatter(1, taken, -math.inf), targets)
+            scores, total = self._sampled(network, states, targets, weights, taken, rng)
+        else:
+            all_scores = network.scores(states).scatter(1, taken, -math.inf)  # [N, I]
+            scores, total = all_scores.gather(1, targets), all_scores.logsumexp(1)
+        return (weights * (total[:, None] - scores)).sum(1).mean()
 
-    def _sampled_loss(
+    def _sampled(
         self,
         network: Network,
         states: Tensor,
         targets: Tensor,
+        weights: Tensor,
         taken: Tensor,
         rng: np.random.Generator,
-    ) -> Tensor:
-        """Return the loss over each target and a sample that is shared by all targets.
+    ) -> tuple[Tensor, Tensor]:
+        """Return the scores [N, F] of the targets, and the log of the sum [N] of all.
 
-        An item is sampled by its popularity. Its score minus the log of its expected number in
-        the sample (the logQ correction) makes the sum of exponentials unbiased. The target is
-        always a candidate and needs no correction. Where it is also sampled, it does not count.
+        The sample is shared by all states. An item is sampled by its popularity. Its score minus
+        the log of its expected number in the sample (the logQ correction) makes the sum of
+        exponentials unbiased. The targets are always candidates and need no correction.
+        Where they are also sampled, they do not count.
         """
         drawn = self.cumulative.searchsorted(rng.random(self.sample_size), side="right")
         sample = torch.from_numpy(np.minimum(drawn, self.item_count - 1))  # [S]
         correction = self.log_chances[sample] + math.log(self.sample_size)
-        scores = network.scores(states, sample) - correction  # [N, S]
-        excluded = torch.cat([taken, targets[:, None]], dim=1)
-        scores = scores.masked_fill(contains(excluded, sample), -math.inf)
-        embeddings = network.parameters["items"][targets]
-        own = (states * embeddings).sum(-1) + network.parameters["item_bias"][targets]  # [N]
-        return (torch.cat([own[:, None], scores], dim=1).logsumexp(-1) - own).mean()
+        others = network.scores(states, sample) - correction  # [N, S]
+        excluded = torch.cat([taken, targets], dim=1)
+        others = others.masked_fill(contains(excluded, sample), -math.inf)
+        embeddings = network.parameters["items"][targets]  # [N, F, D]
+        bias = network.parameters["item_bias"][targets]
+        scores = (states[:, None] * embeddings).sum(-1) + bias
+        candidates = torch.cat([scores.masked_fill(weights == 0, -math.inf), others], dim=1)
+        return scores, candidates.logsumexp(1)
+
+
+def following(batch: Batch, windows: Tensor, steps: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the next items [N, F] of states, and their weights, which sum to 1.
+
+    After the end of a window, its last item is repeated with the weight 0.
+    """
+    last = torch.from_numpy(batch.is_real).sum(1)[windows] - 1
+    places = steps[:, None] + torch.arange(count)
+    items = torch.from_numpy(batch.targets)[windows[:, None], places.minimum(last[:, None])]
+    weights = _FURTHER ** torch.arange(count) * (places <= last[:, None])
+    return items, weights / weights.sum(1, keepdim=True)
 
 
 def contains(rows: Tensor, sample: Tensor) -> Tensor:
