@@ -23,7 +23,7 @@ from .transformer import Dimensions, Network, Parameters
 
 DEFAULTS: Mapping[str, int | float] = {
     "width": 64,
-    "layers": 1,
+    "layers": 2,
     "heads": 2,
     "length": 100,
     "epochs": 15,

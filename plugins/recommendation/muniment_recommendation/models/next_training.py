@@ -194,7 +194,7 @@ def _batches(
 
 
 class _Candidates:
-    """The items among which the following ones are told: all, or a sample of a large catalogue."""
+    """The items with which the targets are compared: all, or a sample of a large catalogue."""
 
     def __init__(self, counts: NDArray[np.int64], options: TrainingOptions) -> None:
         self.item_count = len(counts)
