@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import muniment
 from muniment_text.engine import Engine, Finish, TextEvent
 from muniment_text.errors import SystemPromptRefused
+from muniment_text.generator import TextGenerator
+from muniment_text.parameters import TextParameters
 from muniment_text.sampling import Sampling
 
 pytestmark = [
@@ -60,6 +64,39 @@ def test_the_model_has_learnt_something(gemma: Engine) -> None:
     text = "The capital of France is Paris, and the capital of Italy is Rome."
     scores = gemma.score(gemma.model.codec.tokenizer.encode(text).ids)
     assert sum(scores) / len(scores) > -2.5
+
+
+@pytest.fixture(scope="module")
+def generator(gemma_folder: Path) -> TextGenerator:
+    made = TextGenerator()
+    made.load(muniment.Model("gemma", "tree1-sha256:0", str(gemma_folder)))
+    return made
+
+
+def test_a_true_answer_is_scored_higher_alone_and_together(generator: TextGenerator) -> None:
+    prompts = ["The capital of France is"] * 2 + ["中国的首都是"] * 2
+    texts = [" Paris.", " banana.", "北京。", "香蕉。"]
+    asked = [muniment.Request(text, text, 0, TextParameters()) for text in prompts]
+    scores = list(generator.score(asked, texts))
+    assert [generator.score([a], [b])[0] for a, b in zip(asked, texts, strict=True)] == scores
+    totals = [sum(item.logprobs) for item in scores]
+    assert totals[0] > totals[1]
+    assert totals[2] > totals[3]
+    assert all(item.offsets[-1][1] == len(text) for item, text in zip(scores, texts, strict=True))
+
+
+def test_similar_texts_have_a_small_angle_alone_and_together(generator: TextGenerator) -> None:
+    texts = ["The cat sat on the mat.", "A cat was sitting on a mat.", "Stocks fell by 3% today."]
+    outputs = [muniment.Text(text) for text in texts]
+    vectors = list(generator.embed(outputs))
+    assert [generator.embed([output])[0] for output in outputs] == vectors
+
+    def cosine(one: int, other: int) -> float:
+        a, b = vectors[one], vectors[other]
+        return sum(x * y for x, y in zip(a, b, strict=True)) / math.hypot(*a) / math.hypot(*b)
+
+    assert cosine(0, 1) > cosine(0, 2)
+    assert cosine(0, 1) > cosine(1, 2)
 
 
 def test_a_system_prompt_is_refused(gemma: Engine) -> None:

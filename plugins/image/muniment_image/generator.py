@@ -90,6 +90,27 @@ class ImageGenerator(muniment.Generator):
             else:
                 yield request.reply(muniment.Output(self.media_type, encode(result)))
 
+    def embed(self, outputs: Sequence[muniment.Output]) -> Sequence[Sequence[float]]:
+        """Return the arrangement of the colours of each picture, which does not need the model.
+
+        Raises UsageError for an output that is not a PNG file or is damaged.
+        """
+        from .descriptor import describe_picture
+        from .pictures import PictureError, read_picture
+
+        vectors = []
+        for output in outputs:
+            if output.media_type != self.media_type:
+                raise muniment.UsageError(
+                    f"an output of {output.media_type} is not a picture that the generator image "
+                    "can embed; use a generator of its media type"
+                )
+            try:
+                vectors.append(describe_picture(read_picture(output.data)).tolist())
+            except PictureError as error:
+                raise muniment.UsageError(f"an output cannot be embedded: {error}") from error
+        return vectors
+
     @property
     def sampler(self) -> Sampler:
         """The sampler of the loaded model. Raises RuntimeError before `load`."""
