@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Filter as Filter,
         Generator as Generator,
         MediaType as MediaType,
+        ModelPowers as ModelPowers,
         ModelProvider as ModelProvider,
         Register as Register,
         TextScorer as TextScorer,
@@ -104,8 +105,8 @@ _MODULES = {
     "generation.powers": "Embeddings ScoredTexts",
     "generation.requests": "GenerationSpec",
     "generation.seeds": "derive_seed",
-    "hookspecs": "Embedder Evaluator Filter Generator MediaType Register ModelProvider TextScorer "
-    "hookimpl",
+    "hookspecs": "Embedder Evaluator Filter Generator MediaType Register ModelPowers "
+    "ModelProvider TextScorer hookimpl",
     "models.training": "Training model_digest write_training_json",
     "parameters": "Parameters param",
     "session": "Session open",

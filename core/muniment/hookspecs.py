@@ -10,6 +10,7 @@ instead of a class. A generator also needs its media type, parameters and inputs
                                                            ─→ load(model) ─→ generate(requests) …
     filters ──── named by a policy ─→ Class(parameters) ─→ check(content) …
     evaluators ─ named or default ──→ Class(parameters, models) ─→ evaluate(generation) …
+                                      (`powers` scores and embeds with those models)
     media types ─ a file is shown, compared or exported ─→ Class() ─→ describe(data) …
 """
 
@@ -22,6 +23,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import pluggy
 
+from muniment.errors import UsageError
 from muniment.parameters import Parameters as _NoParameters
 from muniment.types import (
     Chunk,
@@ -223,6 +225,38 @@ def powers_of(generator: type[Generator] | Generator) -> tuple[str, ...]:
     return tuple(name for name in ("score", "embed") if callable(getattr(generator, name, None)))
 
 
+class ModelPowers(Protocol):
+    """The powers of generators, with the models that the parameters of an evaluator name.
+
+    `parameter` is the name of a parameter that is declared with `model=True`. The model is loaded
+    when it is first used, by the generator that it was added for. The methods raise UsageError
+    without such a model or generator, ModelError or PluginError.
+    """
+
+    def score(
+        self, parameter: str, texts: Sequence[str], prompts: Sequence[str] | None = None
+    ) -> Sequence[TokenScores]:
+        """Return the probabilities of the tokens of each text, as an answer to its prompt.
+
+        There is one prompt for each text, and all are empty by default.
+        """
+
+    def embed(self, parameter: str, outputs: Sequence[Output]) -> Sequence[Sequence[float]]:
+        """Return a vector of finite numbers for each output, all of one length."""
+
+
+class _NoPowers:
+    """The powers of an evaluator that no session created."""
+
+    def score(
+        self, parameter: str, texts: Sequence[str], prompts: Sequence[str] | None = None
+    ) -> Sequence[TokenScores]:
+        raise UsageError("only the evaluators of a session have powers; set `powers` in a test")
+
+    def embed(self, parameter: str, outputs: Sequence[Output]) -> Sequence[Sequence[float]]:
+        raise UsageError("only the evaluators of a session have powers; set `powers` in a test")
+
+
 class Filter(ABC):
     """The base class of filters, with `name` and `check` to be defined.
 
@@ -265,6 +299,8 @@ class Evaluator(ABC):
     measures: ClassVar[tuple[Measure, ...]]
     default: ClassVar[bool] = False
     Parameters: ClassVar[type[_NoParameters]] = _NoParameters
+    powers: ModelPowers = _NoPowers()
+    """Scores texts and embeds outputs with these models. It is set before the first `evaluate`."""
 
     def __init__(self, parameters: Any = None, models: Mapping[str, Model] | None = None) -> None:
         self.parameters = self.Parameters() if parameters is None else parameters

@@ -31,7 +31,7 @@ Value: typing.TypeAlias = bool | int | float | str | tuple[str, ...] | None
 RESERVED = frozenset(
     (
         "actor bare batch_size combine evaluate generator input inputs isolate json judged like "
-        "model models n output parents policy private prompt run seed sheet stream store system "
+        "models n output parents policy private prompt run seed sheet stream store system "
         "tag tags help version fields keys schema home overwrite"
     ).split()
 )

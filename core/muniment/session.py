@@ -34,6 +34,7 @@ from muniment.generation.assessment import PolicyRunner, request_contents
 from muniment.generation.evaluation import Evaluators
 from muniment.generation.pipeline import Pipeline
 from muniment.generation.policy import resolve_policy
+from muniment.generation.powers import Embeddings, Powers, ScoredTexts
 from muniment.generation.replay import replay
 from muniment.generation.requests import (
     BoundRequest,
@@ -70,7 +71,6 @@ if TYPE_CHECKING:
     from muniment.generation.feedback import FeedbackEvent
     from muniment.generation.lists import Candidate, Lists
     from muniment.generation.origin import Origin
-    from muniment.generation.powers import Embeddings, Powers, ScoredTexts
     from muniment.ledger.events import (
         ExperimentEntry,
         FeedbackEntry,
@@ -799,9 +799,7 @@ class Session(AbstractContextManager["Session"]):
 
     @cached_property
     def _powers(self) -> Powers:
-        from muniment.generation.powers import Powers  # a generation needs none of it
-
-        return Powers(self._resolver, self.plugins)
+        return Powers(self._resolver, self.plugins, self.models)
 
     def _returned(self, reference: str) -> Generation:
         """Return a recorded generation with the outputs that its caller got."""
@@ -813,13 +811,15 @@ class Session(AbstractContextManager["Session"]):
         check_texts("evaluate", names)
         for name in names:
             refuse_empty(evaluator=name)
-        return Evaluators(self.plugins, self.models, names, self.warn, report_unread=True)
+        return Evaluators(
+            self.plugins, self.models, names, self.warn, powers=self._powers, report_unread=True
+        )
 
     @cached_property
     def _evaluators(self) -> Evaluators:
         named = self.config.get("evaluators")
         names = None if named is None else [named]
-        return Evaluators(self.plugins, self.models, names, self.warn)
+        return Evaluators(self.plugins, self.models, names, self.warn, powers=self._powers)
 
 
 def open(

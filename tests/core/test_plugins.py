@@ -116,6 +116,13 @@ def test_what_a_plugin_registers_is_listed_by_kind_and_name(plugin_folder: Plugi
             "import muniment\nclass P(muniment.Parameters):\n  seed: int = muniment.param(1)",
             "TypeError: P.seed: the name 'seed' is reserved",
         ),
+        (
+            REGISTER.format(
+                "class P(muniment.Parameters): model: str = muniment.param('')\n"
+                "        register('m:C', name='m', media_type='a/b', parameters=P)"
+            ),
+            "P.model: the name 'model' is reserved",
+        ),
     ],
 )
 def test_a_broken_plugin_is_one_line_that_names_it_and_says_why(

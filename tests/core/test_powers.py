@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 import muniment
+import muniment.testing
 from support.plugins import PluginFolder
 from support.workers import IsolatedWorkspace
 from support.workspace import Workspace
@@ -134,3 +135,172 @@ def test_a_spec_is_checked_without_recording(workspace: Workspace) -> None:
             muniment.GenerationSpec("x", generator="able", parameters={"heat": 1})
         )
     assert not (workspace.home / "muniment.db").exists()
+
+
+JUDGED = """
+from pathlib import Path
+from muniment import *
+
+class Able(Generator):
+    name, media_type, uses_model = "able", "text/plain", True
+
+    def load(self, model):
+        self.word = (Path(model.path) / "word.txt").read_text()
+
+    def packaged_models(self):
+        return [PackagedModel("packed", "packed")]
+
+    def add_model(self, source, into, progress):
+        (into / "word.txt").write_text(source)
+        return {"name": Path(source).name}
+
+    def find_model(self, source):
+        raise ModelError(source, "there is none")
+
+    def generate(self, requests):
+        for request in requests:
+            yield request.reply(Text(request.prompt))
+""" + METHODS.replace("- 0.5", "- len(self.word)")
+
+JUDGE = """
+from muniment import *
+
+class Judge(Evaluator):
+    name = "judge"
+    measures = (Measure("surprise"), Measure("width"))
+
+    class Parameters(Parameters):
+        model: str = param("", model=True)
+        named: str = param("model")
+
+    def evaluate(self, generation):
+        name = self.parameters.named
+        [scores] = self.powers.score(name, [generation.text], [generation.prompt])
+        [vector] = self.powers.embed(name, generation.outputs)
+        return {"surprise": -sum(scores.logprobs), "width": vector[0]}
+
+@hookimpl
+def muniment_evaluators(register):
+    register(Judge)
+"""
+REGISTER = """
+@hookimpl
+def muniment_generators(register):
+    register(Able)
+"""
+
+
+@pytest.fixture(params=[True, False], ids=["one-plugin", "two-plugins"])
+def judged(request: pytest.FixtureRequest, workspace: Workspace) -> Workspace:
+    """A workspace with a generator with powers, and an evaluator that uses them."""
+    if request.param:
+        workspace.plugin_folder.add(JUDGED + REGISTER + JUDGE, distribution="able-plugin")
+    else:
+        workspace.plugin_folder.add(JUDGED + REGISTER, distribution="able-plugin")
+        workspace.plugin_folder.add(JUDGE, distribution="judge-plugin")
+    workspace.plugin_folder.generator(
+        "plain", "for request in requests: yield request.reply(Text('ab'))"
+    )
+    return workspace
+
+
+def evaluated(workspace: Workspace, evaluator: str) -> muniment.Generation:
+    made = workspace.session.generate("xyz", generator="plain", policy="none", evaluate=[evaluator])
+    return workspace.session.generation(made.id)
+
+
+def test_an_evaluator_uses_the_model_that_its_parameter_names(judged: Workspace) -> None:
+    made = evaluated(judged, "judge(model=packed)")
+    assert {score.name: score.value for score in made.scores} == {"surprise": 18, "width": 2}
+    [digest] = {score.models["model"] for score in made.scores}
+    assert digest == judged.session.models.get("packed").digest
+    # The plugin of the generator that scored is in the record, too.
+    assert "able-plugin" in [plugin.distribution for plugin in made.plugins]
+
+
+def test_a_model_of_a_folder_has_the_only_generator_with_the_power(
+    judged: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "word.txt").write_text("long word")
+    made = evaluated(judged, f'judge(model="{tmp_path}")')
+    assert {score.name: score.value for score in made.scores} == {"surprise": 24, "width": 2}
+
+
+def test_a_parameter_without_a_model_has_no_powers(judged: Workspace) -> None:
+    for evaluator in ("judge", "judge(model=packed, named=other)"):
+        [failure] = {score.failure for score in evaluated(judged, evaluator).scores}
+        assert failure
+        assert "names no model" in failure
+
+
+def test_an_unknown_model_is_refused_before_anything_is_generated(judged: Workspace) -> None:
+    with pytest.raises(muniment.UnknownNameError, match="nothere"):
+        evaluated(judged, "judge(model=nothere)")
+
+
+class FixedPowers:
+    """Powers with fixed results, as a test of an evaluator sets them."""
+
+    def score(
+        self, parameter: str, texts: Sequence[str], prompts: Sequence[str] | None = None
+    ) -> Sequence[muniment.TokenScores]:
+        return [muniment.TokenScores([1], [-1.0], [(0, len(text))]) for text in texts]
+
+    def embed(self, parameter: str, outputs: Sequence[muniment.Output]) -> list[list[float]]:
+        return [[float(len(output.data))] for output in outputs]
+
+
+def test_powers_of_a_test_can_be_set_and_no_others_exist_without_a_session() -> None:
+    class Alone(muniment.Evaluator):
+        name = "alone"
+        measures = (muniment.Measure("width"),)
+
+        def evaluate(self, generation: muniment.Generation) -> dict[str, float]:
+            [[width]] = self.powers.embed("model", generation.outputs)
+            return {"width": width}
+
+    alone, text = Alone(), muniment.testing.generation("abc")
+    with pytest.raises(muniment.UsageError, match="powers"):
+        alone.evaluate(text)
+    powers: muniment.ModelPowers = FixedPowers()
+    alone.powers = powers
+    assert alone.evaluate(text) == {"width": 3}
+
+
+@pytest.mark.parametrize(
+    ("body", "failure"),
+    [
+        ("raise RuntimeError('deep')", "generator able failed"),
+        ("raise UsageError('not this text')", "not this text"),
+        ("import os\n        os._exit(3)", "worker process"),
+    ],
+)
+def test_a_generator_that_fails_costs_the_evaluator_only_its_scores(
+    home: Path, plugin_folder: PluginFolder, body: str, failure: str
+) -> None:
+    """The last one ends the worker that waits for the answer."""
+    workspace = IsolatedWorkspace(home, plugin_folder)
+    broken = f"\n    def score(self, requests, texts):\n        {body}\n"
+    plugin_folder.add(JUDGED + broken + REGISTER + JUDGE, distribution="able-plugin")
+    plugin_folder.generator("plain", "for request in requests: yield request.reply(Text('ab'))")
+    for _ in range(2):  # the worker can be used again
+        made = evaluated(workspace, "judge(model=packed)")
+        [reason] = {score.failure for score in made.scores}
+        assert made.status == "completed"
+        assert failure in (reason or "")
+    workspace.session.close()
+
+
+def test_the_time_of_a_power_does_not_count_for_the_evaluator(
+    home: Path, plugin_folder: PluginFolder
+) -> None:
+    workspace = IsolatedWorkspace(home, plugin_folder)
+    home.mkdir(exist_ok=True)
+    workspace.set("judge-plugin", timeout=2)
+    slow = JUDGED.replace("self.word = ", "__import__('time').sleep(3); self.word = ")
+    plugin_folder.add(slow + REGISTER, distribution="able-plugin")
+    plugin_folder.add(JUDGE, distribution="judge-plugin")
+    plugin_folder.generator("plain", "for request in requests: yield request.reply(Text('ab'))")
+    made = evaluated(workspace, "judge(model=packed)")
+    assert {score.name: score.value for score in made.scores} == {"surprise": 18, "width": 2}
+    workspace.session.close()

@@ -18,7 +18,7 @@ ITEM = re.compile(r"^- \*\*(?P<term>[^*]+)\*\*(?: \((?P<chinese>[^)]+)\))?: (?P<
 # Public classes that users know by another term.
 NOT_TERMS = {
     *("PluginRef", "Register", "EvaluatorSpec"),
-    *("Embedder", "Embeddings", "ScoredTexts", "TextScorer", "TokenScores"),  # powers
+    *("Embedder", "Embeddings", "ModelPowers", "ScoredTexts", "TextScorer"),  # powers
 }
 
 REQUIRED = (

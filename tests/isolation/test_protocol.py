@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
 import muniment
 from muniment.plugins.invocation import MissingReply
 from muniment.plugins.isolation import protocol
-from muniment.plugins.isolation.protocol import ErrorResult, Progress, Result
+from muniment.plugins.isolation.protocol import ErrorResult, PowerCall, Progress, Result
 from muniment.plugins.isolation.service import (
     METHODS,
     Attributes,
@@ -82,6 +83,7 @@ STAMP = Stamp.of(
         "91",
     )
 )
+SCORES = TokenScores([1, 2], [-0.5, -1e-300], [(0, 1), (1, 3)])
 CALLS: dict[str, tuple[object, ...]] = {
     "start": (Plugin("d", "1", "n", "m", "/x.py"), ["", "/site"], 2**40),
     "describe": ("filter", "words"),
@@ -92,8 +94,8 @@ CALLS: dict[str, tuple[object, ...]] = {
     "environment": (1,),
     "generate": (1, 2, [REQUEST]),
     "next": (2,),
-    "score": (1, [REQUEST], ["好"]),
-    "embed": (1, [Text("好"), Output("image/png", b"\x89PNG")]),
+    "score": (1, [REQUEST], ["最"]),
+    "embed": (1, [Text("好"), Output("image/png", b"\x89PNG\x00\xff")]),
     "check": (1, Content("output", "image/png", b"\x00\xff")),
     "evaluate": (1, GENERATION, '{"n": 1}'),
     "matches": (1, b"\x00\xff"),
@@ -147,8 +149,8 @@ RESULTS: list[tuple[str, object]] = [
     ("next", NextResult(reply=Reply("id", (Text("好"),), wanted=3))),
     ("next", NextResult(missing=MissingReply("id", "why"))),
     ("next", NextResult(error="why")),
-    ("score", [TokenScores([1, 2], [-0.5, -1e-300], [(0, 1), (1, 1)])]),
-    ("embed", [[0.1 + 0.2, -5e-324]]),
+    ("score", [SCORES]),
+    ("embed", [[0.1 + 0.2, 5e-324]]),
     ("check", VERDICT),
     ("evaluate", {"words": 2.5}),
     ("matches", True),
@@ -174,6 +176,8 @@ RESULTS: list[tuple[str, object]] = [
 OTHER_REPLIES = [
     Progress("converting", 0.5),
     ErrorResult("ModelError", "no", "gemma", "a.py:3", "Trace"),
+    PowerCall("judge", ["最"], ["𠮷"]),
+    PowerCall("judge", outputs=[Output("image/png", b"\x89PNG\x00\xff")]),
 ]
 # Results of the same shape, which cannot be told apart.
 ALIKE = [
@@ -213,6 +217,25 @@ def test_a_result_is_decoded_as_it_was_encoded(name: str, result: object) -> Non
 def test_an_exception_and_progress_are_decoded_as_they_were_encoded(name: str) -> None:
     for reply in OTHER_REPLIES:
         assert decoded(name, body(reply)) == reply
+
+
+@pytest.mark.parametrize(
+    ("decoder", "answer", "other"),
+    [
+        (protocol.scores_decoder, [SCORES], [[0.5]]),
+        (protocol.vectors_decoder, [[0.5, -1.0]], [SCORES]),
+    ],
+)
+def test_the_answer_to_a_power_is_decoded_as_it_was_encoded(
+    decoder: msgspec.msgpack.Decoder[object], answer: object, other: object
+) -> None:
+    assert decoder.decode(body(Result(answer))) == Result(answer)
+    assert decoder.decode(body(OTHER_REPLIES[1])) == OTHER_REPLIES[1]
+    call = decoder.decode(body(("embed", CALLS["embed"])))  # comes before the answer
+    assert isinstance(call, tuple)
+    for wrong in (Result(other), 5):
+        with pytest.raises(ValueError, match=_INVALID):
+            decoder.decode(body(wrong))
 
 
 def test_every_method_is_tried() -> None:

@@ -14,6 +14,7 @@ from functools import cached_property, partial
 
 from muniment.errors import MunimentError, ParameterError
 from muniment.evaluator_names import parse_evaluators
+from muniment.generation.powers import EvaluatorPowers, Powers
 from muniment.hookspecs import Evaluator
 from muniment.models.registry import Models
 from muniment.parameters import Parameters, Value
@@ -145,12 +146,14 @@ class Evaluators:
         names: Sequence[str] | None,
         report: Callable[[str], None] | None = None,
         *,
+        powers: Powers | None = None,
         report_unread: bool = False,
     ) -> None:
         """Create the evaluators in `names`, or all those that set `default` if it is None.
 
         `report` receives a sentence for each evaluator that failed, and with `report_unread` for
-        each that does not read the outputs. Each is reported once.
+        each that does not read the outputs. Each is reported once. Without `powers` the evaluators
+        are only checked, and no packaged model is added for them.
 
         Raises UsageError, ModelError or PluginError if a named evaluator is missing or cannot be
         created with its parameters. A default evaluator that cannot be created is skipped, and its
@@ -158,6 +161,8 @@ class Evaluators:
         """
         self._plugins = plugins
         self._models = models
+        self._powers = powers
+        self._used: list[EvaluatorPowers] = []
         self._report = report or (lambda sentence: None)
         self._report_unread = report_unread
         self._reported: set[tuple[str, ...]] = set()
@@ -182,15 +187,26 @@ class Evaluators:
 
     def _bind(self, registered: RegisteredObject, values: Mapping[str, object]) -> BoundEvaluator:
         parameters = registered.load_class().Parameters(**values)
-        models = {
-            name: self._models.resolve(reference, None)
-            for name, reference in parameters.models().items()
-        }
-        return bind_evaluator(registered, parameters, models)
+        find = self._powers.find_model if self._powers else self._find_model
+        models = {name: find(reference) for name, reference in parameters.models().items()}
+        bound = bind_evaluator(registered, parameters, models)
+        if self._powers is not None:
+            powers = EvaluatorPowers(self._powers, models)
+            bound.evaluator.powers = powers
+            self._used.append(powers)
+        return bound
+
+    def _find_model(self, reference: str) -> Model:
+        return self._models.resolve(reference, None)
+
+    @property
+    def plugins(self) -> list[PluginRef]:
+        """The distributions that provide the evaluators, and generators that they have used."""
+        used = [plugin for powers in self._used for plugin in powers.plugins]
+        return [*self._own_plugins, *used]
 
     @cached_property
-    def plugins(self) -> list[PluginRef]:
-        """The distributions that provide the evaluators."""
+    def _own_plugins(self) -> list[PluginRef]:
         return [self._plugins.ref(item.registered.plugin) for item in self._evaluators]
 
     def scores(self, generation: Generation) -> tuple[Score, ...]:

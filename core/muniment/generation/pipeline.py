@@ -204,7 +204,10 @@ class Pipeline:
             return generation
         item.returned_outputs = tuple(output.returned for output in judged)
         returned = without_blocked_content(item.returned(generation))
-        return replace(generation, scores=self._evaluators.scores(returned))
+        scores = self._evaluators.scores(returned)
+        # An evaluator can have used a generator of another plugin meanwhile.
+        used = dict.fromkeys([*generation.plugins, *self._evaluators.plugins])
+        return replace(generation, scores=scores, plugins=tuple(used))
 
     def _judged(self, reply: Reply) -> Iterator[JudgedOutput]:
         """Return the outputs of a reply after the filters. Raises as `Lists.judge` does."""

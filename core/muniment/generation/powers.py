@@ -6,18 +6,18 @@ Each result names the digest of the model and the plugin that made it. Nothing i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from muniment.errors import MunimentError, PluginError, UsageError
-from muniment.generation.requests import GenerationSpec, Resolver
-from muniment.hookspecs import Generator, powers_of
+from muniment.errors import MunimentError, PluginError, UnknownNameError, UsageError
+from muniment.generation.requests import Resolver
+from muniment.hookspecs import Generator, ModelProvider, powers_of
+from muniment.models.registry import Models
 from muniment.plugins.invocation import error_message, validate_scores, validate_vectors
 from muniment.plugins.registry import Plugins, RegisteredObject, quiet_stdout
-from muniment.types import Model, Output, PluginRef, Request, TokenScores
-
-_Result = TypeVar("_Result")
+from muniment.types import Model, Output, PluginRef, Request, TokenScores, is_text_type
+from muniment.validation import check_text, check_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,23 @@ class Embeddings:
     plugin: PluginRef
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A generator with its loaded model."""
+
+    registered: RegisteredObject
+    generator: Generator
+    model: Model | None
+
+
 class Powers:
     """Calls the optional methods of generators, with the models of a session."""
 
-    def __init__(self, resolver: Resolver, plugins: Plugins) -> None:
+    def __init__(self, resolver: Resolver, plugins: Plugins, models: Models) -> None:
         self._resolver = resolver
         self._plugins = plugins
+        self._models = models
+        self._generators: dict[tuple[str, str, str], RegisteredObject] = {}
 
     def score(
         self,
@@ -69,42 +80,100 @@ class Powers:
 
         Raises UsageError, ModelError or PluginError.
         """
-        if prompts is not None and len(prompts) != len(texts):
-            raise UsageError(f"{len(texts)} texts have {len(prompts)} prompts; use one for each")
-        specs = [
-            GenerationSpec(prompt, generator=generator, model=model, seed=0, parameters=parameters)
-            for prompt in (prompts or [""] * len(texts))
-        ]
-        registered, ready, used = self._resolver.loaded(generator, model)
-        requests = [self._request(spec, used) for spec in specs]
-        with self._calling(registered, ready, "score") as method:
-            scores = validate_scores(method(requests, list(texts)), texts)
-        return ScoredTexts(tuple(scores), used, self._plugins.ref(registered.plugin))
+        prompts = _prompts(texts, prompts)
+        ready = _Ready(*self._resolver.loaded(generator, model))
+        return self._score(ready, texts, prompts, parameters)
 
     def embed(self, outputs: Sequence[Output], generator: str, model: str | None) -> Embeddings:
         """Return a vector of each output. Raises UsageError, ModelError or PluginError."""
-        registered, ready, used = self._resolver.loaded(generator, model)
-        with self._calling(registered, ready, "embed") as method:
-            vectors = validate_vectors(method(list(outputs)), outputs) if outputs else []
-        plugin = self._plugins.ref(registered.plugin)
-        return Embeddings(tuple(map(tuple, vectors)), used, plugin)
+        return self._embed(_Ready(*self._resolver.loaded(generator, model)), outputs)
 
-    def _request(self, spec: GenerationSpec, model: Model | None) -> Request:
-        checked = self._resolver.check(spec)
-        return Request(
-            id="",
-            prompt=spec.prompt or "",
-            seed=0,
-            parameters=checked.parameters,
-            model=model,
-        )
+    def score_with(
+        self, model: Model, texts: Sequence[str], prompts: Sequence[str] | None
+    ) -> ScoredTexts:
+        """Return what `score` does, by the generator that a model was added for."""
+        prompts = _prompts(texts, prompts)
+        return self._score(self._ready(model, "score", "text/plain"), texts, prompts, {})
+
+    def embed_with(self, model: Model, outputs: Sequence[Output]) -> Embeddings:
+        """Return a vector of each output, by the generator that a model was added for.
+
+        There is at least one output. Raises UsageError, ModelError or PluginError.
+        """
+        return self._embed(self._ready(model, "embed", outputs[0].media_type), outputs)
+
+    def find_model(self, reference: str) -> Model:
+        """Return a model, after adding it if it is the packaged model of a generator with powers.
+
+        Raises UnknownNameError or ModelError.
+        """
+        try:
+            return self._models.resolve(reference, None)
+        except UnknownNameError:
+            for registered in self._plugins.objects("generator"):
+                provider = registered.load_class()
+                if powers_of(provider) and issubclass(provider, ModelProvider):
+                    with suppress(UnknownNameError):
+                        self._resolver.add_packaged(reference, registered)
+                        return self._models.resolve(reference, None)
+            raise
+
+    def _ready(self, model: Model, power: str, media_type: str) -> _Ready:
+        """Return the generator of a model, with the model loaded."""
+        key = model.digest, power, media_type
+        if key not in self._generators:
+            self._generators[key] = self._generator_of(model, power, media_type)
+        registered = self._generators[key]
+        return _Ready(registered, self._resolver.loaded_with(registered, model), model)
+
+    def _generator_of(self, model: Model, power: str, media_type: str) -> RegisteredObject:
+        """Return the generator that a model was added for.
+
+        A model that was not added belongs to the only generator with the power and this media type.
+        """
+        added = self._models.added(on_error=lambda error: None)
+        names = [record.generator for record in added if record.digest == model.digest]
+        if not names:
+            names = [
+                item.name
+                for item in self._plugins.objects("generator")
+                if _is_alike(item.media_type, media_type) and power in powers_of(item.load_class())
+            ]
+        if len(set(names)) != 1:
+            raise UsageError(
+                f"{' or '.join(names) or 'no generator'} could {power} with the model "
+                f"{model.name}; add the model with `muniment models add`"
+            )
+        return self._plugins.find("generator", names[0])
+
+    def _score(
+        self,
+        ready: _Ready,
+        texts: Sequence[str],
+        prompts: Sequence[str],
+        parameters: Mapping[str, object],
+    ) -> ScoredTexts:
+        checked = ready.registered.parameters(**parameters)
+        requests = [
+            Request(id="", prompt=prompt, seed=0, parameters=checked, model=ready.model)
+            for prompt in prompts
+        ]
+        with self._calling(ready, "score") as method:
+            scores = validate_scores(method(requests, list(texts)), texts)
+        plugin = self._plugins.ref(ready.registered.plugin)
+        return ScoredTexts(tuple(scores), ready.model, plugin)
+
+    def _embed(self, ready: _Ready, outputs: Sequence[Output]) -> Embeddings:
+        with self._calling(ready, "embed") as method:
+            vectors = validate_vectors(method(list(outputs)), outputs) if outputs else []
+        plugin = self._plugins.ref(ready.registered.plugin)
+        return Embeddings(tuple(map(tuple, vectors)), ready.model, plugin)
 
     @contextmanager
-    def _calling(
-        self, registered: RegisteredObject, generator: Generator, power: str
-    ) -> Iterator[Callable[..., Any]]:
+    def _calling(self, ready: _Ready, power: str) -> Iterator[Callable[..., Any]]:
         """Yield an optional method of a generator. An exception in it becomes a PluginError."""
-        if power not in powers_of(generator):
+        registered = ready.registered
+        if power not in powers_of(ready.generator):
             able = [
                 item.name
                 for item in self._plugins.objects("generator")
@@ -114,9 +183,62 @@ class Powers:
             raise UsageError(f"generator {registered.name} cannot {power}; {known}")
         try:
             with quiet_stdout():
-                yield getattr(generator, power)
+                yield getattr(ready.generator, power)
         except (MunimentError, KeyboardInterrupt):
             raise
         except BaseException as error:
             distribution = registered.plugin.distribution
             raise PluginError(distribution, error_message(error, registered)) from error
+
+
+class EvaluatorPowers:
+    """The powers of one evaluator, with the models that its parameters name.
+
+    `plugins` are those of the generators that were used.
+    """
+
+    def __init__(self, powers: Powers, models: Mapping[str, Model]) -> None:
+        self._powers = powers
+        self._models = models
+        self.plugins: dict[PluginRef, None] = {}  # in the order of their first use
+
+    def score(
+        self, parameter: str, texts: Sequence[str], prompts: Sequence[str] | None = None
+    ) -> Sequence[TokenScores]:
+        """Return the probabilities of texts under the model that a parameter names."""
+        scored = self._powers.score_with(self._model(parameter), texts, prompts)
+        self.plugins[scored.plugin] = None
+        return scored.scores
+
+    def embed(self, parameter: str, outputs: Sequence[Output]) -> Sequence[Sequence[float]]:
+        """Return a vector of each output, by the model that a parameter names."""
+        model = self._model(parameter)
+        if not outputs:
+            return ()
+        embedded = self._powers.embed_with(model, outputs)
+        self.plugins[embedded.plugin] = None
+        return embedded.vectors
+
+    def _model(self, parameter: str) -> Model:
+        if parameter not in self._models:
+            raise UsageError(f"the parameter {parameter} names no model; set it to one")
+        return self._models[parameter]
+
+
+def _prompts(texts: Sequence[str], prompts: Sequence[str] | None) -> Sequence[str]:
+    """Return a valid prompt for each text, or raise UsageError."""
+    prompts = [""] * len(texts) if prompts is None else list(prompts)
+    if len(prompts) != len(texts):
+        raise UsageError(f"{len(texts)} texts have {len(prompts)} prompts; use one for each")
+    check_texts("texts", texts)
+    check_texts("prompts", prompts)
+    for prompt in prompts:
+        check_text("prompt", prompt)
+    return prompts
+
+
+def _is_alike(one: str, other: str) -> bool:
+    """Return whether two media types are equal without parameters, or both are text."""
+    return one.partition(";")[0].strip() == other.partition(";")[0].strip() or (
+        is_text_type(one) and is_text_type(other)
+    )

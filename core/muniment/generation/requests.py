@@ -348,6 +348,12 @@ class Resolver:
             self._load_once(registered, found, used)
         return registered, found, used
 
+    def loaded_with(self, registered: RegisteredObject, model: Model) -> Generator:
+        """Return a generator with a model that is resolved already. Raises ModelError."""
+        generator = self._object(registered, model)
+        self._load_once(registered, generator, model)
+        return generator
+
     def verify_model(self, name: str) -> dict[str, str | int]:
         """Return the generator's facts after hashing, loading and testing an added model.
 

@@ -531,6 +531,8 @@ def _check_parameters(declared: type[Parameters], kind: Kind) -> None:
         raise TypeError(
             f"{declared.__qualname__}.fields() must return fields declared with muniment.param"
         )
+    if "model" in fields and kind in ("generator", "media_type"):  # it would be the option -m
+        raise TypeError(f"{declared.__qualname__}.model: the name 'model' is reserved")
     for field in fields.values():
         where = f"{declared.__qualname__}.{field.name}"
         if field.judged and kind != "generator":
@@ -551,7 +553,7 @@ def _checked_inputs(
     """Return the inputs that a generator declares. Raise TypeError if one is invalid."""
     if not isinstance(inputs, tuple | list) or not all(isinstance(i, InputSpec) for i in inputs):
         raise TypeError(f"the inputs of {where} must be a tuple of muniment.InputSpec")
-    taken = {*parameters.fields(), *RESERVED}
+    taken = {*parameters.fields(), *RESERVED, "model"}
     for spec in inputs:
         if not (isinstance(spec.name, str) and _INPUT_NAME.fullmatch(spec.name)):
             raise TypeError(f"the input {spec.name!r} of {where} needs a name of a-z, 0-9 and '_'")

@@ -1,7 +1,7 @@
 """A vector of a picture whose angles and distances follow the arrangement of its colours.
 
-It is a layout of colours as in MPEG-7 (ISO/IEC 15938-3, Color Layout Descriptor), in the colour
-space Oklab (Ottosson 2020), whose distances follow those that people see. No model is used, so
+It is a layout of colours as in MPEG-7 (ISO/IEC 15938-3, Color Layout Descriptor). The colour
+space is Oklab (Ottosson 2020), whose distances follow those that people see. No model is used, so
 pictures of all generators can be compared.
 
     pixels [H, W, 3]

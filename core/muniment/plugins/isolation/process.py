@@ -15,11 +15,11 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar, TypeVarTuple
+from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
-from muniment.errors import ModelError, MunimentError, ParameterError, PluginError, UsageError
+from muniment.hookspecs import ModelPowers
 from muniment.plugins.isolation import protocol
-from muniment.plugins.isolation.protocol import ErrorResult, Progress
+from muniment.plugins.isolation.protocol import ErrorResult, PowerCall, Progress, Result
 from muniment.plugins.isolation.service import PluginService, Registration
 from muniment.plugins.registry import Plugin, WorkerError
 
@@ -101,12 +101,14 @@ class Worker:
         seconds: float | None,
         limit: float | None = None,
         progress: Callable[[str, float], None] = lambda task, fraction: None,
+        powers: ModelPowers | None = None,
     ) -> _Result:
         """Call a method of the worker's PluginService and return its result.
 
         The process is killed if no reply arrives within `seconds` (None is unlimited). The error
         message names `limit` instead, if it is set. `progress` is called with a task and a
-        fraction from 0 to 1. Raises WorkerError if the process ended or sent an invalid reply,
+        fraction from 0 to 1. `powers` answers the calls of an evaluator to the powers of models,
+        whose time does not count. Raises WorkerError if the process ended or sent an invalid reply,
         and the exception of the plugin if it raised one.
         """
         process = self._process
@@ -117,8 +119,18 @@ class Worker:
         deadline = None if seconds is None else time.monotonic() + seconds
         try:
             process.write_frame(frame, deadline)
-            while isinstance(reply := decode(process.read_frame(deadline)), Progress):
-                progress(reply.task, reply.fraction)
+            while isinstance(reply := decode(process.read_frame(deadline)), Progress | PowerCall):
+                if isinstance(reply, Progress):
+                    progress(reply.task, reply.fraction)
+                elif powers is None:
+                    raise ValueError("an unexpected call to a power")
+                else:
+                    begin = time.monotonic()
+                    answer = _power_answer(powers, reply)
+                    if self._process is not process:  # the power's generator was in this worker
+                        raise WorkerError("its worker process has ended")
+                    deadline = deadline and deadline + time.monotonic() - begin
+                    process.write_frame(protocol.frame(answer), deadline)
                 if deadline is not None and time.monotonic() >= deadline:
                     raise TimeoutError
         except TimeoutError:
@@ -169,17 +181,21 @@ class Worker:
 
     def _exception(self, result: ErrorResult) -> Exception:
         """Return the exception that an ErrorResult describes."""
-        errors: dict[str, Exception] = {
-            "ParameterError": ParameterError(result.about, result.message),
-            "ModelError": ModelError(result.about, result.message),
-            "PluginError": PluginError(self.plugin.distribution, result.message),
-            "UsageError": UsageError(result.message),
-            "MunimentError": MunimentError(result.message),
-            "": WorkerError(self.with_memory_limit(result.message), result.place),
-        }
-        error = errors[result.kind if result.kind in errors else ""]
+        error: Exception | None = protocol.muniment_error(result, self.plugin.distribution)
+        if error is None:
+            error = WorkerError(self.with_memory_limit(result.message), result.place)
         error.add_note(result.traceback)
         return error
+
+
+def _power_answer(powers: ModelPowers, call: PowerCall) -> Result[Any] | ErrorResult:
+    """Return the result of a power, or its exception."""
+    try:
+        if call.outputs is not None:
+            return Result(powers.embed(call.parameter, call.outputs))
+        return Result(powers.score(call.parameter, call.texts, call.prompts))
+    except Exception as error:
+        return protocol.error_result(error)
 
 
 class _WorkerProcess:

@@ -2,7 +2,9 @@
 
 A call consists of the name of a method of `PluginService` and its arguments. The core waits for
 the reply before it sends the next call. The reply is the result of the method or an exception. A
-long call may send its progress before its reply.
+long call may send its progress before its reply. An evaluator may call a power of a model in the
+core, which is a PowerCall before the reply. The core answers it with a result or an exception. If
+the generator with this power is in the same worker, the core calls it before it answers.
 
 Both sides decode strictly by the annotations of the method. The worker decodes the arguments, and
 the core decodes the result. Parameters are JSON texts inside a message, because an integer of
@@ -15,6 +17,7 @@ frame is the length of its body in four bytes (big-endian), and the body in Mess
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
@@ -22,12 +25,21 @@ from typing import Any, Generic, TypeVar, get_type_hints
 
 import msgspec
 
+from muniment.errors import ModelError, MunimentError, ParameterError, PluginError, UsageError
 from muniment.parameters import Field, Parameters
+from muniment.plugins.registry import describe, place_of
+from muniment.types import Output, TokenScores
+from muniment.validation import escape_unencodable
 
 HEADER = 4  # bytes of a frame's length
 LONGEST = 2**30  # maximum bytes of a frame's body
 
 _Value = TypeVar("_Value")
+
+_ERRORS = {  # subclasses first
+    error.__name__: error
+    for error in (ParameterError, UsageError, ModelError, PluginError, MunimentError)
+}
 
 
 class Result(msgspec.Struct, Generic[_Value], frozen=True, tag=True, forbid_unknown_fields=True):
@@ -56,6 +68,18 @@ class Progress(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True
 
     task: str
     fraction: float
+
+
+class PowerCall(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """A use of a power with the model that a parameter of an evaluator names.
+
+    `outputs` are to be embedded. If it is None, `texts` are to be scored.
+    """
+
+    parameter: str
+    texts: list[str] = []
+    prompts: list[str] | None = None
+    outputs: list[Output] | None = None
 
 
 def _encode_parameters(value: object) -> str:
@@ -99,10 +123,50 @@ def _arguments_decoder(method: Callable[..., Any]) -> msgspec.msgpack.Decoder[tu
 def reply_decoder(method: Callable[..., Any]) -> msgspec.msgpack.Decoder[Any]:
     """Return the decoder of the replies to calls of a method.
 
-    It returns a Result, an ErrorResult or a Progress. It raises ValueError for anything else.
+    It returns a Result, an ErrorResult, a Progress or a PowerCall. It raises ValueError for
+    anything else.
     """
     result = get_type_hints(method)["return"]
-    return msgspec.msgpack.Decoder(Result[result] | ErrorResult | Progress)  # type: ignore[valid-type]
+    return msgspec.msgpack.Decoder(Result[result] | ErrorResult | Progress | PowerCall)  # type: ignore[valid-type]
+
+
+scores_decoder = msgspec.msgpack.Decoder(
+    Result[list[TokenScores]] | ErrorResult | tuple[str, msgspec.Raw]
+)
+vectors_decoder = msgspec.msgpack.Decoder(
+    Result[list[list[float]]] | ErrorResult | tuple[str, msgspec.Raw]
+)
+"""The decoders of the answers to a PowerCall. A tuple is a call that comes before the answer."""
+
+
+def error_result(error: BaseException) -> ErrorResult:
+    """Return the description of an exception, inside an `except` block."""
+    kind = next((name for name, cls in _ERRORS.items() if isinstance(error, cls)), "")
+    message = str(error) if kind else describe(error)
+    about = getattr(error, "name", None) or getattr(error, "model", None) or ""
+    return ErrorResult(
+        kind,
+        escape_unencodable(message),
+        escape_unencodable(str(about)),
+        escape_unencodable(place_of(error)),
+        escape_unencodable(traceback.format_exc()),
+    )
+
+
+def muniment_error(result: ErrorResult, distribution: str) -> MunimentError | None:
+    """Return the error that a plugin or the core described, or None for any other exception."""
+    match result.kind:
+        case "ParameterError":
+            return ParameterError(result.about, result.message)
+        case "ModelError":
+            return ModelError(result.about, result.message)
+        case "PluginError":
+            return PluginError(distribution, result.message)
+        case "UsageError":
+            return UsageError(result.message)
+        case "MunimentError":
+            return MunimentError(result.message)
+    return None
 
 
 def fields_json(declared: type[Parameters]) -> str:

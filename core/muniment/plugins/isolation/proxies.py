@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, TypeVarTuple
 
 from muniment.errors import PluginError
-from muniment.hookspecs import Evaluator, Generator, MediaType
+from muniment.hookspecs import Evaluator, Generator, MediaType, ModelPowers
 from muniment.plugins.invocation import MissingReply
 from muniment.plugins.isolation import protocol
 from muniment.plugins.isolation.process import LOADING, STARTING, Worker
@@ -155,10 +155,11 @@ class _Proxy:
         method: Callable[[PluginService, int, *_Arguments], _Result],
         *arguments: *_Arguments,
         seconds: float,
+        powers: ModelPowers | None = None,
     ) -> _Result:
         """Call a method of the object in the worker."""
         self.ready()
-        return self.worker.call(method, self._number, *arguments, seconds=seconds)
+        return self.worker.call(method, self._number, *arguments, seconds=seconds, powers=powers)
 
 
 class IsolatedGenerator(_Proxy, Generator):
@@ -287,6 +288,7 @@ class IsolatedEvaluator(_Proxy, Evaluator):
             replace(generation, parameters={}),
             protocol.values_json(generation.parameters),
             seconds=self.worker.limits.answer,
+            powers=self.powers,
         )
 
 

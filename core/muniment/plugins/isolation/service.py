@@ -15,7 +15,13 @@ from typing import Any
 
 import msgspec
 
-from muniment.hookspecs import Generator, ModelProvider, implemented_methods, powers_of
+from muniment.hookspecs import (
+    Generator,
+    ModelPowers,
+    ModelProvider,
+    implemented_methods,
+    powers_of,
+)
 from muniment.parameters import Parameters
 from muniment.plugins.invocation import (
     MissingReply,
@@ -175,11 +181,12 @@ class PluginService:
     """One plugin and the objects that were created of its classes.
 
     The core assigns the numbers of objects and of calls to generators. `send_progress` is called
-    with a task and a fraction from 0 to 1.
+    with a task and a fraction from 0 to 1. `powers` are those of the models in the core.
     """
 
-    def __init__(self, send_progress: Callable[[str, float], None]) -> None:
+    def __init__(self, send_progress: Callable[[str, float], None], powers: ModelPowers) -> None:
         self._send_progress = send_progress
+        self._powers = powers
         self._registered: dict[tuple[Kind, str], RegisteredObject] = {}
         # The objects, and the iterators of the calls to generators, by number.
         self.objects: dict[int, tuple[RegisteredObject, Any]] = {}
@@ -238,6 +245,8 @@ class PluginService:
         if kind == "evaluator":
             arguments.append(models)
         created = found(*arguments)
+        if kind == "evaluator":
+            created.powers = self._powers
         self.objects[number] = registered, created
         return _attributes(created, _OF_OBJECTS[kind])
 

@@ -14,17 +14,17 @@ import os
 import resource
 import signal
 import sys
-import traceback
-from typing import BinaryIO
+from collections.abc import Sequence
+from typing import Any, BinaryIO
 
-from muniment.errors import ModelError, MunimentError, ParameterError, PluginError, UsageError
+import msgspec
+
+from muniment.errors import MunimentError
 from muniment.plugins.isolation import protocol
-from muniment.plugins.isolation.protocol import ErrorResult, Progress, Result
+from muniment.plugins.isolation.protocol import ErrorResult, PowerCall, Progress, Result
 from muniment.plugins.isolation.service import METHODS, PluginService
-from muniment.plugins.registry import describe, place_of, quiet_stdout
-from muniment.validation import escape_unencodable
-
-_ERRORS = (ParameterError, UsageError, ModelError, PluginError, MunimentError)  # subclasses first
+from muniment.plugins.registry import quiet_stdout
+from muniment.types import Output, TokenScores
 
 
 def main(arguments: list[str]) -> None:
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
         open(writing, "wb") as replies,
         quiet_stdout(),  # entered once here, so that each call enters it at no cost
     ):
-        _serve(calls, replies)
+        _Server(calls, replies).run()
 
 
 def _start_watcher(lifeline: int, other_pipes: tuple[int, ...]) -> None:
@@ -62,43 +62,68 @@ def _close(*descriptors: int) -> None:
             os.close(descriptor)
 
 
-def _serve(calls: BinaryIO, replies: BinaryIO) -> None:
-    def send(frame: bytes) -> None:
-        replies.write(frame)
-        replies.flush()
+class _Server:
+    """Replies to the calls of the core, and calls the powers of models there for evaluators."""
 
-    service = PluginService(lambda task, fraction: send(protocol.frame(Progress(task, fraction))))
-    while (body := _read(calls)) is not None:
+    def __init__(self, calls: BinaryIO, replies: BinaryIO) -> None:
+        self._calls, self._replies = calls, replies
+        self._service = PluginService(self._send_progress, self)
+
+    def run(self) -> None:
+        """Reply to calls until the pipe is closed, and then close all objects."""
+        while (body := self._read()) is not None:
+            self._reply(body)
+        for number in reversed(list(self._service.objects)):
+            with contextlib.suppress(BaseException):
+                self._service.close(number)
+
+    def score(
+        self, parameter: str, texts: Sequence[str], prompts: Sequence[str] | None = None
+    ) -> Sequence[TokenScores]:
+        """Return the scores that the core has of texts."""
+        call = PowerCall(parameter, list(texts), None if prompts is None else list(prompts))
+        scores: list[TokenScores] = self._call_power(call, protocol.scores_decoder)
+        return scores
+
+    def embed(self, parameter: str, outputs: Sequence[Output]) -> Sequence[Sequence[float]]:
+        """Return the vectors that the core has of outputs."""
+        call = PowerCall(parameter, outputs=list(outputs))
+        vectors: list[list[float]] = self._call_power(call, protocol.vectors_decoder)
+        return vectors
+
+    def _call_power(self, call: PowerCall, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
+        self._send(protocol.frame(call))
+        while (body := self._read()) is not None:
+            answer = decoder.decode(body)
+            if isinstance(answer, Result):
+                return answer.value
+            if isinstance(answer, ErrorResult):
+                raise protocol.muniment_error(answer, "") or MunimentError(answer.message)
+            self._reply(body)
+        raise EOFError("the core has ended")
+
+    def _reply(self, body: bytes) -> None:
+        """Run a call and send its result or exception."""
         try:
             name, arguments = protocol.decode_call(body, METHODS)
-            frame = protocol.frame(Result(METHODS[name](service, *arguments)))
+            frame = protocol.frame(Result(METHODS[name](self._service, *arguments)))
         except BaseException as error:
-            frame = protocol.frame(_error_result(error))
-        send(frame)
-    for number in reversed(list(service.objects)):
-        with contextlib.suppress(BaseException):
-            service.close(number)
+            frame = protocol.frame(protocol.error_result(error))
+        self._send(frame)
 
+    def _send_progress(self, task: str, fraction: float) -> None:
+        self._send(protocol.frame(Progress(task, fraction)))
 
-def _read(calls: BinaryIO) -> bytes | None:
-    """Return the body of the next frame, or None at the end of the pipe."""
-    header = calls.read(protocol.HEADER)
-    length = int.from_bytes(header, "big")
-    body = calls.read(length)
-    return body if len(header) == protocol.HEADER and len(body) == length else None
+    def _send(self, frame: bytes) -> None:
+        self._replies.write(frame)
+        self._replies.flush()
 
-
-def _error_result(error: BaseException) -> ErrorResult:
-    kind = next((cls.__name__ for cls in _ERRORS if isinstance(error, cls)), "")
-    message = str(error) if kind else describe(error)
-    about = getattr(error, "name", None) or getattr(error, "model", None) or ""
-    return ErrorResult(
-        kind,
-        escape_unencodable(message),
-        escape_unencodable(str(about)),
-        escape_unencodable(place_of(error)),
-        escape_unencodable(traceback.format_exc()),
-    )
+    def _read(self) -> bytes | None:
+        """Return the body of the next frame, or None at the end of the pipe."""
+        header = self._calls.read(protocol.HEADER)
+        length = int.from_bytes(header, "big")
+        body = self._calls.read(length)
+        return body if len(header) == protocol.HEADER and len(body) == length else None
 
 
 if __name__ == "__main__":
