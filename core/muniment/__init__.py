@@ -41,12 +41,14 @@ if TYPE_CHECKING:
     from muniment.generation.feedback import FeedbackEvent as FeedbackEvent
     from muniment.generation.powers import Embeddings as Embeddings, ScoredTexts as ScoredTexts
     from muniment.generation.requests import GenerationSpec as GenerationSpec
+    from muniment.generation.scoring import ScoredGroup as ScoredGroup
     from muniment.generation.seeds import derive_seed as derive_seed
     from muniment.hookspecs import (
         Embedder as Embedder,
         Evaluator as Evaluator,
         Filter as Filter,
         Generator as Generator,
+        GroupEvaluator as GroupEvaluator,
         MediaType as MediaType,
         ModelPowers as ModelPowers,
         ModelProvider as ModelProvider,
@@ -104,8 +106,10 @@ _MODULES = {
     "generation.feedback": "FeedbackEvent",
     "generation.powers": "Embeddings ScoredTexts",
     "generation.requests": "GenerationSpec",
+    "generation.scoring": "ScoredGroup",
     "generation.seeds": "derive_seed",
-    "hookspecs": "Embedder Evaluator Filter Generator MediaType Register ModelPowers "
+    "hookspecs": "Embedder Evaluator Filter Generator GroupEvaluator MediaType Register "
+    "ModelPowers "
     "ModelProvider TextScorer hookimpl",
     "models.training": "Training model_digest write_training_json",
     "parameters": "Parameters param",

@@ -11,6 +11,7 @@ instead of a class. A generator also needs its media type, parameters and inputs
     filters ──── named by a policy ─→ Class(parameters) ─→ check(content) …
     evaluators ─ named or default ──→ Class(parameters, models) ─→ evaluate(generation) …
                                       (`powers` scores and embeds with those models)
+                          … of groups ─→ evaluate_group(generations, references) …
     media types ─ a file is shown, compared or exported ─→ Class() ─→ describe(data) …
 """
 
@@ -313,6 +314,31 @@ class Evaluator(ABC):
         The generation has its prompt, inputs, outputs, trace and verdicts. Omit a measure that
         does not apply, for example to an empty text or without a trace.
         """
+
+
+class GroupEvaluator(Evaluator):
+    """The base class of evaluators that compare generations, or read references.
+
+    Define `name`, `measures` and `evaluate_group`. It is registered as an evaluator, but measures
+    only recorded generations (`muniment evaluate`), because a new one has no siblings.
+    """
+
+    @abstractmethod
+    def evaluate_group(
+        self, generations: Sequence[Generation], references: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Mapping[str, float]]:
+        """Return a finite number for each measure that applies, by the id of a generation.
+
+        The generations have the same item and setting of an experiment, or else the same run,
+        prompt and parameters. They are completed, and have outputs that the evaluator reads.
+        `references` has the texts to compare with by the id of a generation. The order of the
+        generations has no meaning. Omit a measure that does not apply, for example to a single
+        generation or without references.
+        """
+
+    def evaluate(self, generation: Generation) -> Mapping[str, float]:
+        """Return the values of a generation that is alone and has no references."""
+        return self.evaluate_group([generation], {}).get(generation.id, {})
 
 
 class MediaType:

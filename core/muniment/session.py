@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from muniment.generation.feedback import FeedbackEvent
     from muniment.generation.lists import Candidate, Lists
     from muniment.generation.origin import Origin
+    from muniment.generation.scoring import ScoredGroup
     from muniment.ledger.events import (
         ExperimentEntry,
         FeedbackEntry,
@@ -546,6 +547,27 @@ class Session(AbstractContextManager["Session"]):
         """
         return self._powers.embed(outputs, generator, model)
 
+    def evaluate(
+        self,
+        generations: Sequence[str] | Query,
+        evaluators: Sequence[str],
+        *,
+        references: str | Path | None = None,
+    ) -> collections.abc.Generator[ScoredGroup, None, None]:
+        """Score recorded generations, and yield the new scores group by group.
+
+        `generations` are ids, which can be abbreviated, or a query. `evaluators` are as in
+        `generate`, and evaluators of groups too. `references` is a file of JSON lines, each with
+        `references` and one of `id`, `item` and `prompt`. Without it, the references in the design
+        of an experiment are used. Generations that are not completed, erased or altered are
+        omitted. Raises UsageError, ModelError or PluginError before anything is scored.
+        """
+        from muniment.generation.scoring import RecordedScorer  # a generation needs none of it
+
+        bound = self._named_evaluators(evaluators, groups=True)
+        scorer = RecordedScorer(self.store, bound, self.selection, references, self.warn)
+        return scorer.scored(generations)
+
     def check(self, spec: GenerationSpec) -> None:
         """Raise if a spec cannot be used, before anything is generated or recorded.
 
@@ -807,12 +829,18 @@ class Session(AbstractContextManager["Session"]):
         is_list = any(output.kept is not None for output in generation.outputs)
         return self.selection(generation) if is_list else generation
 
-    def _named_evaluators(self, names: Sequence[str]) -> Evaluators:
+    def _named_evaluators(self, names: Sequence[str], *, groups: bool = False) -> Evaluators:
         check_texts("evaluate", names)
         for name in names:
             refuse_empty(evaluator=name)
         return Evaluators(
-            self.plugins, self.models, names, self.warn, powers=self._powers, report_unread=True
+            self.plugins,
+            self.models,
+            names,
+            self.warn,
+            powers=self._powers,
+            report_unread=True,
+            groups=groups,
         )
 
     @cached_property

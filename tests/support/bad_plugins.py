@@ -485,6 +485,44 @@ class Length(muniment.Evaluator):
         return found | ({"variety": len(set(text)) / len(text)} if text else {})
 
 
+class Shared(muniment.GroupEvaluator):
+    """Measures the share of equal texts among siblings and references."""
+
+    name = "shared"
+    measures = (Measure("shared", higher_is_better=False),)
+
+    def evaluate_group(self, generations, references):
+        values = {}
+        for one in generations:
+            others = [item.text for item in generations if item is not one]
+            others += references.get(one.id, ())
+            if others:
+                values[one.id] = {"shared": others.count(one.text) / len(others)}
+        return values
+
+
+class Ranking(Shared):
+    """Measures the position in the group."""
+
+    def evaluate_group(self, generations, references):
+        return {item.id: {"shared": place} for place, item in enumerate(generations)}
+
+
+class Pairing(Shared):
+    """Needs a second generation."""
+
+    def evaluate_group(self, generations, references):
+        first, second = generations[:2]
+        return {first.id: {"shared": first.text == second.text and 1.0 or 0.0}}
+
+
+class Inventing(Shared):
+    """Returns a value for a generation that is not in the group."""
+
+    def evaluate_group(self, generations, references):
+        return {"another": {"shared": 1.0}}
+
+
 class Dividing(Length):
     """Divides by the length of an empty text."""
 

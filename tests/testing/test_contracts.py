@@ -34,6 +34,8 @@ SPANS = "its_verdicts_are_valid_and_their_spans_lie_within_the_text"
 BLANKED = "redacted_spans_are_not_found_again"
 DIRECTION = "its_measures_declare_their_direction"
 ALIKE = "the_same_generation_gets_the_same_scores"
+GROUP_ORDER = "a_group_gets_the_same_scores_in_any_order"
+GROUP_FINITE = "a_group_gets_finite_numbers_for_any_outputs"
 FINITE = "it_gives_finite_numbers_for_any_output"
 
 _SAMPLES = {"init": b"\x89PNG\r\n\x1a\n"}
@@ -78,6 +80,7 @@ def model(path: Path) -> muniment.Model:
         (bad.Bombs, {"samples": ("bomb", "a bomb!")}),
         (bad.Demanding, {"parameters": {"word": "x"}, "samples": ("bomb",)}),
         (bad.Length, {"undirected": ("characters",)}),
+        (bad.Shared, {}),
     ],
 )
 def test_a_good_plugin_passes_every_check(
@@ -175,6 +178,9 @@ CASES: list[tuple[type, str, str]] = [
     (bad.Dividing, FINITE, "ZeroDivisionError: .*; return finite numbers for names in"),
     (bad.NotANumber, FINITE, "variety is nan, of the output ''"),
     (bad.Undeclared, FINITE, "'width' is not among its measures"),
+    (bad.Ranking, GROUP_ORDER, "in a group as shared 0.0, and as shared 2.0 after a change"),
+    (bad.Pairing, GROUP_FINITE, "ValueError: .*; return finite numbers for names in"),
+    (bad.Inventing, GROUP_FINITE, "'another' is not the id of a generation of the group"),
 ]
 
 

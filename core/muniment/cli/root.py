@@ -16,6 +16,7 @@ COMMANDS = {
     "generate": ("muniment.cli.generate:generate", "Generate text or another kind of output."),
     "batch": ("muniment.cli.batch:batch", "Generate for every line of a file."),
     "audit": ("muniment.cli.root:audit", "Search, show, replay and verify recorded generations."),
+    "evaluate": ("muniment.cli.evaluate:evaluate", "Score recorded generations."),
     "feedback": (
         "muniment.cli.review:feedback",
         "Rate a generation, comment on it, or record a user's action.",

@@ -11,14 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import cast
 
-from muniment.errors import MunimentError, ParameterError
+from muniment.errors import MunimentError, ParameterError, UsageError
 from muniment.evaluator_names import parse_evaluators
 from muniment.generation.powers import EvaluatorPowers, Powers
-from muniment.hookspecs import Evaluator
+from muniment.hookspecs import Evaluator, GroupEvaluator
 from muniment.models.registry import Models
 from muniment.parameters import Parameters, Value
-from muniment.plugins.invocation import validate_values
+from muniment.plugins.invocation import validate_group_values, validate_values
 from muniment.plugins.registry import (
     Plugins,
     RegisteredObject,
@@ -72,6 +73,11 @@ class BoundEvaluator:
     version: str
     measures: Mapping[str, Measure]
 
+    @property
+    def reads_groups(self) -> bool:
+        """Whether it compares the generations of a group."""
+        return isinstance(self.evaluator, GroupEvaluator)
+
     def reads(self, output: Output) -> bool:
         """Return whether the evaluator accepts an output. `text/plain` includes JSON."""
         media_types = self.evaluator.media_types
@@ -86,21 +92,59 @@ class BoundEvaluator:
 
         `report` receives a sentence about a failure, with the file and line if they are known.
         """
-        values: Mapping[str, float | None]
+
+        def evaluate() -> dict[str, dict[str, float]]:
+            values = validate_values(self.evaluator.evaluate(generation), self.measures)
+            return {generation.id: values}
+
+        return self._scores(evaluate, [generation.id], report)[generation.id]
+
+    def group_scores(
+        self,
+        generations: Sequence[Generation],
+        references: Mapping[str, Sequence[str]],
+        report: Callable[[str], None] = lambda sentence: None,
+    ) -> dict[str, list[Score]]:
+        """Return the scores of each generation of a group by its id, for an evaluator of groups.
+
+        A failure of the evaluator is that of all scores of the group. `report` is as in `scores`.
+        """
+        evaluator = cast(GroupEvaluator, self.evaluator)
+        ids = [generation.id for generation in generations]
+
+        def evaluate() -> dict[str, dict[str, float]]:
+            evaluated = evaluator.evaluate_group(generations, references)
+            return validate_group_values(evaluated, self.measures, ids)
+
+        return self._scores(evaluate, ids, report)
+
+    def _scores(
+        self,
+        evaluate: Callable[[], dict[str, dict[str, float]]],
+        ids: Sequence[str],
+        report: Callable[[str], None],
+    ) -> dict[str, list[Score]]:
+        """Return scores of the values that a call of the evaluator returns, by generation."""
+        values: Mapping[str, Mapping[str, float | None]]
         failure = None
         start = time.perf_counter()
         try:
             with quiet_stdout():
-                values = validate_values(self.evaluator.evaluate(generation), self.measures)
+                values = evaluate()
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            values = dict.fromkeys(self.measures)
+            values = dict.fromkeys(ids, dict.fromkeys(self.measures))
             failed = f"evaluator {self.registered.name} failed: "
             failure = escape_unencodable(failed + describe(error))
             # The record omits the place, which is a path of this machine.
             report(escape_unencodable(failed + describe_with_place(error)))
         latency_ms = round((time.perf_counter() - start) * 1000, 3)
+        return {id: self._made(values.get(id, {}), failure, latency_ms) for id in ids}
+
+    def _made(
+        self, values: Mapping[str, float | None], failure: str | None, latency_ms: float
+    ) -> list[Score]:
         return [
             Score(
                 evaluator=self.name,
@@ -148,12 +192,14 @@ class Evaluators:
         *,
         powers: Powers | None = None,
         report_unread: bool = False,
+        groups: bool = False,
     ) -> None:
         """Create the evaluators in `names`, or all those that set `default` if it is None.
 
         `report` receives a sentence for each evaluator that failed, and with `report_unread` for
         each that does not read the outputs. Each is reported once. Without `powers` the evaluators
-        are only checked, and no packaged model is added for them.
+        are only checked, and no packaged model is added for them. Evaluators of groups are refused
+        without `groups`.
 
         Raises UsageError, ModelError or PluginError if a named evaluator is missing or cannot be
         created with its parameters. A default evaluator that cannot be created is skipped, and its
@@ -165,6 +211,7 @@ class Evaluators:
         self._used: list[EvaluatorPowers] = []
         self._report = report or (lambda sentence: None)
         self._report_unread = report_unread
+        self._allow_groups = groups
         self._reported: set[tuple[str, ...]] = set()
         bound = self._defaults() if names is None else self._named(names)
         self._evaluators = list({item.name: item for item in bound}.values())
@@ -172,6 +219,11 @@ class Evaluators:
     def _named(self, names: Sequence[str]) -> Iterator[BoundEvaluator]:
         for spec in [spec for text in names for spec in parse_evaluators(text)]:
             registered = self._plugins.find("evaluator", spec.name)
+            if not self._allow_groups and issubclass(registered.load_class(), GroupEvaluator):
+                raise UsageError(
+                    f"evaluator {spec.name} compares recorded generations; use it with "
+                    f"`muniment evaluate ID... --with {spec.name}`"
+                )
             try:
                 yield self._bind(registered, spec.parameters)
             except ParameterError as error:
@@ -180,7 +232,8 @@ class Evaluators:
     def _defaults(self) -> Iterator[BoundEvaluator]:
         for registered in self._plugins.objects("evaluator"):
             try:
-                if registered.load_class().default:
+                declared = registered.load_class()
+                if declared.default and not issubclass(declared, GroupEvaluator):
                     yield self._bind(registered, {})
             except MunimentError as error:
                 self._plugins.add_failure(registered.plugin, str(error))
@@ -209,20 +262,50 @@ class Evaluators:
     def _own_plugins(self) -> list[PluginRef]:
         return [self._plugins.ref(item.registered.plugin) for item in self._evaluators]
 
+    @property
+    def read_groups(self) -> bool:
+        """Whether one of them reads groups."""
+        return any(item.reads_groups for item in self._evaluators)
+
     def scores(self, generation: Generation) -> tuple[Score, ...]:
-        """Return the scores of all evaluators that accept one of the outputs."""
+        """Return the scores of all evaluators that accept one of the outputs.
+
+        Evaluators of groups are left out.
+        """
         scores: list[Score] = []
         for item in self._evaluators:
-            if any(map(item.reads, generation.outputs)):
+            if not item.reads_groups and self._reads(item, generation):
                 scores += item.scores(generation, partial(self._report_once, (item.name,)))
-            elif self._report_unread:
-                kinds = tuple(dict.fromkeys(output.media_type for output in generation.outputs))
-                self._report_once(
-                    (item.name, *kinds),
-                    f"evaluator {item.registered.name} scored nothing, because it does not read "
-                    f"{' or '.join(kinds)}; it reads {' or '.join(item.evaluator.media_types)}",
-                )
         return tuple(scores)
+
+    def group_scores(
+        self, generations: Sequence[Generation], references: Mapping[str, Sequence[str]]
+    ) -> dict[str, tuple[Score, ...]]:
+        """Return the scores of the evaluators of groups, by the id of a generation.
+
+        An evaluator gets those generations that have an output which it accepts.
+        """
+        scores: dict[str, list[Score]] = {generation.id: [] for generation in generations}
+        for item in [item for item in self._evaluators if item.reads_groups]:
+            group = [generation for generation in generations if self._reads(item, generation)]
+            if group:
+                report = partial(self._report_once, (item.name,))
+                for id, values in item.group_scores(group, references, report).items():
+                    scores[id] += values
+        return {id: tuple(values) for id, values in scores.items()}
+
+    def _reads(self, item: BoundEvaluator, generation: Generation) -> bool:
+        """Return whether an evaluator accepts an output, and report if it does not."""
+        if any(map(item.reads, generation.outputs)):
+            return True
+        if self._report_unread:
+            kinds = tuple(dict.fromkeys(output.media_type for output in generation.outputs))
+            self._report_once(
+                (item.name, *kinds),
+                f"evaluator {item.registered.name} scored nothing, because it does not read "
+                f"{' or '.join(kinds)}; it reads {' or '.join(item.evaluator.media_types)}",
+            )
+        return False
 
     def _report_once(self, key: tuple[str, ...], sentence: str) -> None:
         if key not in self._reported:

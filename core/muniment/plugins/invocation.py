@@ -360,6 +360,19 @@ def _floats(numbers: object) -> list[float]:
     return floats
 
 
+def validate_group_values(
+    evaluated: Mapping[str, Mapping[str, float]], measures: Collection[str], ids: Collection[str]
+) -> dict[str, dict[str, float]]:
+    """Return an evaluator's values as floats, by the id of a generation and the name of a measure.
+
+    Raise TypeError or ValueError if one is invalid.
+    """
+    groups = dict(evaluated)
+    if unknown := groups.keys() - set(ids):
+        raise ValueError(f"{min(map(repr, unknown))} is not the id of a generation of the group")
+    return {id: validate_values(values, measures) for id, values in groups.items()}
+
+
 def validate_values(evaluated: Mapping[str, float], measures: Collection[str]) -> dict[str, float]:
     """Return an evaluator's values as floats, by the name of a measure.
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from muniment.errors import ParameterError, PluginError
 from muniment.generation.evaluation import BoundEvaluator, bind_evaluator
-from muniment.hookspecs import Evaluator, Filter
+from muniment.hookspecs import Evaluator, Filter, GroupEvaluator
 from muniment.ids import new_id
 from muniment.plugins.invocation import validate_verdict
 from muniment.plugins.registry import describe
@@ -253,6 +253,48 @@ class EvaluatorContract(Contract):
 
         _for_all(check, self._outputs(), _TRACES)
 
+    @without_traceback
+    def test_a_group_gets_the_same_scores_in_any_order(self) -> None:
+        """Check that scores do not depend on the order or the ids of the group's generations."""
+        if not issubclass(self.subject, GroupEvaluator):
+            return
+        evaluator = self._bound()
+        group = [generation(Text(text)) for text in (*self.texts, *self.texts[:1])]
+        for references in ((), self.texts):
+            forward = self._group_scores(evaluator, group, references)
+            renamed = [replace(member, id=new_id()) for member in reversed(group)]
+            backward = self._group_scores(evaluator, renamed, references)[::-1]
+            for member, one, other in zip(group, forward, backward, strict=True):
+                assert one == other, (
+                    f"{self.registered.name} measured {member.text[:40]!r} in a group as "
+                    f"{_format(one)}, and as {_format(other)} after a change of the order; a score "
+                    "must depend only on the contents of the group and the references"
+                )
+
+    @without_traceback
+    def test_a_group_gets_finite_numbers_for_any_outputs(self) -> None:
+        """Check that no group and no references cause NaN, infinity or an exception."""
+        if not issubclass(self.subject, GroupEvaluator):
+            return
+        evaluator = self._bound()
+
+        def check(outputs: list[tuple[Output, ...]], references: list[str]) -> None:
+            group = [generation(*members) for members in outputs]
+            self._group_scores(evaluator, group, references)
+
+        outputs = st.lists(self._outputs(), min_size=1, max_size=4)
+        _for_all(check, outputs, st.lists(_TEXTS, max_size=2))
+
+    def _group_scores(
+        self, evaluator: BoundEvaluator, group: Sequence[Generation], references: Sequence[str]
+    ) -> list[list[Score]]:
+        """Return the scores of each generation. Fail the test if one of them failed."""
+        by_id = {member.id: references for member in group if references}
+        scores = evaluator.group_scores(group, by_id)
+        for member in group:
+            self._check_measured(scores[member.id], member)
+        return [scores[member.id] for member in group]
+
     def _outputs(self) -> st.SearchStrategy[tuple[Output, ...]]:
         strategies = [
             st.builds(Text, _TEXTS)
@@ -272,12 +314,15 @@ class EvaluatorContract(Contract):
     def _scores(self, evaluator: BoundEvaluator, measured: Generation) -> tuple[Score, ...]:
         """Return the scores. Fail the test if one of them failed."""
         scores = tuple(evaluator.scores(measured))
+        self._check_measured(scores, measured)
+        return scores
+
+    def _check_measured(self, scores: Sequence[Score], measured: Generation) -> None:
         for score in scores:
             assert score.failure is None, (
                 f"{score.failure}, of the output {measured.text[:40]!r}; return finite "
                 "numbers for names in `measures`, and omit those that cannot be measured"
             )
-        return scores
 
 
 def _format(scores: Sequence[Score]) -> str:

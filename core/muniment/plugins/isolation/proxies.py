@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, TypeVarTuple
 
 from muniment.errors import PluginError
-from muniment.hookspecs import Evaluator, Generator, MediaType, ModelPowers
+from muniment.hookspecs import Evaluator, Generator, GroupEvaluator, MediaType, ModelPowers
 from muniment.plugins.invocation import MissingReply
 from muniment.plugins.isolation import protocol
 from muniment.plugins.isolation.process import LOADING, STARTING, Worker
@@ -102,7 +102,11 @@ def _proxy_class(registered: RegisteredObject, worker: Worker) -> type:
         }
         if kind == "generator" and not declaration.resolves:
             attributes["resolve"] = Generator.resolve  # so that no call is sent
-        base = IsolatedModelProvider if declaration.provides_models else _BASES[kind]
+        base = _BASES[kind]
+        if declaration.provides_models:
+            base = IsolatedModelProvider
+        elif declaration.reads_groups:
+            base = IsolatedGroupEvaluator
         powers = [_POWERS[power] for power in declaration.powers]
         proxy = type(base.__name__, (*powers, base), attributes)
         check_class(kind, proxy)
@@ -287,6 +291,23 @@ class IsolatedEvaluator(_Proxy, Evaluator):
             PluginService.evaluate,
             replace(generation, parameters={}),
             protocol.values_json(generation.parameters),
+            seconds=self.worker.limits.answer,
+            powers=self.powers,
+        )
+
+
+class IsolatedGroupEvaluator(IsolatedEvaluator, GroupEvaluator):
+    """An evaluator of groups in a worker process."""
+
+    def evaluate_group(
+        self, generations: Sequence[Generation], references: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Mapping[str, float]]:
+        """Return the values of a group."""
+        return self._call(
+            PluginService.evaluate_group,
+            [replace(generation, parameters={}) for generation in generations],
+            [protocol.values_json(generation.parameters) for generation in generations],
+            {id: list(texts) for id, texts in references.items()},
             seconds=self.worker.limits.answer,
             powers=self.powers,
         )

@@ -17,6 +17,7 @@ import msgspec
 
 from muniment.hookspecs import (
     Generator,
+    GroupEvaluator,
     ModelPowers,
     ModelProvider,
     implemented_methods,
@@ -27,6 +28,7 @@ from muniment.plugins.invocation import (
     MissingReply,
     environment_of,
     invoke,
+    validate_group_values,
     validate_media,
     validate_scores,
     validate_values,
@@ -126,7 +128,7 @@ class Declaration(_Strict, frozen=True):
     """The declarations of a class. `parameters` are the fields of its parameters as JSON.
 
     `resolves` is whether a generator has a method `resolve` of its own. `powers` are the optional
-    methods `score` and `embed` that it has.
+    methods `score` and `embed` that it has. `reads_groups` is whether an evaluator reads groups.
     """
 
     attributes: Attributes
@@ -134,6 +136,7 @@ class Declaration(_Strict, frozen=True):
     provides_models: bool
     resolves: bool = False
     powers: tuple[str, ...] = ()
+    reads_groups: bool = False
 
 
 class Stamp(_Strict, frozen=True):
@@ -228,6 +231,7 @@ class PluginService:
             issubclass(found, ModelProvider),
             kind == "generator" and found.resolve is not Generator.resolve,
             powers_of(found) if kind == "generator" else (),
+            issubclass(found, GroupEvaluator),
         )
 
     def create(
@@ -315,6 +319,23 @@ class PluginService:
         generation = replace(generation, parameters=protocol.values(parameters))
         measures = {measure.name for measure in registered.load_class().measures}
         return validate_values(evaluator.evaluate(generation), measures)
+
+    def evaluate_group(
+        self,
+        number: int,
+        generations: list[Generation],
+        parameters: list[str],
+        references: dict[str, list[str]],
+    ) -> dict[str, dict[str, float]]:
+        """Return an evaluator's values of a group, with the parameters as in `evaluate`."""
+        registered, evaluator = self.objects[number]
+        group = [
+            replace(generation, parameters=protocol.values(text))
+            for generation, text in zip(generations, parameters, strict=True)
+        ]
+        measures = {measure.name for measure in registered.load_class().measures}
+        ids = [generation.id for generation in group]
+        return validate_group_values(evaluator.evaluate_group(group, references), measures, ids)
 
     def matches(self, number: int, data: bytes) -> bool:
         """Return whether a media type recognises bytes."""
