@@ -554,7 +554,7 @@ class Session(AbstractContextManager["Session"]):
         *,
         references: str | Path | None = None,
     ) -> collections.abc.Generator[ScoredGroup, None, None]:
-        """Score recorded generations, and yield the new scores group by group.
+        """Score recorded generations, record the scores and yield them group by group.
 
         `generations` are ids, which can be abbreviated, or a query. `evaluators` are as in
         `generate`, and evaluators of groups too. `references` is a file of JSON lines, each with
@@ -565,7 +565,10 @@ class Session(AbstractContextManager["Session"]):
         from muniment.generation.scoring import RecordedScorer  # a generation needs none of it
 
         bound = self._named_evaluators(evaluators, groups=True)
-        scorer = RecordedScorer(self.store, bound, self.selection, references, self.warn)
+        core = self.plugins.ref(core_plugin())
+        scorer = RecordedScorer(
+            self.store, self.actor, bound, core, self.selection, references, self.warn
+        )
         return scorer.scored(generations)
 
     def check(self, spec: GenerationSpec) -> None:

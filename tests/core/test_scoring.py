@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,7 +112,15 @@ def test_generations_of_a_run_with_equal_requests_are_siblings(workspace: Worksp
     assert values(groups, "siblings") == dict(zip(ids, (2, 0, 2, 2), strict=True))
     assert values(groups, "length") == dict.fromkeys(ids, 1)
     assert sorted(len(group.generations) for group in groups) == [1, 3]
-    assert {plugin.distribution for plugin in groups[0].plugins} == {"echo-plugin"}
+    assert [plugin.distribution for plugin in groups[0].plugins] == ["muniment", "echo-plugin"]
+    again = workspace.session.generation(ids[0])
+    assert [(score.name, score.value) for score in again.added_scores] == [
+        ("length", 1),
+        ("siblings", 2),
+    ]
+    single, compared = workspace.session.store.scores.of(ids[0])
+    assert [len(event.entry.siblings) for event in (single, compared)] == [0, 2]
+    workspace.check()
 
 
 @pytest.mark.parametrize("option", [{"parameters": {"times": 2}}, {"system": "be kind"}])
@@ -229,6 +238,7 @@ def test_references_of_the_design_are_used_without_a_file(
         ('{"prompt": "a", "item": 1, "references": ["b"]}', "2 keys"),
         ('{"promt": "a", "references": ["b"]}', "promt"),
         ('{"prompt": "a", "references": ["b"]}\n\n{"prompt": "a", "references": ["c"]}', "line 3"),
+        ('{"prompt": "a", "references": ["b\\u0000"]}', "line 1.*NUL"),
         (b'{"prompt": "\xff", "references": ["b"]}', "line 1"),
     ],
 )
@@ -268,3 +278,39 @@ def test_a_new_generation_has_no_siblings_so_the_evaluator_is_refused(
         recorded(workspace, "a")
         with pytest.raises(muniment.UsageError):
             workspace.session.evaluate(Query(), names)
+
+
+def test_references_can_be_erased_and_their_commitment_stays(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    [made] = recorded(workspace, "a")
+    session = workspace.session
+    file = write_lines(tmp_path / "r.jsonl", {"prompt": "a", "references": ["a", "最近"]})
+    list(session.evaluate([made.id], ["siblings,length"], references=file))
+    single, compared = session.store.scores.of(made.id)
+    assert single.text("references") is None
+    assert json.loads(compared.text("references") or "") == ["a", "最近"]
+    session.erase(Query(ids=[made.id]))
+    assert session.store.scores.of(made.id)[1].text("references") is None
+    workspace.check()
+
+
+def test_groups_that_were_complete_before_an_interruption_stay_on_record(
+    workspace: Workspace,
+) -> None:
+    made = recorded(workspace, "a", "b", "c")
+    with contextlib.closing(workspace.session.evaluate(Query(), ["siblings"])) as groups:
+        next(groups)
+    ids = [item.id for item in workspace.session.generations() if item.added_scores]
+    assert ids == [made[-1].id]
+    workspace.check()
+
+
+def test_newest_scores_are_found_and_earlier_ones_remain(workspace: Workspace) -> None:
+    made = recorded(workspace, "a", "a", "bb")
+    session = workspace.session
+    list(session.evaluate([made[0].id], ["siblings"]))
+    list(session.evaluate(Query(run=made[0].run_id), ["siblings"]))
+    found = [item.id for item in session.generations(Query(scores=["siblings>0"]))]
+    assert sorted(found) == sorted([made[0].id, made[1].id])
+    assert [score.value for score in session.generation(made[0].id).added_scores] == [0, 1]

@@ -136,6 +136,9 @@ def _parse(
         raise UsageError(f"{place}: {explain_invalid(error, _HINTS)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{place}: it is not JSON ({error}); write a JSON object") from None
+    for reference in line.references:
+        if "\0" in reference:
+            raise UsageError(f"{place}: a reference contains a NUL character; remove it")
     if len(line.keys) != 1:
         raise UsageError(f"{place}: it has {len(line.keys)} keys; use one of id, item and prompt")
     return line.keys[0], line.references

@@ -18,6 +18,7 @@ from muniment.generation.evaluation import Evaluators
 from muniment.generation.pipeline import without_blocked_content
 from muniment.generation.references import DesignItems, References
 from muniment.store import Query, Store
+from muniment.store.recording.scores import Evaluation
 from muniment.types import Generation, PluginRef, Score
 from muniment.validation import check_texts
 
@@ -35,7 +36,7 @@ class ScoredGroup:
         references: The references of the generations, by the id of the generation.
         omitted: The reason why another generation of the group was not scored, by its id:
             its status, `erased`, `altered`, or a sentence if its list cannot be read.
-        plugins: The plugins of the evaluators, and of the generators that they used.
+        plugins: The core, the plugins of the evaluators, and of the generators that they used.
     """
 
     generations: tuple[Generation, ...]
@@ -51,12 +52,14 @@ class ScoredGroup:
 
 
 class RecordedScorer:
-    """Scores recorded generations, and records the scores of each group together."""
+    """Scores recorded generations, and records the scores of each group in one transaction."""
 
     def __init__(
         self,
         store: Store,
+        actor: str,
         evaluators: Evaluators,
+        core: PluginRef,
         returned: Callable[[Generation], Generation],
         references: str | Path | None,
         report: Callable[[str], None] | None,
@@ -67,6 +70,8 @@ class RecordedScorer:
         sentence about references that belong to no generation.
         """
         self._store = store
+        self._actor = actor
+        self._core = core
         self._evaluators = evaluators
         self._returned = returned
         self._references = None if references is None else References.read(Path(references))
@@ -74,7 +79,10 @@ class RecordedScorer:
         self._items: tuple[str, DesignItems] = ("", DesignItems(None))  # of the last run
 
     def scored(self, generations: Sequence[str] | Query) -> Generator[ScoredGroup, None, None]:
-        """Yield the scores of each group, in the order of their first generations.
+        """Yield the scores of each group after they were recorded.
+
+        The groups are in the order of their first generations. Those that were yielded stay on
+        record if the iterator is closed.
 
         `generations` are ids, which can be abbreviated, or a query. Raises UsageError for an id at
         once.
@@ -93,7 +101,9 @@ class RecordedScorer:
         else:
             groups = _divided(generation.id for generation in generations)
         for ids in groups:
-            yield self._score(ids)
+            scored = self._score(ids)
+            self._store.scores.add(self._actor, list(_evaluations(scored)))
+            yield scored
         if self._references is not None and (unused := self._references.unused):
             self._report(
                 f"the references of {unused} lines belong to no generation that was scored"
@@ -116,7 +126,7 @@ class RecordedScorer:
         references = {id: texts for id, texts in found.items() if texts}
         single = {item.id: self._evaluators.scores(item) for item in generations}
         compared = self._evaluators.group_scores(generations, references)
-        plugins = tuple(dict.fromkeys(self._evaluators.plugins))
+        plugins = tuple(dict.fromkeys([self._core, *self._evaluators.plugins]))
         return ScoredGroup(tuple(generations), single, compared, references, omitted, plugins)
 
     def _references_of(self, generation: Generation) -> tuple[str, ...]:
@@ -134,6 +144,26 @@ class RecordedScorer:
             design = None if experiment is None else experiment.text("design")
             self._items = generation.run_id, DesignItems(design)
         return self._items[1]
+
+
+def _evaluations(group: ScoredGroup) -> Iterator[Evaluation]:
+    """Yield the scores of each generation as they are recorded.
+
+    Siblings and references belong only to the scores of evaluators of groups.
+    """
+    ids = [generation.id for generation in group.generations]
+    for id in ids:
+        if group.single[id]:
+            yield Evaluation(id, group.single[id], group.plugins)
+        if group.compared[id]:
+            texts = group.references.get(id)
+            yield Evaluation(
+                id,
+                group.compared[id],
+                group.plugins,
+                siblings=[other for other in ids if other != id],
+                references=None if texts is None else json.dumps(texts, ensure_ascii=False),
+            )
 
 
 def _omission(generation: Generation) -> str | None:
