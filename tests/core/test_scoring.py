@@ -265,7 +265,7 @@ def test_references_that_belong_to_nothing_are_reported(
     workspace.session.warn = warnings.append
     list(workspace.session.evaluate(Query(), ["siblings"], references=file))
     assert len(warnings) == 1
-    assert "2 lines" in warnings[0]
+    assert "2 of 3 lines" in warnings[0]
 
 
 def test_a_new_generation_has_no_siblings_so_the_evaluator_is_refused(

@@ -63,10 +63,12 @@ def evaluate(
 ) -> int:
     """Score recorded generations.
 
-    ID is a unique beginning or end of an id, or `last`. Some evaluators compare the generations of
-    a group: those of one item and setting of an experiment, or else those of a run with equal
-    prompts and parameters. Some compare outputs with references, which come from --references or
-    from the design of the experiment.
+    ID is a unique beginning or end of an id, or `last`. The scores are added to the record, and
+    earlier ones remain.
+
+    Some evaluators compare the generations of a group. A group has those of one item and setting of
+    an experiment, or else those of a run with equal prompts and parameters. Others compare outputs
+    with references, which come from --references or from the design of the experiment.
 
     Generations that are not completed, were erased or were altered are left out, and named on
     standard error. The exit code is 1 if none could be scored, or if an evaluator failed. Piped

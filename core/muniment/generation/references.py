@@ -125,6 +125,10 @@ class References:
         """The number of lines whose references belonged to no generation so far."""
         return len(self._lines) - len(self._used)
 
+    def __len__(self) -> int:
+        """Return the number of lines."""
+        return len(self._lines)
+
 
 def _parse(
     decoder: msgspec.json.Decoder[_Line], text: bytes, place: str

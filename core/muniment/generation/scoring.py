@@ -34,7 +34,7 @@ class ScoredGroup:
         single: The scores of evaluators that read one generation, by its id.
         compared: The scores of evaluators of groups, by the id of the generation.
         references: The references of the generations, by the id of the generation.
-        omitted: The reason why another generation of the group was not scored, by its id:
+        omitted: The reason why another generation of the group was not scored, by its id. It is
             its status, `erased`, `altered`, or a sentence if its list cannot be read.
         plugins: The core, the plugins of the evaluators, and of the generators that they used.
     """
@@ -104,9 +104,11 @@ class RecordedScorer:
             scored = self._score(ids)
             self._store.scores.add(self._actor, list(_evaluations(scored)))
             yield scored
-        if self._references is not None and (unused := self._references.unused):
+        references = self._references
+        if references is not None and references.unused:
             self._report(
-                f"the references of {unused} lines belong to no generation that was scored"
+                f"the references in {references.unused} of {len(references)} lines belong to no "
+                "generation that was scored"
             )
 
     def _score(self, ids: Sequence[str]) -> ScoredGroup:
