@@ -69,8 +69,8 @@ def test_a_run_is_scored_and_the_scores_are_recorded(recorded: Here) -> None:
 def test_json_has_the_scores_and_the_reason_of_an_omission(recorded: Here) -> None:
     result = recorded("evaluate", "--run", "last", "--with", "length", "--json")
     scored = result.json("scored_generation")
-    assert [[score["value"] for score in one["scores"]] for one in scored] == [[1], [1], []]
-    assert [one["omitted"] for one in scored] == [None, None, "failed"]
+    assert [[score["value"] for score in one["scores"]] for one in scored] == [[], [1], [1]]
+    assert [one["omitted"] for one in scored] == ["failed", None, None]
 
 
 def test_references_are_read_from_a_file(recorded: Here, tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ class Siblings(GroupEvaluator):
     def evaluate_group(self, generations, references):
         if self.parameters.mistake == "raise":
             raise RuntimeError("no reason")
+        if self.parameters.mistake == "stop" and generations[0].text == "b":
+            raise KeyboardInterrupt
         if self.parameters.mistake == "stranger":
             return {"x": {"siblings": 1}}
         if self.parameters.mistake == "nan":
@@ -296,14 +298,21 @@ def test_references_can_be_erased_and_their_commitment_stays(
 
 
 def test_groups_that_were_complete_before_an_interruption_stay_on_record(
-    workspace: Workspace,
+    home: Path, plugin_folder: PluginFolder
 ) -> None:
+    """The newest generation is the first, and Ctrl-C comes in the second."""
+    plugin_folder.add(PLUGIN, distribution="echo-plugin")
+    workspace = Workspace(home, plugin_folder)
     made = recorded(workspace, "a", "b", "c")
-    with contextlib.closing(workspace.session.evaluate(Query(), ["siblings"])) as groups:
-        next(groups)
+    with pytest.raises(KeyboardInterrupt):
+        list(workspace.session.evaluate(Query(), ["siblings(mistake=stop)"]))
     ids = [item.id for item in workspace.session.generations() if item.added_scores]
     assert ids == [made[-1].id]
     workspace.check()
+    groups = workspace.session.evaluate(Query(), ["siblings"])
+    with contextlib.closing(groups):
+        assert next(groups).generations[0].id == made[-1].id
+    assert len(workspace.session.store.scores.of(made[-1].id)) == 2
 
 
 def test_newest_scores_are_found_and_earlier_ones_remain(workspace: Workspace) -> None:

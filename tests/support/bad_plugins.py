@@ -513,7 +513,7 @@ class Pairing(Shared):
 
     def evaluate_group(self, generations, references):
         first, second = generations[:2]
-        return {first.id: {"shared": first.text == second.text and 1.0 or 0.0}}
+        return {first.id: {"shared": float(first.text == second.text)}}
 
 
 class Inventing(Shared):

@@ -1,7 +1,8 @@
 """Score recorded generations, group by group.
 
 A group has the generations of one item and setting of an experiment, or else those of a run with
-equal prompts and parameters. One group is in memory at a time.
+equal prompts and parameters. If no evaluator reads groups, each generation is one. A few groups are
+in memory at a time.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,8 @@ from muniment.store.recording.scores import Evaluation
 from muniment.types import Generation, PluginRef, Score
 from muniment.validation import check_texts
 
-_BATCH = 32  # generations that are scored at once if no evaluator reads groups
+_BATCH = 32  # generations whose scores are recorded in one transaction
+_DELAY = 1.0  # seconds after which fewer are recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class ScoredGroup:
 
 
 class RecordedScorer:
-    """Scores recorded generations, and records the scores of each group in one transaction."""
+    """Scores recorded generations, and records the scores of each group together."""
 
     def __init__(
         self,
@@ -96,14 +99,21 @@ class RecordedScorer:
         return self._groups(chosen)
 
     def _groups(self, generations: Iterator[Generation]) -> Generator[ScoredGroup, None, None]:
-        if self._evaluators.read_groups:
-            groups: Iterable[list[str]] = _grouped(generations)
-        else:
-            groups = _divided(generation.id for generation in generations)
-        for ids in groups:
-            scored = self._score(ids)
-            self._store.scores.add(self._actor, list(_evaluations(scored)))
-            yield scored
+        """Yield the groups, several of which are recorded in one transaction if they are small."""
+        pending: list[ScoredGroup] = []
+        begin = time.monotonic()
+        try:
+            for group in self._scored(generations):
+                pending.append(group)
+                size = sum(len(one.generations) for one in pending)
+                if size >= _BATCH or time.monotonic() - begin >= _DELAY:
+                    self._record(pending)
+                    complete, pending = pending, []
+                    yield from complete
+                    begin = time.monotonic()
+        finally:
+            self._record(pending)
+        yield from pending
         references = self._references
         if references is not None and references.unused:
             self._report(
@@ -111,25 +121,38 @@ class RecordedScorer:
                 "generation that was scored"
             )
 
-    def _score(self, ids: Sequence[str]) -> ScoredGroup:
-        generations: list[Generation] = []
+    def _record(self, groups: Sequence[ScoredGroup]) -> None:
+        evaluations = [evaluation for group in groups for evaluation in _evaluations(group)]
+        self._store.scores.add(self._actor, evaluations)
+
+    def _scored(self, generations: Iterator[Generation]) -> Iterator[ScoredGroup]:
+        if self._evaluators.read_groups:
+            for ids in _grouped(generations):
+                yield self._score(self._store.with_ids(ids))
+        else:
+            remaining = (generation.id for generation in generations)
+            for ids in iter(lambda: list(itertools.islice(remaining, _BATCH)), []):
+                for generation in self._store.with_ids(ids):
+                    yield self._score([generation])
+
+    def _score(self, generations: Sequence[Generation]) -> ScoredGroup:
+        measured: list[Generation] = []
         omitted: dict[str, str] = {}
-        for id in ids:
-            generation = self._store.generation(id)
+        for generation in generations:
             reason = _omission(generation)
             if reason is None:
                 try:
-                    generations.append(without_blocked_content(self._returned(generation)))
+                    measured.append(without_blocked_content(self._returned(generation)))
                 except MunimentError as error:
                     reason = str(error)
             if reason is not None:
-                omitted[id] = reason
-        found = {generation.id: self._references_of(generation) for generation in generations}
+                omitted[generation.id] = reason
+        found = {generation.id: self._references_of(generation) for generation in measured}
         references = {id: texts for id, texts in found.items() if texts}
-        single = {item.id: self._evaluators.scores(item) for item in generations}
-        compared = self._evaluators.group_scores(generations, references)
+        single = {item.id: self._evaluators.scores(item) for item in measured}
+        compared = self._evaluators.group_scores(measured, references)
         plugins = tuple(dict.fromkeys([self._core, *self._evaluators.plugins]))
-        return ScoredGroup(tuple(generations), single, compared, references, omitted, plugins)
+        return ScoredGroup(tuple(measured), single, compared, references, omitted, plugins)
 
     def _references_of(self, generation: Generation) -> tuple[str, ...]:
         """Return the references in the file, or without a file those of the design."""
@@ -183,11 +206,6 @@ def _grouped(generations: Iterable[Generation]) -> list[list[str]]:
     for generation in generations:
         groups.setdefault(_group_key(generation), []).append(generation.id)
     return list(groups.values())
-
-
-def _divided(ids: Iterable[str]) -> Iterator[list[str]]:
-    remaining = iter(ids)
-    return iter(lambda: list(itertools.islice(remaining, _BATCH)), [])
 
 
 def _group_key(generation: Generation) -> bytes:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from muniment.errors import ParameterError, PluginError
 from muniment.generation.evaluation import BoundEvaluator, bind_evaluator
-from muniment.hookspecs import Evaluator, Filter, GroupEvaluator
+from muniment.hookspecs import Evaluator, Filter, GroupEvaluator, ModelPowers
 from muniment.ids import new_id
 from muniment.plugins.invocation import validate_verdict
 from muniment.plugins.registry import describe
@@ -197,12 +197,13 @@ class EvaluatorContract(Contract):
 
     The suite creates it with `parameters`.
     `undirected` names the measures without a better direction. `texts` are outputs to measure in
-    addition to generated ones.
+    addition to generated ones. `powers` are those of an evaluator that uses them.
     """
 
     kind = "evaluator"
     evaluator: ClassVar[type[Evaluator]]
     undirected: ClassVar[Sequence[str]] = ()
+    powers: ClassVar[ModelPowers | None] = None
     texts: ClassVar[Sequence[str]] = (
         "The satellite was launched. The satellite is up.",
         "最近我国成功发射了新的卫星。卫星发射了。",
@@ -307,9 +308,12 @@ class EvaluatorContract(Contract):
     def _bound(self) -> BoundEvaluator:
         """Return a new evaluator with the suite's parameters and their models."""
         try:
-            return bind_evaluator(self.registered, self.given(), self.parameter_models)
+            bound = bind_evaluator(self.registered, self.given(), self.parameter_models)
         except (PluginError, ParameterError) as error:
             broken(f"{error}; let it be made with what the suite's `parameters` give")
+        if self.powers is not None:
+            bound.evaluator.powers = self.powers
+        return bound
 
     def _scores(self, evaluator: BoundEvaluator, measured: Generation) -> tuple[Score, ...]:
         """Return the scores. Fail the test if one of them failed."""

@@ -110,11 +110,22 @@ class Finder:
 
     def generation(self, id: str) -> Generation:
         """Return the generation with a complete id. Raise UnknownNameError if there is none."""
-        with self._database.reading() as connection:
-            row = connection.execute(select(*COLUMNS).where(generation.c.id == id)).one_or_none()
-            if row is None:
-                raise UnknownNameError("generation", id)
-            return load(connection, [GenerationRow._make(row)], trace=True)[0]
+        return self.with_ids([id])[0]
+
+    def with_ids(self, ids: Sequence[str]) -> list[Generation]:
+        """Return the generations with complete ids, in their order, with their traces.
+
+        Raises UnknownNameError.
+        """
+        loaded: dict[str, Generation] = {}
+        for part in chunks(ids, PAGE):
+            statement = select(*COLUMNS).where(generation.c.id.in_(part))
+            with self._database.reading() as connection:
+                fetched = [GenerationRow._make(row) for row in connection.execute(statement)]
+                loaded |= {item.id: item for item in load(connection, fetched, trace=True)}
+        if missing := [id for id in ids if id not in loaded]:
+            raise UnknownNameError("generation", missing[0])
+        return [loaded[id] for id in ids]
 
     def policy_document(self, id: str) -> str:
         """Return the recorded policy of a generation.
