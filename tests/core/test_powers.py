@@ -216,6 +216,9 @@ def test_an_evaluator_uses_the_model_that_its_parameter_names(judged: Workspace)
     assert digest == judged.session.models.get("packed").digest
     # The plugin of the generator that scored is in the record, too.
     assert "able-plugin" in [plugin.distribution for plugin in made.plugins]
+    [group] = judged.session.evaluate([made.id], ["judge(model=packed)"])
+    assert group.scores(made.id) == made.scores
+    assert "able-plugin" in [plugin.distribution for plugin in group.plugins]
 
 
 def test_a_model_of_a_folder_has_the_only_generator_with_the_power(
