@@ -523,6 +523,27 @@ class Inventing(Shared):
         return {"another": {"shared": 1.0}}
 
 
+class FixedPowers:
+    """Powers whose results are the lengths of texts."""
+
+    def score(self, parameter, texts, prompts=None):
+        return [muniment.TokenScores([1], [-float(len(text))], [(0, len(text))]) for text in texts]
+
+    def embed(self, parameter, outputs):
+        return [[float(len(output.data))] for output in outputs]
+
+
+class Judging(muniment.Evaluator):
+    """Measures with the model of a parameter."""
+
+    name = "judging"
+    measures = (Measure("surprise", higher_is_better=False),)
+
+    def evaluate(self, generation):
+        [scores] = self.powers.score("judge", [generation.text])
+        return {"surprise": -sum(scores.logprobs)}
+
+
 class Dividing(Length):
     """Divides by the length of an empty text."""
 

@@ -81,6 +81,7 @@ def model(path: Path) -> muniment.Model:
         (bad.Demanding, {"parameters": {"word": "x"}, "samples": ("bomb",)}),
         (bad.Length, {"undirected": ("characters",)}),
         (bad.Shared, {}),
+        (bad.Judging, {"powers": bad.FixedPowers()}),
     ],
 )
 def test_a_good_plugin_passes_every_check(
@@ -178,6 +179,7 @@ CASES: list[tuple[type, str, str]] = [
     (bad.Dividing, FINITE, "ZeroDivisionError: .*; return finite numbers for names in"),
     (bad.NotANumber, FINITE, "variety is nan, of the output ''"),
     (bad.Undeclared, FINITE, "'width' is not among its measures"),
+    (bad.Judging, FINITE, "only the evaluators of a session have powers"),
     (bad.Ranking, GROUP_ORDER, "in a group as shared 0.0, and as shared 2.0 after a change"),
     (bad.Pairing, GROUP_FINITE, "ValueError: .*; return finite numbers for names in"),
     (bad.Inventing, GROUP_FINITE, "'another' is not the id of a generation of the group"),
