@@ -62,6 +62,25 @@ def test_the_default_text_model(tmp_path: Path, gemma_home: Path) -> None:
     assert report.outputs.agreement.value >= 0.5
 
 
+def test_the_packaged_image_model(session: muniment.Session) -> None:
+    labels = "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag".split()
+    prompts = "".join(
+        f"  - {{id: {label}, paraphrases: ['{label}']}}\n" for label in [*labels, "Ankle boot"]
+    )
+    report = run(
+        session,
+        f"version: 1\ngenerator: image\nmodel: fashion-28\nitems:\n{prompts}"
+        + "settings: {guidance: [1, 3], steps: [4]}\nreplicates: 2\nseed: 1\n",
+    )
+    [embedding] = report.measures
+    assert embedding.name == "embedding"
+    assert embedding.shares is not None
+    assert 0 < embedding.shares.shares["guidance"].value < 1
+    assert embedding.shares.shares["seed"].value > 0
+    assert report.outputs.agreement.value == 0
+    assert not report.outputs.diversity
+
+
 def test_ranked_lists_of_the_catalogue(session: muniment.Session, tmp_path: Path) -> None:
     catalogue, model = tmp_path / "catalogue", tmp_path / "model"
     root = Path(__file__).parents[2]
