@@ -100,12 +100,17 @@ def proportion_estimate(values: Floats) -> Estimate:
     of Clopper and Pearson 1934 for independent items.
     """
     estimate = mean_estimate(values)
-    margin = 1 - _TAIL ** (1 / estimate.n)
+    margin = exact_margin(estimate.n)
     if np.all(np.asarray(values) == 0):
         return estimate._replace(high=margin)
     if np.all(np.asarray(values) == 1):
         return estimate._replace(low=1 - margin)
     return estimate
+
+
+def exact_margin(items: int) -> float:
+    """Return the width of the exact interval of a proportion that is 0 or 1 in all items."""
+    return float(1 - _TAIL ** (1 / items))
 
 
 def wilson_estimate(successes: int, n: int) -> Estimate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .compare import compare
 from .controllability import controllability
 from .ifeval import ifeval
 from .variance import variance
@@ -15,5 +16,6 @@ def analyze() -> None:
 
 
 analyze.add_command(controllability)
+analyze.add_command(compare)
 analyze.add_command(ifeval)
 analyze.add_command(variance)

@@ -23,7 +23,7 @@ _SHOWN = 60
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the columns to read."""
+    """The names of the columns to read. An empty `seed` means that no column names the seed."""
 
     item: str
     factors: tuple[str, ...]
@@ -33,7 +33,8 @@ class Columns:
     @property
     def names(self) -> tuple[str, ...]:
         """All names in the order of the fields of `Row`."""
-        return (self.item, *self.factors, self.seed, self.value)
+        seeds = (self.seed,) if self.seed else ()
+        return (self.item, *self.factors, *seeds, self.value)
 
 
 class Row(NamedTuple):
@@ -60,7 +61,7 @@ def read_rows(path: Path, columns: Columns) -> list[Row]:
         if not header:
             raise TableError(f"{path} is empty; write a first line that names its columns")
         places = [_place(path, header, name) for name in columns.names]
-        rows = list(_rows(path, records, len(header), places))
+        rows = list(_rows(path, records, len(header), places, has_seed=bool(columns.seed)))
     if not rows:
         raise TableError(f"{path} has no row below its header; add the outputs")
     return rows
@@ -93,7 +94,12 @@ def _place(path: Path, header: Sequence[str], name: str) -> int:
 
 
 def _rows(
-    path: Path, records: Iterator[list[str]], width: int, places: Sequence[int]
+    path: Path,
+    records: Iterator[list[str]],
+    width: int,
+    places: Sequence[int],
+    *,
+    has_seed: bool,
 ) -> Iterator[Row]:
     for record in records:
         line: int = records.line_num  # type: ignore[attr-defined]
@@ -104,7 +110,8 @@ def _rows(
                 f"{path}, line {line}: {len(record)} fields instead of {width}; "
                 "separate fields by a comma, and quote those with a comma"
             )
-        item, *levels, seed, value = (record[place] for place in places)
+        item, *levels, value = (record[place] for place in places)
+        seed = levels.pop() if has_seed else ""
         if not item:
             raise TableError(f"{path}, line {line}: the item is empty; add its id")
         try:

@@ -1,0 +1,1 @@
+"""Paired differences of scores between two runs or tables, and gates on them."""

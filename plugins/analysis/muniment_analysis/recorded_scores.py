@@ -1,0 +1,35 @@
+"""Names of recorded scores, as `muniment audit list --score` takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import muniment
+
+
+def full_name(score: muniment.Score) -> str:
+    """Return the name of a score with its evaluator, as in `similarity(scale=2).value`."""
+    return f"{score.evaluator}.{score.name}"
+
+
+def find_score(reference: str, names: Collection[str]) -> str:
+    """Return the full name that a reference means.
+
+    It can be the measure alone, the measure with its evaluator, or the full name. Raises
+    UnknownNameError and AmbiguousNameError.
+    """
+    matches = [name for name in names if reference in _aliases(name)]
+    if len(matches) > 1 and reference in matches:  # the evaluator with default parameters
+        return reference
+    if not matches:
+        raise muniment.UnknownNameError("score", reference, sorted(names))
+    if len(matches) > 1:
+        raise muniment.AmbiguousNameError("score", reference, sorted(matches))
+    return matches[0]
+
+
+def _aliases(full: str) -> set[str]:
+    evaluator, _, measure = full.rpartition(".")
+    name, bracket, _ = evaluator.partition("(")
+    alone = set() if bracket else {f"{name}().{measure}"}
+    return {full, measure, f"{name}.{measure}", *alone}
