@@ -12,13 +12,23 @@ def full_name(score: muniment.Score) -> str:
     return f"{score.evaluator}.{score.name}"
 
 
+def problem_of(generation: muniment.Generation) -> str | None:
+    """Return why the scores of a generation cannot be used, or None."""
+    if generation.status != "completed":
+        return generation.status
+    # After an erasure, the parameters of an evaluator are not known any more.
+    if generation.erased:
+        return "erased"
+    return "altered" if generation.altered else None
+
+
 def find_score(reference: str, names: Collection[str]) -> str:
     """Return the full name that a reference means.
 
     It can be the measure alone, the measure with its evaluator, or the full name. Raises
     UnknownNameError and AmbiguousNameError.
     """
-    matches = [name for name in names if reference in _aliases(name)]
+    matches = [name for name in names if may_mean(reference, name)]
     if len(matches) > 1 and reference in matches:  # the evaluator with default parameters
         return reference
     if not matches:
@@ -26,6 +36,11 @@ def find_score(reference: str, names: Collection[str]) -> str:
     if len(matches) > 1:
         raise muniment.AmbiguousNameError("score", reference, sorted(matches))
     return matches[0]
+
+
+def may_mean(reference: str, full: str) -> bool:
+    """Return whether a reference can mean the score with a full name."""
+    return reference in _aliases(full)
 
 
 def _aliases(full: str) -> set[str]:

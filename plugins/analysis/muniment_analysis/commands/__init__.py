@@ -7,6 +7,7 @@ import click
 from .compare import compare
 from .controllability import controllability
 from .ifeval import ifeval
+from .plan import plan
 from .variance import variance
 
 
@@ -15,7 +16,8 @@ def analyze() -> None:
     """Analyse what moves an output, by how much, and with which certainty."""
 
 
-analyze.add_command(controllability)
 analyze.add_command(compare)
+analyze.add_command(controllability)
 analyze.add_command(ifeval)
+analyze.add_command(plan)
 analyze.add_command(variance)

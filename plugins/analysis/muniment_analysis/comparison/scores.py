@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import muniment
-from muniment_analysis.recorded_scores import full_name
+from muniment_analysis.recorded_scores import full_name, problem_of
 
 from .pairing import Cell
 
@@ -114,7 +114,7 @@ def read_scores(
         if cell is None:
             table.problems["without a readable place"] += 1
             continue
-        if problem := _problem(generation):
+        if problem := problem_of(generation):
             table.problems[problem] += 1
             table.add_cell(cell)
             continue
@@ -129,13 +129,3 @@ def read_scores(
                 models = [f"{key} {digest}" for key, digest in sorted(score.models.items())]
                 table.sources[name].add(", ".join([score.version, *models]))
     return table
-
-
-def _problem(generation: muniment.Generation) -> str | None:
-    """Return why the scores of a generation are not used, or None."""
-    if generation.status != "completed":
-        return generation.status
-    # After an erasure, the parameters of an evaluator are not known any more.
-    if generation.erased:
-        return "erased"
-    return "altered" if generation.altered else None

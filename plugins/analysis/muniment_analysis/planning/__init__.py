@@ -1,0 +1,1 @@
+"""The number of generations that a wanted precision needs."""

@@ -1,0 +1,109 @@
+"""The variances of a recorded experiment, from which another one is planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+import muniment
+from muniment_analysis.controllability.experiment_design import ExperimentDesign, parse_design
+from muniment_analysis.errors import AnalysisError
+from muniment_analysis.intervals import Floats
+from muniment_analysis.recorded_scores import find_score, full_name, may_mean, problem_of
+from muniment_analysis.variance.design import Design
+from muniment_analysis.variance.mean_squares import mean_squares
+from muniment_analysis.variance.sample import check_sample
+from muniment_analysis.variance.shares import VarianceShares, variance_shares
+
+from .allocation import Components
+
+WORDING = "wording"
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """A score of a recorded experiment.
+
+    Attributes:
+        design: The design of the experiment.
+        score: The full name of the score.
+        values: The values of the complete items [items, wordings, settings, seeds].
+        warnings: Sentences on the number of items.
+    """
+
+    design: ExperimentDesign
+    score: str
+    values: Floats
+    warnings: tuple[str, ...]
+
+    @property
+    def components(self) -> Components:
+        """The variances of the mean over the settings of the experiment.
+
+        With one wording, its variance is part of that of the items.
+        """
+        _, wordings, settings, seeds = self.values.shape
+        seed = float(self.values.var(axis=-1, ddof=1).mean()) / settings
+        means = self.values.mean(axis=(2, 3))
+        wording = 0.0
+        if wordings > 1:
+            wording = max(0.0, float(means.var(axis=1, ddof=1).mean()) - seed / seeds)
+        # The variance of the means of items has part of the other variances.
+        others = Components(0.0, wording, seed).of_item_mean(wordings, seeds)
+        item = max(0.0, float(means.mean(axis=1).var(ddof=1)) - others)
+        return Components(item, wording, seed)
+
+    @property
+    def shares(self) -> VarianceShares:
+        """The variance shares of wording, control parameters, interactions and seed."""
+        controls = self.design.controls
+        factors = {WORDING: range(self.design.paraphrases)} if self.design.paraphrases > 1 else {}
+        levels = {**factors, **controls}
+        design = Design(
+            tuple(levels),
+            tuple(tuple(map(str, values)) for values in levels.values()),
+            self.design.replicates,
+            tuple(controls),
+        )
+        values = self.values.reshape(len(self.values), *design.shape, design.seeds)
+        return variance_shares(design, mean_squares(design, values))
+
+
+def read_pilot(
+    session: muniment.Session, reference: str, score: str, *, allow_incomplete: bool = False
+) -> Pilot:
+    """Return a score of a recorded experiment, of the items with all values.
+
+    Raises AnalysisError for a run without a readable design, UnknownNameError for an unknown run or
+    score, and SampleError for too few items.
+    """
+    recorded = session.experiment(reference)
+    text = None if recorded is None else recorded.text("design")
+    if recorded is None or text is None:
+        raise AnalysisError(
+            f"run {reference} has no design of an experiment; use one of "
+            "muniment analyze controllability, or --sd"
+        )
+    design = parse_design(text, f"of run {reference}")
+    shape = (design.paraphrases, len(design.combinations), design.replicates)
+    columns: dict[str, Floats] = {}
+    names: set[str] = set()
+    for generation in session.cells(reference):
+        cell = generation.cell
+        # Misspelt prompts have the numbers after those of the wordings.
+        if cell is None or cell.paraphrase >= design.paraphrases:
+            continue
+        for one in () if problem_of(generation) else generation.scores:
+            name = full_name(one)
+            names.add(name)
+            if one.value is not None and may_mean(score, name):
+                column = columns.setdefault(name, np.full((len(design.items), *shape), np.nan))
+                column[cell] = one.value
+    name = find_score(score, names)
+    values = columns.get(name, np.empty((0, *shape)))
+    complete = np.isfinite(values).all(axis=(1, 2, 3))
+    warnings = check_sample(
+        int(complete.sum()), int((~complete).sum()), allow_incomplete=allow_incomplete
+    )
+    return Pilot(design, name, values[complete], tuple(warnings))
