@@ -57,10 +57,10 @@ def batch(workspace: Workspace, outputs: Sequence[tuple[str, str]]) -> str:
     return run
 
 
-def design(items: Sequence[str], settings: str = "{text: ['0', '1']}", wordings: int = 1) -> str:
-    """Return a design whose wordings are those of the items with a number."""
+def design(items: Sequence[str], settings: str = "{text: ['0', '1']}", paraphrases: int = 1) -> str:
+    """Return a design whose paraphrases are those of the items with a number."""
     listed = "\n".join(
-        f"- {{id: {item}, paraphrases: {[f'{item} {number}' for number in range(wordings)]}}}"
+        f"- {{id: {item}, paraphrases: {[f'{item} {number}' for number in range(paraphrases)]}}}"
         for item in items
     )
     head = f"version: 1\ngenerator: echo\nitems:\n{listed}\nsettings: {settings}\n"
@@ -331,6 +331,31 @@ def test_erased_generations_are_left_out(echo: Workspace) -> None:
     assert score["difference"]["n"] == 19
     assert score["missing"] == {"a": 0, "b": 1}
     assert score["left_out"][0]["reason"] == "not in B"
+
+
+# ---- files -------------------------------------------------------------------------------------
+
+
+def test_files_have_the_numbers_and_no_markup_of_prompts(echo: Workspace, tmp_path: Path) -> None:
+    first = batch(echo, [(f"p{n}", str(n)) for n in range(20)])
+    second = batch(
+        echo, [*((f"p{n}", str(n + n % 3)) for n in range(20)), ("<script>alert(1)</script>", "1")]
+    )
+    names = ("r.html", "r.csv", "r.json")
+    outputs = [text for name in names for text in ("-o", str(tmp_path / name))]
+    result = call(echo, first, second, "--fail-on", "value>0.5", "--effect", "2", *outputs)
+    assert result.code == 1
+    page, table, record = ((tmp_path / name).read_text(encoding="utf-8-sig") for name in names)
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "<svg" in page
+    assert "FAIL" in page
+    (row,) = csv.DictReader(table.splitlines())
+    score = json.loads(record)["scores"][0]
+    assert float(row["difference"]) == score["difference"]["value"]
+    assert (row["finding"], row["left_out"]) == (score["finding"], "1")
+    assert refused(call(echo, first, second, "-o", str(tmp_path / "r.pdf")))
+    assert refused(call(echo, first, second, *outputs[:2]))
 
 
 # ---- tables and the program --------------------------------------------------------------------

@@ -19,7 +19,7 @@ from muniment_analysis.commands import analyze
 from muniment_analysis.commands.plan import plan
 from muniment_analysis.intervals import mean_estimate
 from muniment_analysis.planning.allocation import Components, Costs, Option, options
-from muniment_analysis.planning.pilot import WORDING, Pilot, read_pilot
+from muniment_analysis.planning.pilot import PARAPHRASE, Pilot, read_pilot
 from muniment_analysis.planning.sample_size import (
     cautious_variance,
     items_for_effect,
@@ -84,14 +84,14 @@ def test_items_for_a_mean_are_the_fewest_by_student() -> None:
 
 
 def test_mean_of_the_planned_items_is_covered_and_as_precise_as_wanted() -> None:
-    components, wordings, seeds = Components(1.0, 0.5, 4.0), 2, 3
-    items = items_for_mean(components.of_item_mean(wordings, seeds), 0.25)
+    components, paraphrases, seeds = Components(1.0, 0.5, 4.0), 2, 3
+    items = items_for_mean(components.of_item_mean(paraphrases, seeds), 0.25)
     draw = np.random.default_rng(5)
     covered, widths = 0, []
     for _ in range(300):
         values = draw.normal(0, 1, (items, 1, 1))
-        values = values + draw.normal(0, 0.5**0.5, (items, wordings, 1))
-        values = values + draw.normal(0, 2, (items, wordings, seeds))
+        values = values + draw.normal(0, 0.5**0.5, (items, paraphrases, 1))
+        values = values + draw.normal(0, 2, (items, paraphrases, seeds))
         estimate = mean_estimate(values.mean(axis=(1, 2)))
         covered += estimate.low <= 0 <= estimate.high
         widths.append((estimate.high - estimate.low) / 2)
@@ -118,28 +118,30 @@ def test_cheapest_option_is_that_of_the_optimal_allocation() -> None:
     components, costs = Components(1.0, 0.0, 16.0), Costs(item=4.0, generation=1.0)
     optimal = math.sqrt(4.0 / 1.0 * 16.0 / 1.0)  # Cochran 1977, section 10.6
     ways = options(
-        lambda wordings, seeds: items_for_mean(components.of_item_mean(wordings, seeds), 0.1),
+        lambda paraphrases, seeds: items_for_mean(components.of_item_mean(paraphrases, seeds), 0.1),
         costs,
-        wordings=(1,),
+        paraphrases=(1,),
     )
     assert abs(ways[0].seeds - optimal) <= 1
 
 
 def test_cheapest_option_of_three_stages_is_that_of_the_optimal_allocation() -> None:
     components = Components(1.0, 4.0, 16.0)
-    costs = Costs(item=36.0, wording=9.0, generation=1.0)
-    # Wordings √(36/9 · 4/1) = 4, and seeds √(9/1 · 16/4) = 6: Cochran 1977, section 10.8.
+    costs = Costs(item=36.0, paraphrase=9.0, generation=1.0)
+    # Paraphrases √(36/9 · 4/1) = 4, and seeds √(9/1 · 16/4) = 6: Cochran 1977, section 10.8.
     best, *_ = options(
-        lambda wordings, seeds: items_for_mean(components.of_item_mean(wordings, seeds), 0.05),
+        lambda paraphrases, seeds: items_for_mean(
+            components.of_item_mean(paraphrases, seeds), 0.05
+        ),
         costs,
     )
-    assert (best.wordings, best.seeds) == (4, 6)
+    assert (best.paraphrases, best.seeds) == (4, 6)
 
 
 def test_without_a_cost_of_items_one_output_an_item_is_cheapest() -> None:
     record = planned("--sd", "1", "--seed-sd", "3", "--precision", "0.2")
     best = record["options"][0]
-    assert (best["wordings"], best["seeds"]) == (1, 1)
+    assert (best["paraphrases"], best["seeds"]) == (1, 1)
     assert best["generations"] == best["items"] == best["cost"] == items_for_mean(10.0, 0.2)
 
 
@@ -159,7 +161,7 @@ def test_settings_multiply_the_generations() -> None:
 def test_planned_items_give_a_share_the_wanted_precision() -> None:
     shares, cell = KnownShares(0.2, 0.2, 0.1, 0.5), (3, 3, 3)
     items = items_for_share(shares, "seed", 0.05, cell)
-    design = Design(("wording", "setting"), (("a", "b", "c"),) * 2, 3, ("setting",))
+    design = Design(("paraphrase", "setting"), (("a", "b", "c"),) * 2, 3, ("setting",))
     widths, covered = [], 0
     for seed in range(1000, 1060):
         values = simulate(shares, items, cell, seed)
@@ -172,8 +174,8 @@ def test_planned_items_give_a_share_the_wanted_precision() -> None:
 
 def test_share_of_controllability_is_planned_by_simulation() -> None:
     arguments = ("--shares", ".2,.2,.1,.5", "--share", "controllability", "--seeds", "2")
-    coarse = planned(*arguments, "--wordings", "2", "--precision", "0.1")["options"]
-    fine = planned(*arguments, "--wordings", "2", "--precision", "0.05")["options"]
+    coarse = planned(*arguments, "--paraphrases", "2", "--precision", "0.1")["options"]
+    fine = planned(*arguments, "--paraphrases", "2", "--precision", "0.05")["options"]
     assert len(coarse) == 1
     assert fine[0]["items"] == pytest.approx(4 * coarse[0]["items"], rel=0.25)
 
@@ -235,12 +237,12 @@ def test_pilot_of_a_recorded_experiment_has_its_variances(
     pilot = read_pilot(workspace.session, "last", "value")
     assert np.array_equal(pilot.values, values)
     assert len(pilot.warnings) == 1  # on the item without values
-    design = Design((WORDING, "text"), (("a", "b", "c"), ("0", "1")), 3, ("text",))
+    design = Design((PARAPHRASE, "text"), (("a", "b", "c"), ("0", "1")), 3, ("text",))
     expected = variance_shares(design, mean_squares(design, values)).components
     components = pilot.components
     assert components.seed == pytest.approx(expected["seed"] / 2)
-    wording = expected[WORDING] + expected[f"{WORDING}:text"] / 2
-    assert components.wording == pytest.approx(wording)
+    paraphrase = expected[PARAPHRASE] + expected[f"{PARAPHRASE}:text"] / 2
+    assert components.paraphrase == pytest.approx(paraphrase)
     means = values.mean(axis=(1, 2, 3)).var(ddof=1)
     assert components.of_item_mean(3, 3) == pytest.approx(means)
     assert pilot.shares.controllability is not None
@@ -251,7 +253,7 @@ def test_pilot_of_a_recorded_experiment_has_its_variances(
     )
     best = record["options"][0]
     assert best["settings"] == 2
-    needed = items_for_mean(components.of_item_mean(best["wordings"], best["seeds"]), 0.5)
+    needed = items_for_mean(components.of_item_mean(best["paraphrases"], best["seeds"]), 0.5)
     assert best["items"] == needed
     assert record["cautious"]["items"] > needed
 
@@ -260,7 +262,7 @@ def test_pilot_of_a_recorded_experiment_has_its_variances(
     estimate = pilot.shares.shares["seed"]
     scale = ((estimate.high - estimate.low) / 2 / 0.01) ** 2
     assert only["items"] == math.ceil(24 * scale)
-    assert (only["wordings"], only["settings"], only["seeds"]) == SHAPE[1:]
+    assert (only["paraphrases"], only["settings"], only["seeds"]) == SHAPE[1:]
 
     unknown = ("--run", "last", "--score", "quality", "--precision", "1")
     assert "no score named 'quality'" in refused(call(*unknown, session=workspace.session))
@@ -271,10 +273,10 @@ def test_pilot_of_a_recorded_experiment_has_its_variances(
     assert "no design" in refused(call(*no_design, session=workspace.session))
 
 
-def test_pilot_with_one_wording_counts_it_with_the_items() -> None:
+def test_pilot_with_one_paraphrase_counts_it_with_the_items() -> None:
     grid = np.arange(40.0).reshape(10, 1, 2, 2)
     components = Pilot(None, "x", grid, ()).components  # type: ignore[arg-type]
-    assert components.wording == 0
+    assert components.paraphrase == 0
     assert components.of_item_mean(1, 2) == pytest.approx(grid.mean(axis=(1, 2, 3)).var(ddof=1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import muniment
-from muniment.command import emit, json_option, pass_session, progress, write_json, write_note
+from muniment.command import (
+    emit,
+    json_option,
+    overwrite_option,
+    pass_session,
+    progress,
+    write_json,
+    write_note,
+)
 
 if TYPE_CHECKING:
     from muniment_analysis.comparison.comparing import Comparison
@@ -59,6 +68,15 @@ _COLUMNS = (
     is_flag=True,
     help="Leave out more than 10 % of the items, and pass a gate with missing values.",
 )
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    metavar="FILE",
+    multiple=True,
+    help="File of the comparison, as .html with plots, .csv or .json. Can be repeated.",
+)
+@overwrite_option
 @json_option
 @pass_session
 def compare(
@@ -72,6 +90,8 @@ def compare(
     value: str | None,
     factors: tuple[str, ...],
     allow_incomplete: bool,
+    outputs: tuple[str, ...],
+    overwrite: bool,
     as_json: bool,
 ) -> int:
     """Compare the recorded scores of two runs, or a column of two CSV files.
@@ -84,7 +104,10 @@ def compare(
     """
     from muniment_analysis.comparison.comparing import compare_runs, compare_tables
     from muniment_analysis.comparison.gate import check_gate, parse_gate
+    from muniment_analysis.pages.files import report_files, write_report_files
 
+    inputs = [] if value is None else [first, second]
+    files = report_files(outputs, (".html", ".csv", ".json"), overwrite=overwrite, inputs=inputs)
     gate = [parse_gate(text) for text in conditions]
     if effect is not None and not 0 < effect < float("inf"):
         raise muniment.UsageError(f"--effect is {effect:g}; use a number above 0")
@@ -101,13 +124,27 @@ def compare(
                 (Path(first), Path(second)), item, value, factors, allow_incomplete=allow_incomplete
             )
     results = check_gate(gate, compared.differences, allow_incomplete=allow_incomplete)
-    for warning in _warnings(compared):
+    for warning in (*compared.all_warnings(), *_unpaired(compared)):
         write_note(f"Warning: {warning}")
+    record = {
+        **compared.to_json(effect),
+        "gate": [result.to_json() for result in results],
+    }
     if as_json:
-        record = compared.to_json(effect)
-        write_json({**record, "gate": [result.to_json() for result in results]})
+        write_json(record)
     else:
         _print(compared, effect)
+    if files:
+        from muniment_analysis.comparison import report_page
+
+        write_report_files(
+            files,
+            {
+                ".html": lambda: report_page.html(compared, (first, second), results, effect),
+                ".csv": lambda: report_page.csv(compared, effect),
+                ".json": lambda: json.dumps(record, ensure_ascii=False, indent=2) + "\n",
+            },
+        )
     for result in results:
         write_note(str(result))
     return int(any(result.failed for result in results))
@@ -118,15 +155,9 @@ def _wanted(scores: tuple[str, ...], gate: list[Condition]) -> tuple[str, ...]:
     return (*scores, *(condition.score for condition in gate)) if scores or gate else ()
 
 
-def _warnings(compared: Comparison) -> Iterator[str]:
-    """Yield the warnings of a comparison, and the outputs without values."""
-    yield from compared.warnings
+def _unpaired(compared: Comparison) -> Iterator[str]:
+    """Yield the first items without a pair of each score."""
     for score, one in compared.differences.items():
-        for warning in one.warnings:
-            yield f"{score}: {warning}"
-        for run, number in zip("AB", one.missing, strict=True):
-            if number:
-                yield f"{score}: outputs of {run} without a value: {number:,}"
         if one.left_out:
             names = [f"{item} ({reason})" for item, reason in one.left_out.items()]
             more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""

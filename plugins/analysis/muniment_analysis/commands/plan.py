@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     ("items", "items"),
-    ("wordings", "wordings"),
+    ("paraphrases", "paraphrases"),
     ("settings", "settings"),
     ("seeds", "seeds"),
     ("generations", "generations"),
@@ -27,9 +27,9 @@ _SUBJECTS = ("proportion", "sd", "run", "shares")
 _NEEDED = {"run": ("score",), "shares": ("share",)}
 _ALLOWED = {
     "proportion": ("settings",),
-    "sd": ("wording_sd", "seed_sd", "effect", "wordings", "settings", "seeds"),
-    "run": ("share", "wordings", "seeds"),
-    "shares": ("wordings", "settings", "seeds"),
+    "sd": ("paraphrase_sd", "seed_sd", "effect", "paraphrases", "settings", "seeds"),
+    "run": ("share", "paraphrases", "seeds"),
+    "shares": ("paraphrases", "settings", "seeds"),
 }
 _DEPENDENT = tuple(dict.fromkeys(("score", *_ALLOWED["run"], *_ALLOWED["sd"])))
 
@@ -38,17 +38,20 @@ _DEPENDENT = tuple(dict.fromkeys(("score", *_ALLOWED["run"], *_ALLOWED["sd"])))
 @click.option("--proportion", metavar="P", type=float, help="Expected proportion, from 0 to 1.")
 @click.option("--sd", metavar="SD", type=float, help="Standard deviation between items.")
 @click.option(
-    "--wording-sd", metavar="SD", type=float, help="That between wordings of an item, with --sd."
+    "--paraphrase-sd",
+    metavar="SD",
+    type=float,
+    help="That between paraphrases of an item, with --sd.",
 )
 @click.option(
-    "--seed-sd", metavar="SD", type=float, help="That between seeds of a wording, with --sd."
+    "--seed-sd", metavar="SD", type=float, help="That between seeds of a paraphrase, with --sd."
 )
 @click.option("--run", metavar="RUN", help="Recorded experiment that the variances come from.")
 @click.option("--score", metavar="NAME", help="Score of that experiment.")
 @click.option(
     "--shares",
-    metavar="W,S,B,E",
-    help="Expected variance shares of wording, setting, both and seed, such as .2,.2,.1,.5.",
+    metavar="P,S,B,E",
+    help="Expected variance shares of paraphrase, setting, both and seed, such as .2,.2,.1,.5.",
 )
 @click.option(
     "--share",
@@ -69,7 +72,7 @@ _DEPENDENT = tuple(dict.fromkeys(("score", *_ALLOWED["run"], *_ALLOWED["sd"])))
     show_default=True,
     help="Probability of finding it.",
 )
-@click.option("--wordings", metavar="N,…", help="Numbers of wordings to choose from.")
+@click.option("--paraphrases", metavar="N,…", help="Numbers of paraphrases to choose from.")
 @click.option(
     "--settings",
     metavar="N",
@@ -78,7 +81,9 @@ _DEPENDENT = tuple(dict.fromkeys(("score", *_ALLOWED["run"], *_ALLOWED["sd"])))
 )
 @click.option("--seeds", metavar="N,…", help="Numbers of seeds to choose from.")
 @click.option("--item-cost", metavar="COST", type=float, default=0.0, help="Cost of an item.")
-@click.option("--wording-cost", metavar="COST", type=float, default=0.0, help="Cost of a wording.")
+@click.option(
+    "--paraphrase-cost", metavar="COST", type=float, default=0.0, help="Cost of a paraphrase."
+)
 @click.option(
     "--generation-cost",
     metavar="COST",
@@ -101,7 +106,7 @@ def plan(session: muniment.Session, as_json: bool, **values: Any) -> None:
     --score). With --effect, --sd is that of the differences between two runs. With --share, it is
     for a variance share (--shares or --run).
 
-    Prints ways to divide the generations between items, wordings and seeds, the cheapest first.
+    Prints ways to divide the generations between items, paraphrases and seeds, the cheapest first.
     """
     with progress("planning"):
         result = _plan(session, values)
@@ -134,7 +139,7 @@ def _plan(session: muniment.Session, values: dict[str, Any]) -> Plan:
     if subject == "shares":
         return plans.plan_share(parse_shares(values["shares"]), share, precision, choices)
     if subject == "sd":
-        deviations = values["sd"], values["wording_sd"] or 0.0, values["seed_sd"] or 0.0
+        deviations = values["sd"], values["paraphrase_sd"] or 0.0, values["seed_sd"] or 0.0
         components = Components(*(deviation**2 for deviation in deviations))
         if precision is None:
             return plans.plan_effect(components, values["effect"], values["power"], choices)
@@ -156,7 +161,7 @@ def _subject(values: dict[str, Any]) -> str:
         raise muniment.UsageError("use one of --proportion, --sd, --run and --shares")
     (subject,) = named
     needed = _NEEDED.get(subject, ())
-    # The share of a pilot is planned with the wordings and seeds of the pilot.
+    # The share of a pilot is planned with the paraphrases and seeds of the pilot.
     allowed = ("share",) if subject == "run" and values["share"] else _ALLOWED[subject]
     for name in _DEPENDENT:
         option = f"--{name.replace('_', '-')}"
@@ -167,7 +172,7 @@ def _subject(values: dict[str, Any]) -> str:
     if (values["precision"] is None) == (values["effect"] is None):
         effects = "either --precision or --effect" if subject == "sd" else "--precision"
         raise muniment.UsageError(f"use {effects}")
-    deviations = ("precision", "effect", "sd", "wording_sd", "seed_sd", "generation_cost")
+    deviations = ("precision", "effect", "sd", "paraphrase_sd", "seed_sd", "generation_cost")
     check_positive(**{name: values[name] for name in deviations})
     for name, low, high in (("proportion", 0, 1), ("power", 0, 1)):
         number = values[name]
@@ -182,11 +187,11 @@ def _choices(values: dict[str, Any]) -> Choices:
     from muniment_analysis.planning.allocation import Costs
     from muniment_analysis.planning.plans import Choices
 
-    costs = Costs(*(values[f"{name}_cost"] for name in ("item", "wording", "generation")))
+    costs = Costs(*(values[f"{name}_cost"] for name in ("item", "paraphrase", "generation")))
     if not all(0 <= cost < float("inf") for cost in costs):
         raise muniment.UsageError("a cost is negative or not a number; use 0 or more")
     return Choices(
-        _numbers("--wordings", values["wordings"]),
+        _numbers("--paraphrases", values["paraphrases"]),
         values["settings"] or (1 if values["shares"] is None else 2),
         _numbers("--seeds", values["seeds"]),
         costs,

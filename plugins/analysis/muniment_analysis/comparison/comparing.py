@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from muniment_analysis.errors import SampleError
 from muniment_analysis.recorded_scores import find_score
 from muniment_analysis.variance.table import Columns, read_rows
 
-from .differences import ScoreDifference, difference_of
+from .differences import ScoreDifference, differences_of
 from .pairing import Cell, Pairing, item_names, outputs_of, pairings
 from .scores import ScoreTable, read_scores
 
@@ -32,6 +32,16 @@ class Comparison:
     differences: dict[str, ScoreDifference]
     outputs: tuple[int, int]
     warnings: list[str]
+
+    def all_warnings(self) -> Iterator[str]:
+        """Yield the warnings, those of each difference, and the outputs without a value."""
+        yield from self.warnings
+        for score, one in self.differences.items():
+            for warning in one.warnings:
+                yield f"{score}: {warning}"
+            for run, number in zip("AB", one.missing, strict=True):
+                if number:
+                    yield f"{score}: outputs of {run} without a value: {number:,}"
 
     def to_json(self, effect: float | None = None) -> dict[str, Any]:
         """Return the comparison as JSON."""
@@ -122,26 +132,23 @@ def _compare(
             _check_score(table, run, name)
     common = [name for name in first.names if name in second.names]
     warnings = [f"{name} is in one run only" for name in names if name not in common]
-    problem = SampleError(
-        f"{runs[0]} and {runs[1]} have no score in common; evaluate both runs alike",
-        complete=0,
-        needed=1,
+    if not common:
+        raise SampleError(
+            f"{runs[0]} and {runs[1]} have no score in common; evaluate both runs alike",
+            complete=0,
+            needed=1,
+        )
+    differences, errors = differences_of(
+        first, second, chosen or common, allow_incomplete=allow_incomplete
     )
-    differences = {}
-    for name in chosen or common:
-        try:
-            differences[name] = difference_of(
-                first, second, name, allow_incomplete=allow_incomplete
-            )
-        except SampleError as error:
-            if chosen:
-                raise
-            problem = error
-            warnings.append(str(error))
-    if not differences:
-        raise problem
-    outputs = (first.outputs, second.outputs)
-    return Comparison(paired_by, differences, outputs, [] if chosen else warnings)
+    if errors and (chosen or not differences):
+        raise errors[0]
+    return Comparison(
+        paired_by,
+        {one.score: one for one in differences},
+        (first.outputs, second.outputs),
+        [] if chosen else [*warnings, *map(str, errors)],
+    )
 
 
 def _check_score(table: ScoreTable, run: str, name: str = "") -> None:

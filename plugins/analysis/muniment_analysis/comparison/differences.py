@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 import muniment
 from muniment_analysis.errors import SampleError
-from muniment_analysis.intervals import Estimate, Floats, exact_margin, mean_estimate
+from muniment_analysis.intervals import Estimate, Floats, exact_margin, mean_estimates
 from muniment_analysis.variance.sample import check_sample
 
 from .pairing import Cell
 from .scores import Means, ScoreTable
 
 Finding = Literal["difference", "noise", "negligible", "unclear"]
-_AXES = 2  # wording and setting
+_AXES = 2  # paraphrase and setting
 
 
 @dataclass(frozen=True)
@@ -84,51 +85,33 @@ class ScoreDifference:
         }
 
 
-def difference_of(
-    first: ScoreTable, second: ScoreTable, score: str, *, allow_incomplete: bool = False
-) -> ScoreDifference:
-    """Return the difference of a score between two tables.
+def differences_of(
+    first: ScoreTable, second: ScoreTable, scores: Sequence[str], *, allow_incomplete: bool = False
+) -> tuple[list[ScoreDifference], list[SampleError]]:
+    """Return the differences of scores, and the errors of those without a basis.
 
     Outputs are averaged within cells, and the differences of the cells within items. Items are then
-    resampled. Raises SampleError if there are fewer than 10 pairs, or if more than 10 % of the
+    resampled. A score has no basis if there are fewer than 10 pairs, or if more than 10 % of the
     items have no pair, unless `allow_incomplete`.
     """
-    pairs, left_out = _pairs(first, second, score)
-    example = "; ".join(dict.fromkeys(left_out.values()))
-    try:
-        warnings = check_sample(
-            len(pairs), len(left_out), allow_incomplete=allow_incomplete, example=example
-        )
-    except SampleError as error:
-        raise SampleError(
-            f"{score}: {error}", complete=error.complete, needed=error.needed
-        ) from None
-    differences = pairs[:, 1] - pairs[:, 0]
-    estimate = mean_estimate(differences)
-    rounding = 1e-12 * float(np.abs(pairs).max())
-    if estimate.high - estimate.low <= rounding:
-        if np.isin(pairs, (0, 1)).all():
-            margin = exact_margin(estimate.n)
-            estimate = estimate._replace(
-                low=max(-1.0, estimate.value - margin), high=min(1.0, estimate.value + margin)
+    pairs = _pairs(first, second, scores)
+    warnings: dict[str, list[str]] = {}
+    errors: list[SampleError] = []
+    for score, (values, left_out) in pairs.items():
+        example = "; ".join(dict.fromkeys(left_out.values()))
+        try:
+            warnings[score] = check_sample(
+                len(values), len(left_out), allow_incomplete=allow_incomplete, example=example
             )
-        else:
-            warnings.append("all items differ by the same number, so the interval has no width")
-    if first.sources[score] != second.sources[score]:
-        warnings.append("its evaluator has another version or another model in the second run")
-    measure = second.measures.get(score) or muniment.Measure(score)
-    mean_first, mean_second = pairs.mean(axis=0).tolist()
-    missing = first.missing(score), second.missing(score)
-    return ScoreDifference(
-        score,
-        measure,
-        mean_first,
-        mean_second,
-        estimate,
-        left_out,
-        missing,
-        tuple(warnings),
-    )
+        except SampleError as error:
+            message = f"{score}: {error}"
+            errors.append(SampleError(message, complete=error.complete, needed=error.needed))
+    estimates = _estimates({score: pairs[score] for score in warnings})
+    differences = [
+        _difference(first, second, score, pairs[score], estimate, warnings[score])
+        for score, estimate in estimates.items()
+    ]
+    return differences, errors
 
 
 def sentence(result: ScoreDifference, effect: float | None = None) -> str:
@@ -159,32 +142,87 @@ def _is_better(result: ScoreDifference) -> bool | None:
     return (value > 0) == direction
 
 
+def _difference(
+    first: ScoreTable,
+    second: ScoreTable,
+    score: str,
+    pairs: _Pairs,
+    estimate: Estimate,
+    warnings: list[str],
+) -> ScoreDifference:
+    values = pairs.values
+    rounding = 1e-12 * float(np.abs(values).max())
+    if estimate.high - estimate.low <= rounding:
+        if np.isin(values, (0, 1)).all():
+            margin = exact_margin(estimate.n)
+            estimate = estimate._replace(
+                low=max(-1.0, estimate.value - margin), high=min(1.0, estimate.value + margin)
+            )
+        else:
+            warnings.append("all items differ by the same number, so the interval has no width")
+    if first.sources[score] != second.sources[score]:
+        warnings.append("its evaluator has another version or another model in the second run")
+    mean_first, mean_second = values.mean(axis=0).tolist()
+    return ScoreDifference(
+        score,
+        second.measures.get(score) or muniment.Measure(score),
+        mean_first,
+        mean_second,
+        estimate,
+        pairs.left_out,
+        (first.missing(score), second.missing(score)),
+        tuple(warnings),
+    )
+
+
+def _estimates(pairs: dict[str, _Pairs]) -> dict[str, Estimate]:
+    """Return the mean difference of each score. Scores of the same items are resampled at once."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for score, one in pairs.items():
+        groups.setdefault(tuple(one.left_out), []).append(score)
+    estimates: dict[str, Estimate] = {}
+    for scores in groups.values():
+        rows = np.column_stack([np.diff(pairs[score].values).ravel() for score in scores])
+        estimates |= dict(zip(scores, mean_estimates(rows), strict=True))
+    return {score: estimates[score] for score in pairs}
+
+
 # ---- pairs -------------------------------------------------------------------------------------
 
 
-def _pairs(first: ScoreTable, second: ScoreTable, score: str) -> tuple[Floats, dict[str, str]]:
-    """Return the means of paired items in both runs [items, 2], and the items without a pair."""
-    pairs, left_out = array("d"), {}
+class _Pairs(NamedTuple):
+    """The means of paired items in both runs [items, 2], and why other items have no pair."""
+
+    values: Floats
+    left_out: dict[str, str]
+
+
+def _pairs(first: ScoreTable, second: ScoreTable, scores: Sequence[str]) -> dict[str, _Pairs]:
+    """Return the pairs of each score, in the order of their items."""
+    values = {score: array("d") for score in scores}
+    left_out: dict[str, dict[str, str]] = {score: {} for score in scores}
     for item, cells in _joined(first, second):
-        means = first.means(score, cells[0]), second.means(score, cells[1])
-        if pair := _pair(*means):
-            pairs.extend(pair)
-        else:
-            left_out[item] = _reason(cells, means)
-    return np.frombuffer(pairs).reshape(-1, 2) if pairs else np.empty((0, 2)), left_out
+        for score in scores:
+            means = first.means(score, cells[0]), second.means(score, cells[1])
+            if pair := _pair(*means):
+                values[score].extend(pair)
+            else:
+                left_out[score][item] = _reason(cells, means)
+    return {
+        score: _Pairs(np.array(values[score]).reshape(-1, 2), left_out[score]) for score in scores
+    }
 
 
 def _joined(
     first: ScoreTable, second: ScoreTable
 ) -> Iterator[tuple[str, tuple[list[Cell], list[Cell]]]]:
     """Yield the items of both tables with their cells in each, which may be empty."""
-    tagged = [(cell, number) for number, table in enumerate((first, second)) for cell in table]
-    tagged.sort()
-    for item, group in groupby(tagged, key=lambda pair: pair[0].item):
-        cells: tuple[list[Cell], list[Cell]] = ([], [])
-        for cell, number in group:
-            cells[number].append(cell)
-        yield item, cells
+    cells = heapq.merge(sorted(first), sorted(second))
+    for item, group in groupby(cells, key=lambda cell: cell.item):
+        distinct = list(dict.fromkeys(group))
+        in_first = [cell for cell in distinct if cell in first]
+        in_second = [cell for cell in distinct if cell in second]
+        yield item, (in_first, in_second)
 
 
 def _pair(first: Means, second: Means) -> tuple[float, float] | None:
@@ -201,8 +239,8 @@ def _pair(first: Means, second: Means) -> tuple[float, float] | None:
 def _without(axis: int, means: Means) -> Means:
     """Return the means over an axis of which the runs have no level in common."""
     groups: dict[tuple[str, str], list[float]] = {}
-    for (wording, setting), mean in means.items():
-        place = ("", setting) if axis == 0 else (wording, "")
+    for (paraphrase, setting), mean in means.items():
+        place = ("", setting) if axis == 0 else (paraphrase, "")
         groups.setdefault(place, []).append(mean)
     return {place: fmean(values) for place, values in groups.items()}
 
@@ -215,4 +253,4 @@ def _reason(cells: tuple[list[Cell], list[Cell]], means: tuple[Means, Means]) ->
     for name, values in zip("AB", means, strict=True):
         if not values:
             return f"no value in {name}"
-    return "no wording and setting in both"
+    return "no paraphrase and setting in both"

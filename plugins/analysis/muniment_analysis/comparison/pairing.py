@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -18,10 +19,10 @@ _SHOWN = 60
 
 
 class Cell(NamedTuple):
-    """The place of an output: its item, and its wording and setting within the item."""
+    """The place of an output: its item, and its paraphrase and setting within the item."""
 
     item: str
-    wording: str = ""
+    paraphrase: str = ""
     setting: str = ""
 
 
@@ -93,13 +94,13 @@ def _by_item(design: ExperimentDesign) -> Callable[[muniment.Generation], Cell |
     """Return a function that places a generation by ids and texts of a design, not by numbers."""
     controls = list(design.controls)
     settings = [_text({name: values[name] for name in controls}) for values in design.combinations]
-    wordings = [[_digest(text) for text in item.paraphrases] for item in design.items]
+    paraphrases = [[_digest(text) for text in item.paraphrases] for item in design.items]
 
     def place(generation: muniment.Generation) -> Cell | None:
         if generation.cell is None:
             return None
         item, paraphrase, setting, _ = generation.cell
-        return Cell(design.items[item].id, wordings[item][paraphrase], settings[setting])
+        return Cell(design.items[item].id, paraphrases[item][paraphrase], settings[setting])
 
     return place
 
@@ -110,7 +111,9 @@ def _by_prompt(generation: muniment.Generation) -> Cell | None:
         return None
     inputs = [[one.name, one.sha256] for one in generation.inputs]
     item = _digest(_text([generation.prompt, inputs]))
-    return Cell(item, _digest(generation.system or ""), _digest(_text(generation.parameters)))
+    # Most generations of a run have one system prompt and the same parameters.
+    system, parameters = generation.system or "", _text(generation.parameters)
+    return Cell(item, sys.intern(_digest(system)), sys.intern(_digest(parameters)))
 
 
 def _by_line(generation: muniment.Generation) -> Cell | None:

@@ -14,7 +14,7 @@ from muniment_analysis.recorded_scores import full_name, problem_of
 from .pairing import Cell
 
 Means = dict[tuple[str, str], float]
-"""The mean of a score by wording and setting, for the cells of an item that have one."""
+"""The mean of a score by paraphrase and setting, for the cells of an item that have one."""
 
 
 class _Column:

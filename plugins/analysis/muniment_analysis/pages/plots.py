@@ -88,6 +88,20 @@ def violins(groups: Mapping[str, Floats], *, y_label: str) -> str:
         return _svg(figure)
 
 
+def interval(estimate: Estimate, *, x_label: str, effect: float | None = None) -> str:
+    """Return an estimate with its interval beside 0, and a band of ± `effect` if it is given."""
+    with _figure(7, 0.9) as (figure, axes):
+        if effect is not None:
+            axes.axvspan(-effect, effect, color=_COLOURS[-1], alpha=0.2, linewidth=0)
+        axes.axvline(0, color=_COLOURS[-1], linewidth=1)
+        axes.plot([estimate.low, estimate.high], [0, 0], color=_COLOURS[0], linewidth=2)
+        axes.plot([estimate.value], [0], marker="o", color=_COLOURS[0])
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel(x_label)
+        return _svg(figure)
+
+
 def bars(counts: Mapping[str, float], *, y_label: str) -> str:
     """Return a bar for each name."""
     with _figure(7, 2.4) as (figure, axes):

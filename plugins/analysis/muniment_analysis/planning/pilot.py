@@ -18,7 +18,7 @@ from muniment_analysis.variance.shares import VarianceShares, variance_shares
 
 from .allocation import Components
 
-WORDING = "wording"
+PARAPHRASE = "paraphrase"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Pilot:
     Attributes:
         design: The design of the experiment.
         score: The full name of the score.
-        values: The values of the complete items [items, wordings, settings, seeds].
+        values: The values of the complete items [items, paraphrases, settings, seeds].
         warnings: Sentences on the number of items.
     """
 
@@ -41,24 +41,26 @@ class Pilot:
     def components(self) -> Components:
         """The variances of the mean over the settings of the experiment.
 
-        With one wording, its variance is part of that of the items.
+        With one paraphrase, its variance is part of that of the items.
         """
-        _, wordings, settings, seeds = self.values.shape
+        _, paraphrases, settings, seeds = self.values.shape
         seed = float(self.values.var(axis=-1, ddof=1).mean()) / settings
         means = self.values.mean(axis=(2, 3))
-        wording = 0.0
-        if wordings > 1:
-            wording = max(0.0, float(means.var(axis=1, ddof=1).mean()) - seed / seeds)
+        paraphrase = 0.0
+        if paraphrases > 1:
+            paraphrase = max(0.0, float(means.var(axis=1, ddof=1).mean()) - seed / seeds)
         # The variance of the means of items has part of the other variances.
-        others = Components(0.0, wording, seed).of_item_mean(wordings, seeds)
+        others = Components(0.0, paraphrase, seed).of_item_mean(paraphrases, seeds)
         item = max(0.0, float(means.mean(axis=1).var(ddof=1)) - others)
-        return Components(item, wording, seed)
+        return Components(item, paraphrase, seed)
 
     @property
     def shares(self) -> VarianceShares:
-        """The variance shares of wording, control parameters, interactions and seed."""
+        """The variance shares of paraphrase, control parameters, interactions and seed."""
         controls = self.design.controls
-        factors = {WORDING: range(self.design.paraphrases)} if self.design.paraphrases > 1 else {}
+        factors = (
+            {PARAPHRASE: range(self.design.paraphrases)} if self.design.paraphrases > 1 else {}
+        )
         levels = {**factors, **controls}
         design = Design(
             tuple(levels),
@@ -91,7 +93,7 @@ def read_pilot(
     names: set[str] = set()
     for generation in session.cells(reference):
         cell = generation.cell
-        # Misspelt prompts have the numbers after those of the wordings.
+        # Misspelt prompts have the numbers after those of the paraphrases.
         if cell is None or cell.paraphrase >= design.paraphrases:
             continue
         for one in () if problem_of(generation) else generation.scores:

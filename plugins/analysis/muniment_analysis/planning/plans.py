@@ -56,13 +56,13 @@ class Choices:
     """The numbers to choose from, and the costs.
 
     Attributes:
-        wordings: The numbers of wordings, or empty for those that the plan suggests.
+        paraphrases: The numbers of paraphrases, or empty for those that the plan suggests.
         settings: The number of settings.
         seeds: The numbers of seeds, or empty for those that the plan suggests.
         costs: The costs.
     """
 
-    wordings: tuple[int, ...] = ()
+    paraphrases: tuple[int, ...] = ()
     settings: int = 1
     seeds: tuple[int, ...] = ()
     costs: Costs = field(default_factory=Costs)
@@ -71,15 +71,17 @@ class Choices:
 def plan_proportion(expected: float, precision: float, choices: Choices) -> Plan:
     """Return the plan for a proportion of independent outputs, one for each item."""
     items = items_for_proportion(expected, precision)
-    ways = _options(lambda wordings, seeds: items, replace(choices, wordings=(1,), seeds=(1,)))
+    ways = _options(
+        lambda paraphrases, seeds: items, replace(choices, paraphrases=(1,), seeds=(1,))
+    )
     return Plan(f"a proportion of {expected:g} ± {precision:g}", ways)
 
 
 def plan_mean(components: Components, precision: float, choices: Choices) -> Plan:
     """Return the plan for a mean of known variances."""
 
-    def items_for(wordings: int, seeds: int) -> int:
-        return items_for_mean(components.of_item_mean(wordings, seeds), precision)
+    def items_for(paraphrases: int, seeds: int) -> int:
+        return items_for_mean(components.of_item_mean(paraphrases, seeds), precision)
 
     return Plan(f"a mean ± {precision:g}", _options(items_for, _varied(components, choices)))
 
@@ -90,8 +92,8 @@ def plan_effect(components: Components, effect: float, power: float, choices: Ch
     `components` are the variances of the differences of items.
     """
 
-    def items_for(wordings: int, seeds: int) -> int:
-        return items_for_effect(components.of_item_mean(wordings, seeds), effect, power)
+    def items_for(paraphrases: int, seeds: int) -> int:
+        return items_for_effect(components.of_item_mean(paraphrases, seeds), effect, power)
 
     return Plan(
         f"in each of two runs, for a difference of {effect:g} with a power of {power:g}",
@@ -101,11 +103,11 @@ def plan_effect(components: Components, effect: float, power: float, choices: Ch
 
 def plan_mean_of_pilot(pilot: Pilot, precision: float, choices: Choices) -> Plan:
     """Return the plan for the mean of a score over the settings of a recorded experiment."""
-    items, wordings, settings, _ = pilot.values.shape
+    items, paraphrases, settings, _ = pilot.values.shape
     components = pilot.components
     choices = replace(choices, settings=settings)
-    if wordings == 1:
-        choices = replace(choices, wordings=(1,))
+    if paraphrases == 1:
+        choices = replace(choices, paraphrases=(1,))
     plan = plan_mean(components, precision, choices)
     factor = cautious_variance(1.0, items)
     cautious = plan_mean(Components(*(factor * one for one in components)), precision, choices)
@@ -122,15 +124,15 @@ def plan_share(shares: KnownShares, part: str, precision: float, choices: Choice
     """Return the plan for a variance share or the controllability, by simulation."""
     settings = choices.settings
     choices = replace(
-        choices, wordings=choices.wordings or (2, 3, 5), seeds=choices.seeds or (2, 3, 5)
+        choices, paraphrases=choices.paraphrases or (2, 3, 5), seeds=choices.seeds or (2, 3, 5)
     )
-    if min(*choices.wordings, *choices.seeds, settings) < 2:
-        raise muniment.UsageError("shares need 2 wordings, 2 settings and 2 seeds, or more")
+    if min(*choices.paraphrases, *choices.seeds, settings) < 2:
+        raise muniment.UsageError("shares need 2 paraphrases, 2 settings and 2 seeds, or more")
     return Plan(
         f"the share {part} ± {precision:g}",
         _options(
-            lambda wordings, seeds: items_for_share(
-                shares, part, precision, (wordings, settings, seeds)
+            lambda paraphrases, seeds: items_for_share(
+                shares, part, precision, (paraphrases, settings, seeds)
             ),
             choices,
         ),
@@ -141,14 +143,14 @@ def plan_share(shares: KnownShares, part: str, precision: float, choices: Choice
 def plan_share_of_pilot(pilot: Pilot, part: str, precision: float, choices: Choices) -> Plan:
     """Return the plan for a share with the design of a recorded experiment and more items."""
     estimate = share_estimate(pilot.shares, part)
-    _, wordings, settings, seeds = pilot.values.shape
+    _, paraphrases, settings, seeds = pilot.values.shape
     half_width = (estimate.high - estimate.low) / 2
     items = items_by_scale(estimate.n, half_width, precision)
     return Plan(
         f"the share {part} of {pilot.score} ± {precision:g}",
         _options(
-            lambda wordings, seeds: items,
-            replace(choices, wordings=(wordings,), settings=settings, seeds=(seeds,)),
+            lambda paraphrases, seeds: items,
+            replace(choices, paraphrases=(paraphrases,), settings=settings, seeds=(seeds,)),
         ),
         warnings=pilot.warnings,
     )
@@ -156,21 +158,21 @@ def plan_share_of_pilot(pilot: Pilot, part: str, precision: float, choices: Choi
 
 def _varied(components: Components, choices: Choices) -> Choices:
     """Return choices without repetitions that a variance of 0 makes useless."""
-    wordings = choices.wordings or ((1,) if components.wording == 0 else ())
+    paraphrases = choices.paraphrases or ((1,) if components.paraphrase == 0 else ())
     seeds = choices.seeds or ((1,) if components.seed == 0 else ())
-    return replace(choices, wordings=wordings, seeds=seeds)
+    return replace(choices, paraphrases=paraphrases, seeds=seeds)
 
 
 def _options(items_for: Callable[[int, int], int], choices: Choices) -> list[Option]:
     """Return the options, each with at least the 10 items that every analysis needs."""
 
-    def at_least(wordings: int, seeds: int) -> int:
-        return max(LEAST_ITEMS, items_for(wordings, seeds))
+    def at_least(paraphrases: int, seeds: int) -> int:
+        return max(LEAST_ITEMS, items_for(paraphrases, seeds))
 
     return options(
         at_least,
         choices.costs,
-        wordings=choices.wordings,
+        paraphrases=choices.paraphrases,
         settings=choices.settings,
         seeds=choices.seeds,
     )

@@ -18,7 +18,7 @@ from muniment_analysis.variance.shares import VarianceShares, variance_shares
 from .sample_size import MOST_ITEMS
 
 CONTROLLABILITY = "controllability"
-PARTS = ("wording", "setting", "wording:setting", SEED)
+PARTS = ("paraphrase", "setting", "paraphrase:setting", SEED)
 
 _SIMULATIONS = 24
 _FIRST_ITEMS = 40
@@ -28,7 +28,7 @@ _MOST_SIMULATED = 400
 class KnownShares(NamedTuple):
     """True shares of a generator, which sum to 1."""
 
-    wording: float
+    paraphrase: float
     setting: float
     both: float
     seed: float
@@ -43,24 +43,24 @@ def parse_shares(text: str) -> KnownShares:
     total = sum(shares)
     if len(shares) != len(PARTS) or min(shares) < 0 or not math.isclose(total, 1, abs_tol=1e-6):
         raise muniment.UsageError(
-            f"--shares {text!r} is not four shares that sum to 1; use those of wording, setting, "
-            "both and seed, such as .2,.2,.1,.5"
+            f"--shares {text!r} is not four shares that sum to 1; use those of paraphrase, "
+            "setting, both and seed, such as .2,.2,.1,.5"
         )
     return KnownShares(*shares)
 
 
 def simulate(shares: KnownShares, items: int, cell: Sequence[int], seed: int) -> Floats:
-    """Return the values [items, wordings, settings, seeds] of a generator with known shares.
+    """Return the values [items, paraphrases, settings, seeds] of a generator with known shares.
 
     Effects have the distribution of Laplace, which has heavier tails than the normal one.
     """
-    wordings, settings, seeds = cell
+    paraphrases, settings, seeds = cell
     generator = np.random.default_rng(seed)
     shapes = (
-        (wordings, 1, 1),
+        (paraphrases, 1, 1),
         (1, settings, 1),
-        (wordings, settings, 1),
-        (wordings, settings, seeds),
+        (paraphrases, settings, 1),
+        (paraphrases, settings, seeds),
     )
     values = np.zeros((items, *cell))
     for share, shape in zip(shares, shapes, strict=True):
@@ -80,7 +80,7 @@ def share_estimate(shares: VarianceShares, part: str) -> Estimate:
 def items_for_share(shares: KnownShares, part: str, precision: float, cell: Sequence[int]) -> int:
     """Return about how many items give the interval of a share a half-width.
 
-    `cell` has the numbers of wordings, settings and seeds, each at least 2. Half-widths of
+    `cell` has the numbers of paraphrases, settings and seeds, each at least 2. Half-widths of
     simulations fall with the square root of the items, which is used beyond 400 items.
     """
     items = _FIRST_ITEMS
@@ -103,9 +103,9 @@ def items_by_scale(items: int, half_width: float, precision: float) -> int:
 
 def _half_width(shares: KnownShares, part: str, items: int, cell: Sequence[int]) -> float:
     """Return the mean half-width of the intervals of simulations."""
-    wordings, settings, seeds = cell
-    levels = tuple(map(str, range(wordings))), tuple(map(str, range(settings)))
-    design = Design(("wording", "setting"), levels, seeds, ("setting",))
+    paraphrases, settings, seeds = cell
+    levels = tuple(map(str, range(paraphrases))), tuple(map(str, range(settings)))
+    design = Design(("paraphrase", "setting"), levels, seeds, ("setting",))
     widths = []
     for number in range(_SIMULATIONS):
         values = simulate(shares, items, cell, number)
