@@ -17,9 +17,11 @@ from muniment.ids import new_id
 from muniment.testing import CommandContract, CommandResult, run_command
 from muniment_analysis.commands import analyze
 from muniment_analysis.commands.plan import plan
+from muniment_analysis.errors import ConstantError
 from muniment_analysis.intervals import mean_estimate
 from muniment_analysis.planning.allocation import Components, Costs, Option, options
 from muniment_analysis.planning.pilot import PARAPHRASE, Pilot, read_pilot
+from muniment_analysis.planning.plans import Choices, plan_mean_of_pilot
 from muniment_analysis.planning.sample_size import (
     cautious_variance,
     items_for_effect,
@@ -278,6 +280,12 @@ def test_pilot_with_one_paraphrase_counts_it_with_the_items() -> None:
     components = Pilot(None, "x", grid, ()).components  # type: ignore[arg-type]
     assert components.paraphrase == 0
     assert components.of_item_mean(1, 2) == pytest.approx(grid.mean(axis=(1, 2, 3)).var(ddof=1))
+
+
+def test_pilot_of_equal_values_is_refused() -> None:
+    pilot = Pilot(None, "x", np.ones((10, 1, 2, 2)), ())  # type: ignore[arg-type]
+    with pytest.raises(ConstantError):
+        plan_mean_of_pilot(pilot, 0.1, Choices())
 
 
 # ---- refusals ----------------------------------------------------------------------------------

@@ -91,8 +91,8 @@ def differences_of(
     """Return the differences of scores, and the errors of those without a basis.
 
     Outputs are averaged within cells, and the differences of the cells within items. Items are then
-    resampled. A score has no basis if there are fewer than 10 pairs, or if more than 10 % of the
-    items have no pair, unless `allow_incomplete`.
+    resampled. A score needs at least 10 pairs. At most 10 % of the items may have no pair, unless
+    `allow_incomplete`.
     """
     pairs = _pairs(first, second, scores)
     warnings: dict[str, list[str]] = {}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import muniment
+from muniment_analysis.errors import ConstantError
 from muniment_analysis.variance.sample import LEAST_ITEMS
 
 from .allocation import Components, Costs, Option, options
@@ -105,6 +106,11 @@ def plan_mean_of_pilot(pilot: Pilot, precision: float, choices: Choices) -> Plan
     """Return the plan for the mean of a score over the settings of a recorded experiment."""
     items, paraphrases, settings, _ = pilot.values.shape
     components = pilot.components
+    if not any(components):
+        raise ConstantError(
+            f"all values of {pilot.score} are equal, so they say nothing about its variance; use "
+            "another score or run"
+        )
     choices = replace(choices, settings=settings)
     if paraphrases == 1:
         choices = replace(choices, paraphrases=(1,))
