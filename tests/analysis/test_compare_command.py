@@ -6,17 +6,21 @@ import csv
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from muniment import Cell, GenerationSpec, Levels, Query
+from muniment import Cell, Generation, GenerationSpec, Levels, Query, Score
 from muniment.ids import new_id
 from muniment.testing import CommandContract, CommandResult, run_command
 from muniment_analysis.commands import analyze
 from muniment_analysis.commands.compare import compare
+from muniment_analysis.comparison.differences import differences_of
+from muniment_analysis.comparison.pairing import Cell as Place
+from muniment_analysis.comparison.scores import read_scores
 from support.commands import Processes
 from support.plugins import PluginFolder
 from support.workspace import Workspace
@@ -205,6 +209,42 @@ def test_unpaired_items_are_counted_and_named(echo: Workspace) -> None:
     few = batch(echo, [(f"prompt {n}", str(n)) for n in range(12)])
     assert "--allow-incomplete" in refused(call(echo, first, few))
     assert call(echo, first, few, "--allow-incomplete").code == 0
+
+
+def scored(version: str = "1", **changes: Any) -> Generation:
+    """Return a completed generation of line 1 with a score."""
+    fields: dict[str, Any] = {
+        "id": new_id(),
+        "run_id": new_id(),
+        "actor": "tester",
+        "status": "completed",
+        "generator": "echo",
+        "prompt": "p",
+        "seed": 1,
+        "started_at": datetime.now(UTC),
+        "line": 1,
+        "scores": (Score("number", version, "value", 1.0),),
+    }
+    return Generation(**(fields | changes))
+
+
+def test_interrupted_line_that_was_resumed_is_no_missing_output() -> None:
+    stopped = scored(status="interrupted", scores=())
+    resumed = read_scores([scored(), stopped], lambda one: Place(str(one.line)))
+    assert (resumed.outputs, resumed.missing("number.value")) == (1, 0)
+    alone = read_scores([stopped], lambda one: Place(str(one.line)))
+    assert (alone.outputs, alone.missing("number.value")) == (1, 1)
+    assert alone.problems == {"interrupted": 1}
+
+
+def test_another_version_of_the_evaluator_gets_a_warning() -> None:
+    tables = [
+        read_scores([scored(version, line=n) for n in range(20)], lambda one: Place(str(one.line)))
+        for version in ("1", "2")
+    ]
+    ((one,), errors) = differences_of(*tables, ["number.value"])
+    assert not errors
+    assert any("another version" in warning for warning in one.warnings)
 
 
 # ---- findings ----------------------------------------------------------------------------------

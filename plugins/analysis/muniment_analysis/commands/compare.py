@@ -22,7 +22,6 @@ from muniment.command import (
 
 if TYPE_CHECKING:
     from muniment_analysis.comparison.comparing import Comparison
-    from muniment_analysis.comparison.gate import Condition
 
 _COLUMNS = (
     ("score", "score"),
@@ -44,7 +43,7 @@ _COLUMNS = (
     "scores",
     metavar="NAME",
     multiple=True,
-    help="Score to compare. By default, all that both runs have.",
+    help="Score to compare. By default, those of --fail-on, or all that both runs have.",
 )
 @click.option(
     "--fail-on",
@@ -113,7 +112,7 @@ def compare(
         raise muniment.UsageError(f"--effect is {effect:g}; use a number above 0")
     with progress("comparing"):
         if item is None and value is None and not factors:
-            wanted = _wanted(scores, gate)
+            wanted = (*scores, *(condition.score for condition in gate))
             compared = compare_runs(
                 session, (first, second), wanted, allow_incomplete=allow_incomplete
             )
@@ -148,11 +147,6 @@ def compare(
     for result in results:
         write_note(str(result))
     return int(any(result.failed for result in results))
-
-
-def _wanted(scores: tuple[str, ...], gate: list[Condition]) -> tuple[str, ...]:
-    """Return the scores to compare, with those of the gate. None means all."""
-    return (*scores, *(condition.score for condition in gate)) if scores or gate else ()
 
 
 def _unpaired(compared: Comparison) -> Iterator[str]:
