@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import muniment
 from muniment_analysis.errors import AnalysisError
+from muniment_analysis.recorded_scores import problem_of
 
 from .experiment_design import ExperimentDesign, ItemDesign, parse_design
 from .layout import Layout
@@ -108,10 +109,4 @@ def _item_outputs(
 
 def _problem(generation: muniment.Generation | None) -> str | None:
     """Return why a generation has no value, or None."""
-    if generation is None:
-        return "missing"
-    if generation.status != "completed":
-        return generation.status
-    if "output" in generation.erased:
-        return "erased"
-    return "altered" if "output" in generation.altered else None
+    return "missing" if generation is None else problem_of(generation)

@@ -10,6 +10,7 @@ import numpy as np
 import muniment
 from muniment_analysis.diversity import cosine_similarities
 from muniment_analysis.intervals import Floats
+from muniment_analysis.recorded_scores import full_name
 from muniment_analysis.variance.distances import squared_distances_of_similarities
 
 from .measures import MeasureSpec
@@ -90,7 +91,7 @@ def recorded_scores(
     The name is `EVALUATOR.MEASURE`, with the parameters of the evaluator.
     """
     return {
-        f"{score.evaluator}.{score.name}": score
+        full_name(score): score
         for score in generation.newest_scores
         if score.value is not None and measure.accepts(score)
     }
