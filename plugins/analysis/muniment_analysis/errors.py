@@ -27,6 +27,14 @@ class RowError(AnalysisError):
         self.line = line
 
 
+class LogError(AnalysisError):
+    """A file that is not a log of samples of a known tool, or is damaged. `path` is the file."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+
+
 class ValuesError(AnalysisError):
     """Values that are not finite, or whose squares overflow or vanish."""
 

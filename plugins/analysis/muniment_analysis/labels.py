@@ -1,7 +1,8 @@
 """Accuracy, precision, recall and F1 of predicted labels, with 95 % intervals.
 
-Accuracy, precision and recall are proportions of independent outputs. F1 = 2 J / (1 + J) for the
-proportion J = hits / (hits + wrong predictions + missed outputs), so its bounds are those of J.
+Accuracy, precision and recall are proportions of independent outputs. F1 is
+2 J / (1 + J) for the proportion J = hits / (hits + wrong predictions + missed outputs). So the
+bounds of J give those of F1.
 """
 
 from __future__ import annotations

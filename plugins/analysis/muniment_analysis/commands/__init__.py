@@ -7,6 +7,7 @@ import click
 from .compare import compare
 from .controllability import controllability
 from .ifeval import ifeval
+from .import_logs import import_logs
 from .plan import plan
 from .variance import variance
 
@@ -19,5 +20,6 @@ def analyze() -> None:
 analyze.add_command(compare)
 analyze.add_command(controllability)
 analyze.add_command(ifeval)
+analyze.add_command(import_logs)
 analyze.add_command(plan)
 analyze.add_command(variance)

@@ -1,0 +1,1 @@
+"""Logs of samples of other tools, read as tables of measured outputs."""
