@@ -6,6 +6,7 @@ import click
 
 from .compare import compare
 from .controllability import controllability
+from .drift import drift
 from .ifeval import ifeval
 from .import_logs import import_logs
 from .plan import plan
@@ -19,6 +20,7 @@ def analyze() -> None:
 
 analyze.add_command(compare)
 analyze.add_command(controllability)
+analyze.add_command(drift)
 analyze.add_command(ifeval)
 analyze.add_command(import_logs)
 analyze.add_command(plan)

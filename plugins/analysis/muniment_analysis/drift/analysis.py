@@ -1,0 +1,141 @@
+"""Read a score of recorded generations, and report its drift."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import numpy as np
+
+import muniment
+from muniment_analysis.controllability.measures import parse_measure
+from muniment_analysis.errors import SampleError
+
+from .periods import Period, PeriodSums, Unit
+from .trend import CHANGE_PERIODS, TREND_PERIODS, Change, Trend, change, trend
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """The drift of a score.
+
+    Attributes:
+        measure: The evaluator and the measure.
+        unit: The length of a period.
+        periods: The periods with an output, in order.
+        trend: A change in one direction, or None for too few periods.
+        change: A change of the level, or None for too few periods.
+        without_score: The number of generations without the score or with a failed one.
+        warnings: Sentences about a weak basis.
+    """
+
+    measure: str
+    unit: Unit
+    periods: list[Period]
+    trend: Trend | None
+    change: Change | None
+    without_score: int
+    warnings: list[str]
+
+
+def drift(generations: Iterable[muniment.Generation], measure: str, unit: Unit) -> DriftReport:
+    """Return the drift of a measure, such as `characters` or `text-statistics.characters`.
+
+    Raises UsageError if several evaluators have it, and SampleError for fewer than 2 periods.
+    """
+    series = _Series(measure, unit)
+    for generation in generations:
+        series.add(generation)
+    if len(series.names) > 1:
+        names = " or ".join(sorted(series.names))
+        raise muniment.UsageError(f"several evaluators have the measure {measure!r}; use {names}")
+    periods = series.sums.periods()
+    if len(periods) < 2:
+        raise SampleError(
+            f"drift needs the measure {measure!r} in at least 2 periods, not {len(periods)}; "
+            "use shorter periods, or other filters",
+            complete=len(periods),
+            needed=2,
+        )
+    means = np.array([period.mean for period in periods])
+    times = np.array([float(period.index) for period in periods])
+    [name] = series.names
+    return DriftReport(
+        measure=name,
+        unit=unit,
+        periods=periods,
+        trend=trend(times, means),
+        change=change(means),
+        without_score=series.without_score,
+        warnings=[*series.warnings(), *_warnings(periods)],
+    )
+
+
+class _Series:
+    """The scores of generations, and the versions that they were made with."""
+
+    def __init__(self, measure: str, unit: Unit) -> None:
+        self.sums = PeriodSums(unit)
+        self.names: set[str] = set()
+        self.without_score = 0
+        self._measure = measure
+        self._spec = parse_measure(measure) if "." in measure else None
+        # The time of the first score by version, of the evaluator and of the generation's model.
+        self._firsts: dict[str, dict[Hashable, datetime]] = {"evaluator": {}, "model": {}}
+
+    def add(self, generation: muniment.Generation) -> None:
+        """Add the scores of a generation."""
+        at = generation.started_at.astimezone(UTC)
+        # A later score by the same evaluator replaces an earlier one.
+        scores = {(score.evaluator, score.name): score for score in generation.scores}
+        has_score = False
+        for score in filter(self._accepts, scores.values()):
+            if score.value is None:
+                continue
+            has_score = True
+            self.names.add(f"{score.evaluator}.{score.name}")
+            self.sums.add(at, _item(generation), score.value)
+            self._note("evaluator", (score.version, *score.models.values()), at)
+            self._note("model", generation.model and generation.model.digest, at)
+        self.without_score += not has_score
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a sentence for each version after the first one."""
+        for kind, firsts in self._firsts.items():
+            for earlier, later in pairwise(sorted(firsts.values())):
+                if earlier != later:
+                    yield (
+                        f"another version of the {kind} gave values from {later:%Y-%m-%d %H:%M} "
+                        "UTC on, so a difference may be that of the versions"
+                    )
+
+    def _accepts(self, score: muniment.Score) -> bool:
+        return score.name == self._measure if self._spec is None else self._spec.accepts(score)
+
+    def _note(self, kind: str, version: Hashable, at: datetime) -> None:
+        firsts = self._firsts[kind]
+        firsts[version] = min(firsts.get(version, at), at)
+
+
+def _item(generation: muniment.Generation) -> Hashable:
+    """Return what the outputs of one item have in common: its place in a run, or the prompt."""
+    if generation.cell is not None:
+        return generation.run_id, generation.cell.item
+    if "prompt" in (*generation.erased, *generation.altered):
+        return generation.id
+    # A digest, so that the memory does not grow with the prompts.
+    return hashlib.blake2b(generation.prompt.encode("utf-8", "replace"), digest_size=16).digest()
+
+
+def _warnings(periods: list[Period]) -> Iterator[str]:
+    number = len(periods)
+    single = sum(period.interval is None for period in periods)
+    if single:
+        yield f"{single} of {number} periods have one item and no interval; use longer periods"
+    if number < TREND_PERIODS:
+        yield f"a test for a trend needs at least {TREND_PERIODS} periods, not {number}"
+    if number < CHANGE_PERIODS:
+        yield f"a test for a change of the level needs at least {CHANGE_PERIODS}, not {number}"
