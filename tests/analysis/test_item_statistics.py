@@ -21,12 +21,12 @@ from muniment_analysis.controllability.item_statistics import (
 from muniment_analysis.controllability.layout import Layout
 from muniment_analysis.controllability.measures import parse_measure
 from muniment_analysis.controllability.response import ranks, slope, spearman
-from muniment_analysis.controllability.similarities import (
+from muniment_analysis.controllability.typos import misspell
+from muniment_analysis.controllability.values import of_numbers, of_similarities
+from muniment_analysis.similarities import (
     ranking_similarities,
     wording_similarities,
 )
-from muniment_analysis.controllability.typos import misspell
-from muniment_analysis.controllability.values import of_numbers, of_similarities
 
 LAYOUT = Layout(2, 3, 2)  # values 0 to 11: a step of 1 by seed, 2 by setting, 6 by paraphrase
 VALUES = of_numbers(range(12))

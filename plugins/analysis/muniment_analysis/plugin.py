@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import muniment
 
+_EVALUATORS = {
+    "text-statistics": "text_statistics:TextStatistics",
+    "instructions": "instructions:Instructions",
+    "perplexity": "perplexity:Perplexity",
+    "classifier": "classifier:Classifier",
+    "bleu": "reference_overlap:Bleu",
+    "chrf": "reference_overlap:Chrf",
+    "rouge-l": "reference_overlap:RougeL",
+    "self-bleu": "group_diversity:SelfBleu",
+    "diversity": "group_diversity:Diversity",
+    "embedding-similarity": "embedding_similarity:EmbeddingSimilarity",
+}
+
 
 @muniment.hookimpl
 def muniment_evaluators(register: muniment.Register) -> None:
     """Register the evaluators of this distribution."""
-    register("muniment_analysis.evaluators.text_statistics:TextStatistics", name="text-statistics")
-    register("muniment_analysis.evaluators.instructions:Instructions", name="instructions")
-    register("muniment_analysis.evaluators.perplexity:Perplexity", name="perplexity")
+    for name, place in _EVALUATORS.items():
+        register(f"muniment_analysis.evaluators.{place}", name=name)

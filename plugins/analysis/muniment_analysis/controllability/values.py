@@ -11,10 +11,10 @@ import muniment
 from muniment_analysis.diversity import cosine_similarities
 from muniment_analysis.intervals import Floats
 from muniment_analysis.recorded_scores import full_name
+from muniment_analysis.similarities import ranking_similarities, wording_similarities
 from muniment_analysis.variance.distances import squared_distances_of_similarities
 
 from .measures import MeasureSpec
-from .similarities import ranking_similarities, wording_similarities
 
 
 @dataclass(frozen=True)

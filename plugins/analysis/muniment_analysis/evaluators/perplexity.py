@@ -1,20 +1,22 @@
-"""The evaluator `perplexity`, which measures how well the model predicts its own output.
+"""The evaluator `perplexity`, which measures how well a model predicts the output.
 
-It uses the recorded log-probabilities, so it needs no second pass through the model. They are
-those of the model itself, at temperature 1 and without truncation.
+Without a parameter, it is the model that generated the output. The recorded log-probabilities are
+used, so it needs no second pass through the model. With `perplexity(model=NAME)`, another model
+reads the output as an answer to the prompt. All are those of the model itself, at temperature 1
+and without truncation.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import muniment
 
 
 class Perplexity(muniment.Evaluator):
-    """Perplexity, which is exp(−mean log-probability per token), from a generation's trace.
+    """Perplexity, which is exp(−mean log-probability per token).
 
     `mean-logprob` is the mean log-probability in nats per token. It is finite even if the
     perplexity overflows.
@@ -27,9 +29,16 @@ class Perplexity(muniment.Evaluator):
     )
     default = True
 
+    class Parameters(muniment.Parameters):
+        """Parameters of the evaluator."""
+
+        model: str = muniment.param(
+            "", model=True, help="model that reads the text; by default, the recorded trace is used"
+        )
+
     def evaluate(self, generation: muniment.Generation) -> Mapping[str, float]:
-        """Return both measures, or those of them that are finite. Without a trace, return none."""
-        logprobs = generation.trace.logprobs if generation.trace is not None else ()
+        """Return both measures, or those of them that are finite. Without a token, return none."""
+        logprobs = self._logprobs(generation)
         if len(logprobs) == 0:
             return {}
         try:
@@ -42,3 +51,11 @@ class Perplexity(muniment.Evaluator):
         with contextlib.suppress(OverflowError):  # the perplexity is above about 1e308
             scores["perplexity"] = math.exp(-mean)
         return scores
+
+    def _logprobs(self, generation: muniment.Generation) -> Sequence[float]:
+        """Return the log-probabilities of the tokens of all text outputs."""
+        if "model" not in self.models:
+            return generation.trace.logprobs if generation.trace is not None else ()
+        texts = [output.text for output in generation.outputs if output.text is not None]
+        scored = self.powers.score("model", texts, [generation.prompt] * len(texts))
+        return [value for scores in scored for value in scores.logprobs]
