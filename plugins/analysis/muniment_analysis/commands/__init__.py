@@ -9,6 +9,7 @@ from .controllability import controllability
 from .drift import drift
 from .ifeval import ifeval
 from .import_logs import import_logs
+from .labels import labels
 from .plan import plan
 from .variance import variance
 
@@ -23,5 +24,6 @@ analyze.add_command(controllability)
 analyze.add_command(drift)
 analyze.add_command(ifeval)
 analyze.add_command(import_logs)
+analyze.add_command(labels)
 analyze.add_command(plan)
 analyze.add_command(variance)
