@@ -19,8 +19,10 @@ from muniment.testing import CommandContract, run_command
 from muniment_analysis.commands import analyze
 from muniment_analysis.commands.drift import drift as command
 from muniment_analysis.drift.analysis import drift
+from muniment_analysis.drift.report_page import html
 from muniment_analysis.drift.trend import change, trend
 from muniment_analysis.errors import SampleError
+from support.commands import Processes
 from support.plugins import PluginFolder
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -248,16 +250,38 @@ def test_records_have_a_trend(session: muniment.Session, tmp_path: Path) -> None
 def test_filters_and_a_json_file_work_together(session: muniment.Session, tmp_path: Path) -> None:
     target = tmp_path / "drift.json"
     arguments = ["drift", "--measure", "characters", "--generator", "echo", "-o", str(target)]
+    arguments += ["-o", str(tmp_path / "drift.html")]
     result = run_command(analyze, *arguments, session=session)
     assert result.code == 0, result.stderr
     lines = [line.split("\t") for line in result.stdout.splitlines()]
     assert len(lines) == 9 + 1 + 2
     assert lines[0][1:] == ["6", "6", "6", "3", "3"]
     assert json.loads(target.read_text())["measure"] == "text-statistics.characters"
+    assert "Drift of text-statistics.characters" in (tmp_path / "drift.html").read_text()
     nothing = run_command(analyze, *arguments[:3], "--generator", "other", session=session)
     assert nothing.code == 2
+
+
+def test_the_page_is_self_contained_and_escapes_names(tmp_path: Path) -> None:
+    rows = [
+        generation(n, START + n * DAY, score(n, evaluator="j", name="<script>1</script>"))
+        for n in range(9)
+    ]
+    page = html(drift(rows, "<script>1</script>", "day"))
+    assert "<script" not in page
+    assert "&lt;script" in page
+    assert page.count("<svg") == 1
+    assert "change at" in page
+    assert "9 of 9 periods have one item" in page
 
 
 class TestDrift(CommandContract):
     command = command
     arguments: ClassVar = ("--measure", "words")
+
+
+def test_without_a_record_it_is_refused(tmp_path: Path) -> None:
+    processes = Processes(tmp_path, tmp_path / "home")
+    result = processes.on_terminal("analyze", "drift", "--measure", "words")
+    assert result.code == 1
+    assert "nothing is recorded" in result.out

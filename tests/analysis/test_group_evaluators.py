@@ -7,6 +7,8 @@ import json
 import math
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -205,3 +207,18 @@ def test_the_default_model_measures_recorded_texts(home: Path, gemma_home: Path)
         [own_value] = [score.value for score in recorded if score.name == "mean-logprob"]
         assert scores["mean-logprob"] == pytest.approx(own_value, abs=0.3)
         assert 0 < scores["sibling-cosine"] <= 1
+
+
+def test_importing_the_evaluators_imports_no_heavy_library() -> None:
+    """A generation imports all evaluators, to see which are default."""
+    program = (
+        "import sys, muniment_analysis.plugin as p\n"
+        "for place in p._EVALUATORS.values():\n"
+        "    __import__('muniment_analysis.evaluators.' + place.partition(':')[0])\n"
+        "heavy = {'numpy', 'scipy', 'sacrebleu', 'rapidfuzz', 'torch', 'transformers'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

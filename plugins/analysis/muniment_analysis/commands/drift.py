@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -24,10 +23,12 @@ from muniment.command import (
 
 if TYPE_CHECKING:
     from muniment_analysis.drift.analysis import DriftReport
-    from muniment_analysis.drift.periods import Period, Unit
+    from muniment_analysis.drift.periods import Unit
 
-_FIELDS = ("start", "value", "low", "high", "items", "outputs")
-_COLUMNS = (("period", "start"), *((name, name) for name in _FIELDS[1:]))
+_COLUMNS = (
+    ("period", "start"),
+    *((name, name) for name in ("value", "low", "high", "items", "outputs")),
+)
 _TESTS = (("test", "test"), ("result", "result"), ("p", "p"))
 
 
@@ -49,7 +50,7 @@ _TESTS = (("test", "test"), ("result", "result"), ("p", "p"))
     "outputs",
     metavar="FILE",
     multiple=True,
-    help="File of the report, as .csv or .json. Can be repeated.",
+    help="File of the report, as .html with a plot, .csv or .json. Can be repeated.",
 )
 @overwrite_option
 @json_option
@@ -71,10 +72,10 @@ def drift(
     on a change of the level.
     """
     from muniment_analysis.drift import analysis
-    from muniment_analysis.pages.csv_table import csv_text
+    from muniment_analysis.drift.report_json import to_json
     from muniment_analysis.pages.files import report_files, write_report_files
 
-    files = report_files(outputs, [".csv", ".json"], overwrite=overwrite)
+    files = report_files(outputs, [".html", ".csv", ".json"], overwrite=overwrite)
     with progress("reading generations"):
         report = analysis.drift(session.generations(query), measure, unit)
     for warning in report.warnings:
@@ -82,38 +83,32 @@ def drift(
     if report.without_score:
         write_note(f"left out {report.without_score:,} generations without the score")
     if as_json:
-        write_json(_to_json(report))
+        write_json(to_json(report))
     else:
-        emit(map(_shown, report.periods), _COLUMNS, as_json=False)
+        emit(_period_rows(report), _COLUMNS, as_json=False)
         write_data("")
         emit(_test_rows(report), _TESTS, as_json=False)
-    rows = [list(_record(period).values()) for period in report.periods]
-    write_report_files(
-        files,
-        {
-            ".csv": lambda: csv_text(_FIELDS, rows),
-            ".json": lambda: json.dumps(_to_json(report), ensure_ascii=False, indent=2) + "\n",
-        },
-    )
+    if files:
+        from muniment_analysis.drift import report_page
+
+        write_report_files(
+            files,
+            {
+                ".html": lambda: report_page.html(report),
+                ".csv": lambda: report_page.csv(report),
+                ".json": lambda: json.dumps(to_json(report), ensure_ascii=False, indent=2) + "\n",
+            },
+        )
 
 
-def _record(period: Period) -> dict[str, Any]:
-    interval = period.interval
-    return {
-        "start": period.start.isoformat(),
-        "value": period.mean,
-        "low": None if interval is None else interval.low,
-        "high": None if interval is None else interval.high,
-        "items": period.items,
-        "outputs": period.outputs,
-    }
+def _period_rows(report: DriftReport) -> Iterator[dict[str, Any]]:
+    from muniment_analysis.drift.report_json import period_record
 
-
-def _shown(period: Period) -> dict[str, Any]:
-    record = _record(period)
-    for name in ("value", "low", "high"):
-        record[name] = None if record[name] is None else f"{record[name]:.4g}"
-    return {**record, "start": f"{period.start:%Y-%m-%d %H:%M}"}
+    for period in report.periods:
+        record = period_record(period)
+        for name in ("value", "low", "high"):
+            record[name] = None if record[name] is None else f"{record[name]:.4g}"
+        yield {**record, "start": f"{period.start:%Y-%m-%d %H:%M}"}
 
 
 def _test_rows(report: DriftReport) -> Iterator[dict[str, Any]]:
@@ -131,21 +126,3 @@ def _test_rows(report: DriftReport) -> Iterator[dict[str, Any]]:
             "result": f"{change.before:.4g} to {change.after:.4g}",
             "p": f"{change.p_value:.4f}",
         }
-
-
-def _to_json(report: DriftReport) -> dict[str, Any]:
-    trend = change = None
-    if report.trend is not None:
-        trend = {**dataclasses.asdict(report.trend), "slope": report.trend.slope.to_json()}
-    if report.change is not None:
-        start = report.periods[report.change.position].start.isoformat()
-        change = {"start": start, **dataclasses.asdict(report.change)}
-    return {
-        "measure": report.measure,
-        "by": report.unit,
-        "periods": [_record(period) for period in report.periods],
-        "trend": trend,
-        "change": change,
-        "without_score": report.without_score,
-        "warnings": report.warnings,
-    }

@@ -11,10 +11,12 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from muniment_analysis.intervals import Estimate, Floats
@@ -73,6 +75,33 @@ def curve(x: Sequence[float], estimates: Sequence[Estimate], *, x_label: str, y_
         )
         axes.set_xticks(list(x))
         axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        return _svg(figure)
+
+
+def time_line(
+    times: Sequence[datetime],
+    means: Sequence[float],
+    intervals: Sequence[Estimate | None],
+    *,
+    y_label: str,
+    mark: datetime | None = None,
+) -> str:
+    """Return means over time with bars for those that have an interval.
+
+    `mark` is a time with a vertical line.
+    """
+    with _figure(7, 2.8) as (figure, axes):
+        bounds = [
+            item or Estimate(mean, mean, mean, 1)
+            for mean, item in zip(means, intervals, strict=True)
+        ]
+        below = [mean - item.low for mean, item in zip(means, bounds, strict=True)]
+        above = [item.high - mean for mean, item in zip(means, bounds, strict=True)]
+        axes.errorbar(times, means, yerr=[below, above], marker="o", color=_COLOURS[0], capsize=3)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
+        if mark is not None:
+            axes.axvline(mark, color=_COLOURS[3], linestyle="--")
         axes.set_ylabel(y_label)
         return _svg(figure)
 
