@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import zipfile
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +14,11 @@ import pytest
 from muniment.testing import CommandContract, CommandResult, run_command
 from muniment_analysis.commands import analyze
 from muniment_analysis.commands.import_logs import import_logs
+
+if sys.version_info >= (3, 14):
+    import zipfile
+else:
+    from backports.zstd import zipfile
 
 HEADER = "item replicate model task measure value".split()
 TIME = "2026-01-31T10-20-30.123456"
@@ -45,9 +50,13 @@ def inspect_header(**fields: Any) -> dict[str, Any]:
 
 
 def write_archive(
-    path: Path, samples: Iterable[Any], header: str = "header.json", **fields: Any
+    path: Path,
+    samples: Iterable[Any],
+    header: str = "header.json",
+    compression: int = zipfile.ZIP_DEFLATED,
+    **fields: Any,
 ) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("_journal/start.json", json.dumps({"eval": inspect_header()["eval"]}))
         if header == "header.json":
             archive.writestr(header, json.dumps(inspect_header(**fields)))
@@ -80,8 +89,11 @@ ROWS = [
 ]
 
 
-def test_an_archive_of_inspect_is_read(tmp_path: Path) -> None:
-    assert table(run(write_archive(tmp_path / "log.eval", SAMPLES))) == ROWS
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_ZSTANDARD])
+def test_an_archive_of_inspect_is_read(tmp_path: Path, compression: int) -> None:
+    """Newer versions of Inspect compress with Zstandard."""
+    path = write_archive(tmp_path / "log.eval", SAMPLES, compression=compression)
+    assert table(run(path)) == ROWS
 
 
 def test_a_document_of_inspect_is_read(tmp_path: Path) -> None:
@@ -219,6 +231,13 @@ def with_text(path: Path, text: str | bytes) -> Path:
     return path
 
 
+def damaged(path: Path) -> Path:
+    write_archive(path, SAMPLES, compression=zipfile.ZIP_ZSTANDARD)
+    data = path.read_bytes()
+    place = data.index(b"\x28\xb5\x2f\xfd", data.index(b"samples/")) + 6  # in a frame
+    return with_text(path, data[:place] + b"\xff\xff\xff" + data[place + 3 :])
+
+
 def encrypted(path: Path) -> Path:
     write_archive(path, SAMPLES)
     data = bytearray(path.read_bytes())
@@ -229,24 +248,25 @@ def encrypted(path: Path) -> Path:
     return with_text(path, bytes(data))
 
 
-def in_zstandard(path: Path) -> Path:
+def in_another_way(path: Path) -> Path:
     write_archive(path, SAMPLES)
     data = bytearray(path.read_bytes())
     place = 0
     while (place := data.find(b"PK\x01\x02", place)) >= 0:
-        data[place + 10] = 93
+        data[place + 10] = 97  # WavPack
         place += 4
     return with_text(path, bytes(data))
 
 
 BAD_LOGS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "cut archive": (lambda folder: cut(write_archive(folder / "x.eval", SAMPLES)), "x.eval"),
+    "damaged archive": (lambda folder: damaged(folder / "x.eval"), "copy"),
     "other archive": (
         lambda folder: write_archive(folder / "x.eval", []).rename(folder / "y.eval"),
         "no number",
     ),
     "encrypted archive": (lambda folder: encrypted(folder / "x.eval"), "encrypted"),
-    "archive in Zstandard": (lambda folder: in_zstandard(folder / "x.eval"), "--to json"),
+    "archive in another way": (lambda folder: in_another_way(folder / "x.eval"), "--to json"),
     "epoch twice": (
         lambda folder: with_text(
             folder / "x.json",

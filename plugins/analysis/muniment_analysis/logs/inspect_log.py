@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,6 +18,13 @@ from typing import Any
 from muniment_analysis.errors import LogError
 
 from .samples import Log, Measurement, identifier, number
+
+if sys.version_info >= (3, 14):
+    import zipfile
+
+    from compression.zstd import ZstdError
+else:  # the files of an archive are compressed with Zstandard
+    from backports.zstd import ZstdError, zipfile
 
 # The letters are correct, incorrect, partially correct and no answer.
 _WORDS = {"c": 1.0, "p": 0.5, "i": 0.0, "n": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
@@ -38,9 +45,9 @@ def read_archive(path: Path) -> Log:
             # A sample that was written twice is listed twice, and the last one counts.
             samples = dict.fromkeys(name for name in names if _SAMPLE.fullmatch(name))
             return _log(path, header, (_member(path, archive, name) for name in samples))
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error, ZstdError) as error:
         raise LogError(path, f"it is not a whole ZIP archive ({error}); copy it again") from None
-    except NotImplementedError:  # Python 3.11 cannot read Zstandard
+    except NotImplementedError:
         raise LogError(
             path,
             "its files are compressed in a way that Python cannot read; convert it by "
