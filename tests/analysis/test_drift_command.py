@@ -203,7 +203,10 @@ def test_scores_without_a_value_are_counted_and_left_out() -> None:
 
 
 def test_a_later_score_replaces_an_earlier_one() -> None:
-    rows = [generation(n, START + n * DAY, score(1), score(5)) for n in range(2)]
+    rows = [
+        generation(n, START + n * DAY, score(1), added_scores=(score(3), score(5)))
+        for n in range(2)
+    ]
     assert [period.mean for period in drift(rows, "quality", "day").periods] == [5, 5]
 
 

@@ -89,10 +89,8 @@ class _Series:
     def add(self, generation: muniment.Generation) -> None:
         """Add the scores of a generation."""
         at = generation.started_at.astimezone(UTC)
-        # A later score by the same evaluator replaces an earlier one.
-        scores = {(score.evaluator, score.name): score for score in generation.scores}
         has_score = False
-        for score in filter(self._accepts, scores.values()):
+        for score in filter(self._accepts, generation.newest_scores):
             if score.value is None:
                 continue
             has_score = True
