@@ -116,6 +116,13 @@ def test_samples_in_parts_are_read(tmp_path: Path) -> None:
     assert table(run(path)) == ROWS[:2]
 
 
+def test_an_id_may_contain_a_slash(tmp_path: Path) -> None:
+    path = write_archive(
+        tmp_path / "log.eval", [sample("repo/1", 1, match="C"), sample("二", 1, match="I")]
+    )
+    assert [row[0] for row in table(run(path))] == ["arithmetic/repo/1", "arithmetic/二"]
+
+
 def test_an_unfinished_log_is_read_with_a_warning(tmp_path: Path) -> None:
     result = run(write_archive(tmp_path / "log.eval", SAMPLES, header="none"))
     assert table(result) == ROWS

@@ -29,7 +29,7 @@ else:  # the files of an archive are compressed with Zstandard
 # The letters are correct, incorrect, partially correct and no answer.
 _WORDS = {"c": 1.0, "p": 0.5, "i": 0.0, "n": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 _HEADERS = ("header.json", "_journal/start.json")
-_SAMPLE = re.compile(r"samples/[^/]+(\.json|/sample\.json)")
+_SAMPLE = re.compile(r"samples/.+_epoch_\d+(\.json|/sample\.json)", re.DOTALL)  # an id may have /
 _MAX_SAMPLE = 1 << 30  # bytes of an unpacked file
 
 

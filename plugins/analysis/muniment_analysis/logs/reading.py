@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,9 +98,9 @@ def read_log(path: Path) -> Log:
 
 
 def _read_text(path: Path) -> Log:
-    rows = _numbered_rows(path)
     try:
-        first = next(rows, None)
+        with contextlib.closing(_numbered_rows(path)) as rows:
+            first = next(rows, None)
     except RowError:  # a document of several lines
         first = None
     if first is not None and lm_eval.is_row(first[1]):
@@ -117,7 +118,7 @@ def _read_text(path: Path) -> Log:
     )
 
 
-def _numbered_rows(path: Path) -> Iterator[tuple[int, Any]]:
+def _numbered_rows(path: Path) -> Generator[tuple[int, Any]]:
     """Yield the JSON values of the lines, which are numbered from 1."""
     with path.open(encoding="utf-8-sig") as file:
         for line, text in enumerate(file, 1):
