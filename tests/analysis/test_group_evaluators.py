@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -75,6 +76,17 @@ class Letters:
         texts = [output.text or "" for output in outputs]
         self.embedded += texts
         return [[float(text.count(char)) for char in "abc"] for text in texts]
+
+
+class TestEmbeddingSimilarity(EvaluatorContract):
+    evaluator = EmbeddingSimilarity
+    parameters: ClassVar = {"model": "judge"}
+    undirected = ("sibling-cosine",)
+    powers = Letters()
+
+    @pytest.fixture
+    def models(self) -> dict[str, muniment.Model]:
+        return {"model": JUDGE}
 
 
 def generation(name: str, *texts: str, prompt: str = "?") -> muniment.Generation:
