@@ -70,7 +70,7 @@ def test_the_packaged_image_model(session: muniment.Session) -> None:
     report = run(
         session,
         f"version: 1\ngenerator: image\nmodel: fashion-28\nitems:\n{prompts}"
-        + "settings: {guidance: [1, 3], steps: [4]}\nreplicates: 2\nseed: 1\n",
+        "settings: {guidance: [1, 3], steps: [4]}\nreplicates: 2\nseed: 1\n",
     )
     [embedding] = report.measures
     assert embedding.name == "embedding"
