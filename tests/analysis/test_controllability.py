@@ -225,6 +225,43 @@ def test_missing_scores_name_the_command_that_adds_them(workspace: Workspace) ->
         analyse(workspace.session, RUN, plan, measures=["perplexity"])
 
 
+def add_moody_evaluator(workspace: Workspace, fails: str) -> None:
+    workspace.plugin_folder.add(
+        "import muniment\n"
+        "class Moody(muniment.Evaluator):\n"
+        "    name = 'moody'\n"
+        "    measures = (muniment.Measure('length'),)\n"
+        "    def evaluate(self, generation):\n"
+        f"        if {fails}:\n"
+        "            raise RuntimeError('no')\n"
+        "        return {'length': len(generation.text)}\n"
+        "@muniment.hookimpl\n"
+        "def muniment_evaluators(register):\n"
+        "    register(Moody)\n",
+        distribution="moody-plugin",
+    )
+
+
+def test_items_whose_evaluations_all_failed_are_refused_if_they_are_many(
+    workspace: Workspace,
+) -> None:
+    add_dial(workspace.plugin_folder, control=1, noise=3)
+    add_moody_evaluator(workspace, "generation.prompt.startswith(('题 3 ', '题 4 ', '题 5 '))")
+    with pytest.raises(SampleError) as caught:
+        run(workspace, design(items=12, measures=["moody.length"]))
+    assert caught.value.complete == 9
+    assert "'item-3'" in str(caught.value)
+
+
+def test_an_item_whose_evaluations_all_failed_is_named(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, control=1, noise=3)
+    add_moody_evaluator(workspace, "generation.prompt.startswith('题 3 ')")
+    report = run(workspace, design(items=12, measures=["moody.length"]))
+    [result] = report.measures
+    assert (result.items, result.left_out) == (11, ("item-3",))
+    assert any("'item-3'" in warning for warning in report.warnings)
+
+
 def test_replays_are_counted_with_a_bound(workspace: Workspace) -> None:
     add_dial(workspace.plugin_folder, noise=9)
     report = run(workspace, design(), replays=8)
@@ -270,6 +307,12 @@ def test_the_report_is_json_with_intervals(workspace: Workspace) -> None:
         (design().replace("item-1,", "7,"), "between quotes"),
         (design(replicates=1), "at least 2"),
         (design(settings="{level: [1, 1.0]}"), "a value twice"),
+        (design(settings="{level: [1, '1']}"), "a value twice"),
+        (design(settings=f"{{level: [1, {'9' * 400}.5]}}"), "too large"),
+        (design(settings=f"{{level: [1, {'9' * 400}]}}"), "too large"),
+        (design(settings="{paraphrase: [1, 2]}"), "'paraphrase'"),
+        (design(settings="{seed: [1, 2]}"), "'seed'"),
+        (design(settings="{'a:b': [1, 2], a: [1, 2], b: [1, 2]}", paraphrases=1), "a:b"),
         (design(settings="{level: []}"), "settings"),
         (design(settings="{level: [1]}", paraphrases=1), "nothing to compare"),
         (design(settings="{a: [1, 2], b: [1, 2], c: [1, 2]}"), "at most 3"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .analysis import ControllabilityReport
-from .measure_analysis import PARAPHRASE, MeasureResult
+from .experiment_design import WORDING
+from .measure_analysis import MeasureResult
 
 _LARGE = 0.5
 _SMALL = 0.1
@@ -44,7 +45,7 @@ def _of_measure(report: ControllabilityReport, result: MeasureResult) -> Iterato
             f"{result.name}: less than {_percent(_SMALL)} of it is due to {names}: control it by "
             "other parameters, or by the prompt"
         )
-    wording = shares.get(PARAPHRASE)
+    wording = shares.get(WORDING)
     if wording is not None and wording.low > _SENSITIVE:
         yield (
             f"{result.name}: the wording moves it by {_percent(wording.value)}: fix the wording of "

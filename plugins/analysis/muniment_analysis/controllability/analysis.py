@@ -182,6 +182,8 @@ class _Analysis:
         )
         assert self.at is not None
         for analysis in self.measures.values():
+            scored = set(analysis.ids)  # an item whose scores all failed is in no analysis
+            analysis.left_out = [id for id in self.generations if id not in scored]
             warnings += self._check_measure(analysis, allow_incomplete)
         results = [analysis.result() for analysis in self.measures.values()]
         if not results:
@@ -244,7 +246,6 @@ class _Analysis:
             scores = [found[name] for found in by_output if name in found]
             analysis = self._analysis(name, scores[0].unit, spec.requested)
             if len(scores) < len(by_output):
-                analysis.left_out.append(item.item.id)
                 continue
             numbers = [float(score.value) for score in scores if score.value is not None]
             analysis.add(item.item.id, of_numbers(numbers))

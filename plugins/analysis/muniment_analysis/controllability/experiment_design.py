@@ -31,12 +31,14 @@ import msgspec
 from msgspec import Meta
 
 import muniment
-from muniment_analysis.errors import DesignFileError
+from muniment_analysis.errors import DesignError, DesignFileError
+from muniment_analysis.variance.design import MAX_FACTORS, SEED, check_factors
 
 from .measures import MeasureSpec, parse_measure
 
-MOST_FACTORS = 3
-"""The largest number of factors, of which wording is one."""
+WORDING = "paraphrase"
+"""The name of the factor of paraphrases."""
+_LARGEST = 1e300  # a difference of two values is a finite number, too
 
 _Value = bool | int | float | str
 _HINTS = {
@@ -199,9 +201,12 @@ def _problems(design: ExperimentDesign) -> Iterator[str]:
             if not paraphrase.strip() and len(item.paraphrases) > 1:
                 yield f"item {item.id!r} has an empty paraphrase; write the prompt"
     for name, values in design.settings.items():
-        # 1, 1.0 and true are equal in Python.
-        if len({(type(value) is bool, value) for value in values}) < len(values):
+        # 1, 1.0 and true are equal in Python. The texts are the names of the levels.
+        distinct = {(type(value) is bool, value) for value in values}
+        if min(len(distinct), len(set(map(str, values)))) < len(values):
             yield f"the setting {name} has a value twice; use each once"
+        if any(isinstance(value, int | float) and abs(value) > _LARGEST for value in values):
+            yield f"the setting {name} has a number that is too large; use smaller ones"
     for name in design._in_prompts:
         for item in design.items:
             if not all(f"{{{name}}}" in text for text in item.paraphrases):
@@ -215,16 +220,30 @@ def _problems(design: ExperimentDesign) -> Iterator[str]:
             "has neither two paraphrases nor a setting with two values, so there is nothing to "
             "compare; add one of them"
         )
-    if factors > MOST_FACTORS:
+    if factors > MAX_FACTORS:
         yield (
             f"has {factors} factors ({', '.join(['wording', *design.controls])}); use at most "
-            f"{MOST_FACTORS}, and one value for the others"
+            f"{MAX_FACTORS}, and one value for the others"
         )
+    yield from _name_problems(design)
     if not 0 <= design.seed < 2**64:
         yield f"has the seed {design.seed}; use a whole number from 0 to 2^64 - 1"
     if design.replicates < 2:
         yield "has one replicate, so the variance of the seed is unknown; use at least 2"
     yield from _measure_problems(design)
+
+
+def _name_problems(design: ExperimentDesign) -> Iterator[str]:
+    """Yield the settings whose shares would have the name of another share."""
+    wording = [WORDING] if design.paraphrases > 1 else []
+    taken = [*wording, SEED]
+    for name in design.controls:
+        if name in taken:
+            yield f"the setting {name!r} has the name of another share; use another name"
+    try:
+        check_factors([*wording, *design.controls])
+    except DesignError as error:
+        yield f"settings: {error}"
 
 
 def _measure_problems(design: ExperimentDesign) -> Iterator[str]:

@@ -23,13 +23,10 @@ from muniment_analysis.variance.shares import VarianceShares, components_of, var
 
 from . import item_statistics
 from .compliance import is_binary, pass_curve
-from .experiment_design import ExperimentDesign, is_numeric
+from .experiment_design import WORDING, ExperimentDesign, is_numeric
 from .layout import Layout
 from .reading import layout_of
 from .values import ItemValues
-
-PARAPHRASE = "paraphrase"
-"""The name of the factor of paraphrases."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +166,7 @@ class MeasureAnalysis:
         """Return the results over the items that were added."""
         shares, constant = self._shares()
         distances = self._means(self._distances)
-        names = ("seed", "setting", PARAPHRASE)
+        names = ("seed", "setting", WORDING)
         columns = dict(zip(names, np.array(self._distances).T, strict=True))
         return MeasureResult(
             name=self.name,
@@ -273,7 +270,7 @@ def variance_design(design: ExperimentDesign) -> VarianceDesign:
     """Return the factors of the outputs of each item. A factor with one level is none."""
     factors: dict[str, tuple[str, ...]] = {}
     if design.paraphrases > 1:
-        factors[PARAPHRASE] = tuple(str(number) for number in range(1, design.paraphrases + 1))
+        factors[WORDING] = tuple(str(number) for number in range(1, design.paraphrases + 1))
     factors |= {name: tuple(map(str, levels)) for name, levels in design.controls.items()}
     return VarianceDesign(
         factors=tuple(factors),
