@@ -363,6 +363,22 @@ def test_a_bug_in_a_command_names_the_plugin_and_the_line(
     assert f"({plugin_folder.folder / module}.py:6)" in failed.err
 
 
+def test_an_interrupted_run_of_a_command_is_no_bug(add: Add, muniment: Here) -> None:
+    source = """
+    import click
+    from muniment.command import new_run, pass_session
+
+    @click.command
+    @pass_session
+    def words(session):
+        with new_run(session):
+            raise KeyboardInterrupt
+    """
+    add(source, "commanding-slow", words="words")
+    stopped = muniment("words")
+    assert (stopped.code, stopped.out, stopped.err) == (130, "", "Interrupted\n")
+
+
 def test_the_core_wins(add: Add, muniment: Here) -> None:
     add("raise ValueError('broken')", "commanding-thief", config="words", **{"keys.show": "words"})
     assert muniment("config", "list").code == 0

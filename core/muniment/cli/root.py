@@ -55,6 +55,8 @@ class _Root(LazyGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted from None
+        except Interrupted:
+            raise
         except Exception as error:
             command = ctx.meta.get("muniment.plugin_command")
             if command is None:
