@@ -41,3 +41,7 @@ def test_a_beginning_of_a_list_agrees_with_it_as_far_as_it_goes() -> None:
 def test_an_item_that_occurs_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="twice"):
         rank_biased_overlap("aa", "ab")
+
+
+def test_equal_lists_have_an_overlap_of_exactly_1() -> None:
+    assert {rank_biased_overlap(range(n), range(n)) for n in range(200)} == {1.0}

@@ -24,6 +24,8 @@ def rank_biased_overlap(
     short, long = sorted((a, b), key=len)
     if not short:
         return float(not long)
+    if list(a) == list(b):
+        return 1.0  # the sum is less by rounding, and equal outputs would have a distance
     common = _common(short, long)
     p, s, n = persistence, len(short), len(long)
     total = sum(common[d - 1] / d * p**d for d in range(1, n + 1))
