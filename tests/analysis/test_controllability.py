@@ -210,6 +210,27 @@ def test_a_stopped_experiment_is_continued(workspace: Workspace) -> None:
     assert [generation.text for generation in workspace.session.cells(RUN)] == texts
 
 
+def test_a_change_of_the_policy_within_an_experiment_is_a_warning(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, control=1, noise=3)
+    document = design()
+    plan = parse_design(document, "d.yaml")
+
+    def stop(generation: muniment.Generation) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(workspace.session, plan, document, RUN, on_generation=stop)
+    resume_experiment(workspace.session, plan, RUN, policy=str(workspace.policy()))
+    report = analyse(workspace.session, RUN, plan)
+    assert any("several policies" in warning for warning in report.warnings)
+
+
+def test_a_ranking_of_texts_is_refused(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, noise=3)
+    with pytest.raises(AnalysisError, match="no lists"):
+        run(workspace, design(measures=["ranking"]))
+
+
 def test_a_run_that_is_no_experiment_is_refused(workspace: Workspace) -> None:
     add_dial(workspace.plugin_folder)
     [done] = workspace.run("#1", generator="dial")

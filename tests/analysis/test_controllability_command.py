@@ -9,12 +9,35 @@ from typing import Any, ClassVar
 
 import pytest
 
+import muniment
 from muniment.testing import CommandContract, CommandResult, run_command
 from muniment_analysis.commands import analyze
 from muniment_analysis.commands.controllability import controllability
+from muniment_analysis.controllability.experiment import run_experiment
+from muniment_analysis.controllability.experiment_design import parse_design
 from support.experiments import add_dial, design
 from support.plugins import PluginFolder
 from support.workspace import Workspace
+
+RUN = "01HZZZZZZZZZZZZZZZZZZZZZZZ"
+READER = """
+import muniment
+
+class Reader(muniment.Generator):
+    name = "reader"
+    media_type = "text/plain"
+    determinism = "exact"
+    inputs = (muniment.InputSpec("topic", ("text/plain",)),)
+
+    def generate(self, requests):
+        for request in requests:
+            drawn = round(9 * request.random().random())
+            yield request.reply(muniment.Text(request.inputs["topic"].text + "word " * drawn))
+
+@muniment.hookimpl
+def muniment_generators(register):
+    register(Reader)
+"""
 
 
 @pytest.fixture
@@ -99,6 +122,38 @@ def test_one_source_of_outputs_is_needed(workspace: Workspace, arguments: tuple[
     result = run(workspace, *arguments)
     assert (result.code, result.stdout) == (2, "")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_design_with_inputs_is_continued_from_its_folder(
+    workspace: Workspace, tmp_path: Path, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.add(READER, distribution="reader-plugin")
+    folder = tmp_path / "设计"
+    folder.mkdir()
+    items = ""
+    for number in range(10):
+        (folder / f"{number}.txt").write_text("word " * (number + 1), encoding="utf-8")
+        items += f"  - {{id: i{number}, paraphrases: [a, b], inputs: {{topic: {number}.txt}}}}\n"
+    path = folder / "d.yaml"
+    document = (
+        f"version: 1\ngenerator: reader\nitems:\n{items}settings: {{}}\nreplicates: 2\nseed: 1"
+    )
+    path.write_text(document, encoding="utf-8")
+    plan = parse_design(document, "d.yaml")
+
+    def stop(generation: muniment.Generation) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(workspace.session, plan, document, RUN, folder=folder, on_generation=stop)
+    resumed = run(workspace, str(path), "--resume", RUN, "--json")
+    assert resumed.code == 0
+    [body] = resumed.json
+    assert body["sample"]["complete"] == 10
+    path.write_text(document.replace("seed: 1", "seed: 2"), encoding="utf-8")
+    changed = run(workspace, str(path), "--resume", RUN)
+    assert (changed.code, changed.stdout) == (2, "")
+    assert RUN in changed.stderr
 
 
 def test_the_words_of_the_command_are_these() -> None:

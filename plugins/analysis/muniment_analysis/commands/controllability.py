@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,11 +96,12 @@ def controllability(
 
     DESIGN.yaml has items with paraphrases, settings with values, and a number of seeds. Every
     combination is generated and recorded as one run. With --run, a recorded experiment is analysed.
+    With --resume, DESIGN.yaml is needed only for inputs with paths, which are relative to it.
     The controllability is the share of the variance that the settings explain.
     """
     from muniment_analysis.pages.files import report_files, write_report_files
 
-    if sum(option is not None for option in (design, run, resume)) != 1:
+    if (run is not None) + (resume is not None or design is not None) != 1:
         raise muniment.UsageError("use either DESIGN.yaml, --run RUN or --resume RUN")
     inputs = [] if design is None else [str(design)]
     files = report_files(outputs, (".html", ".csv", ".json"), overwrite=overwrite, inputs=inputs)
@@ -147,32 +149,53 @@ def _experiment(
     from muniment_analysis.controllability.experiment_design import load_design
     from muniment_analysis.controllability.reading import recorded_design
 
-    if path is None:
+    folder = Path() if path is None else path.parent
+    if path is None or resume is not None:
         identifier = session.store.find_run(str(run or resume))
         design = recorded_design(session, identifier)
+        if path is not None and load_design(path)[0] != design:
+            raise muniment.UsageError(
+                f"{path} differs from the recorded design of run {identifier}; use the design that "
+                "the run was started with"
+            )
         if resume is not None:
-            with progress("generating", design.size) as bar:
+            with _resumable(identifier), progress("generating", design.size) as bar:
                 resume_experiment(
                     session,
                     design,
                     identifier,
                     policy=policy,
+                    folder=folder,
                     on_generation=lambda generation: bar.advance(1),
                 )
         return design, identifier
     design, document = load_design(path)
-    with new_run(session) as identifier, progress("generating", design.size) as bar:
+    with (
+        new_run(session) as identifier,
+        _resumable(identifier),
+        progress("generating", design.size) as bar,
+    ):
         run_experiment(
             session,
             design,
             document,
             identifier,
             policy=policy,
-            folder=path.parent,
+            folder=folder,
             on_generation=lambda generation: bar.advance(1),
         )
     write_note(f"run {identifier}: {design.size} generations")
     return design, identifier
+
+
+@contextlib.contextmanager
+def _resumable(run: str) -> Iterator[None]:
+    """Print the command that continues a run if Ctrl-C ends the block."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        write_note(f"continue with `muniment analyze controllability --resume {run}`")
+        raise
 
 
 def _json(report: ControllabilityReport) -> dict[str, Any]:

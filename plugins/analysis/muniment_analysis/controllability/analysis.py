@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -37,6 +37,7 @@ from .values import (
 
 WORST = 5
 """The number of items that a report names as the worst."""
+_OTHERS = "use another measure, such as embedding or EVALUATOR.MEASURE"
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,8 @@ class _Analysis:
         self.lost = [0] * self.layout.settings
         self._outputs: list[dict[str, float]] = []
         self._last_wording: tuple[ItemOutputs, ItemValues] | None = None
+        self._policies: set[str] = set()
+        self._digests: dict[str, set[str]] = {}
 
     def add(self, item: ItemOutputs) -> None:
         """Add the outputs of an item."""
@@ -165,8 +168,10 @@ class _Analysis:
         self.generations[id] = tuple(generation.id for generation in item.generations)
         self.at = min(filter(None, (self.at, *(g.started_at for g in item.generations))))
         for generation in item.generations:
+            self._policies.add(generation.policy)
             if generation.model is not None:
                 self.models[generation.model.name] = generation.model.digest
+                self._digests.setdefault(generation.model.name, set()).add(generation.model.digest)
         for spec in self.chosen:
             self._add_measure(spec, item)
         self._outputs.append(self._output_statistics(item))
@@ -185,6 +190,7 @@ class _Analysis:
             scored = set(analysis.ids)  # an item whose scores all failed is in no analysis
             analysis.left_out = [id for id in self.generations if id not in scored]
             warnings += self._check_measure(analysis, allow_incomplete)
+        warnings += self._source_warnings()
         results = [analysis.result() for analysis in self.measures.values()]
         if not results:
             raise AnalysisError(
@@ -208,6 +214,15 @@ class _Analysis:
             worst=self._worst(),
         )
 
+    def _source_warnings(self) -> Iterator[str]:
+        """Yield what changed between the outputs, as after an interruption."""
+        if len(self._policies) > 1:
+            names = ", ".join(sorted(name or "none" for name in self._policies))
+            yield f"the outputs were made under several policies ({names}), which can differ"
+        for name, digests in self._digests.items():
+            if len(digests) > 1:
+                yield f"the outputs are of {len(digests)} models with the name {name}"
+
     def _check_media(self, item: ItemOutputs) -> None:
         for generation in item.generations:
             self.media_types |= {output.media_type for output in generation.outputs}
@@ -227,6 +242,9 @@ class _Analysis:
 
     def _is_list(self, generation: muniment.Generation) -> bool:
         return any(output.kept is not None for output in generation.outputs)
+
+    def _is_text(self, generation: muniment.Generation) -> bool:
+        return all(output.text is not None for output in generation.outputs)
 
     def _add_measure(self, spec: MeasureSpec, item: ItemOutputs) -> None:
         if spec.kind == "score":
@@ -267,8 +285,12 @@ class _Analysis:
 
     def _distances(self, spec: MeasureSpec, item: ItemOutputs) -> ItemValues:
         if spec.kind == "wording":
+            if not all(map(self._is_text, item.all_generations)):
+                raise AnalysisError("the outputs are no texts, so they have no wording; " + _OTHERS)
             return self._wording(item)
         if spec.kind == "ranking":
+            if not all(map(self._is_list, item.all_generations)):
+                raise AnalysisError("the outputs are no lists, so they have no ranking; " + _OTHERS)
             return of_lists(self.session, item.all_generations)
         return of_embeddings(self.session, item.all_generations, spec.evaluator.parameters)
 

@@ -49,13 +49,15 @@ def resume_experiment(
 ) -> None:
     """Generate the cells of a recorded experiment that were never begun or were interrupted.
 
-    Cells that were completed, blocked or failed stay as they are.
+    Cells that were completed, blocked or failed stay as they are. Paths of inputs are relative to
+    `folder`. Raises UsageError if another process generates a cell.
     """
-    ended = {
-        generation.cell
-        for generation in session.cells(run)
-        if generation.status not in ("interrupted", "started")
-    }
+    ended = set()
+    for recorded in session.cells(run):
+        if recorded.status == "started":
+            raise muniment.UsageError(f"run {run} is still running; wait until it ends")
+        if recorded.status != "interrupted":
+            ended.add(recorded.cell)
     specs = [spec for spec in specs_of(design, folder=folder) if spec.cell not in ended]
     generations = session.run(specs, run_id=run, policy=policy, evaluate=evaluators_of(design))
     for generation in generations:
