@@ -14,6 +14,7 @@ from muniment_analysis.controllability.experiment import resume_experiment, run_
 from muniment_analysis.controllability.experiment_design import parse_design
 from muniment_analysis.controllability.reading import recorded_design
 from muniment_analysis.controllability.report_json import to_json
+from muniment_analysis.controllability.typos import misspell
 from muniment_analysis.errors import AnalysisError, DesignFileError, SampleError
 from support.experiments import add_dial, design
 from support.workspace import Workspace
@@ -135,6 +136,27 @@ def test_typing_mistakes_are_generated_beside_the_layout(workspace: Workspace) -
     assert len({prompt for prompt in prompts if "question about" not in prompt}) >= 10
 
 
+def test_typing_mistakes_spare_the_names_of_settings() -> None:
+    for seed in range(200):
+        text = misspell("写 {count} words: {mood}", seed)
+        assert "{count}" in text
+        assert "{mood}" in text
+        assert text != "写 {count} words: {mood}"
+
+
+def test_a_value_with_braces_is_not_filled_again() -> None:
+    document = design(settings="{a: ['{b}', x], b: [y, z]}", paraphrases=1).replace("#0", "{a}{b}")
+    plan = parse_design(document, "d.yaml")
+    assert plan.filled("{a}{b}", {"a": "{b}", "b": "y"}) == "{b}y"
+
+
+def test_without_a_control_no_item_is_the_worst(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, wording=5, noise=3)
+    report = run(workspace, design(settings="{}"))
+    assert report.worst == []
+    assert "follow the control" not in report_page.html(report)
+
+
 def test_incomplete_items_are_left_out_whole_and_named(workspace: Workspace) -> None:
     refuses = "request.prompt.startswith('题 3 ') and request.parameters.level > 5"
     add_dial(workspace.plugin_folder, control=1, noise=3, refuses=refuses)
@@ -143,7 +165,9 @@ def test_incomplete_items_are_left_out_whole_and_named(workspace: Workspace) -> 
     assert report.left_out == {"item-3": {"failed": 6}}
     assert report.lost == [0, 6]
     assert any("item-3" in warning for warning in report.warnings)
-    assert "6 failed" in report_page.html(report)
+    page = report_page.html(report)
+    assert "6 failed" in page
+    assert "<tr><td>level=10</td><td>6</td></tr>" in page
 
 
 def test_too_many_incomplete_items_need_consent(workspace: Workspace) -> None:
@@ -220,7 +244,9 @@ def test_a_change_of_the_policy_within_an_experiment_is_a_warning(workspace: Wor
 
     with pytest.raises(KeyboardInterrupt):
         run_experiment(workspace.session, plan, document, RUN, on_generation=stop)
-    resume_experiment(workspace.session, plan, RUN, policy=str(workspace.policy()))
+    path = workspace.home / "team.yaml"
+    path.write_text("policy: team\nversion: 1\nfilters: []\n", encoding="utf-8")
+    resume_experiment(workspace.session, plan, RUN, policy=str(path))
     report = analyse(workspace.session, RUN, plan)
     assert any("several policies" in warning for warning in report.warnings)
 

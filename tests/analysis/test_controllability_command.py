@@ -47,7 +47,7 @@ def workspace(home: Path, plugin_folder: PluginFolder) -> Iterator[Workspace]:
     plugin_folder.all.append(
         Plugin("muniment-analysis", "0.1.0", "analysis", "muniment_analysis.plugin")
     )
-    add_dial(plugin_folder, control=1, noise=4)
+    add_dial(plugin_folder, control=1, noise=4, refuses="'refuse' in request.prompt")
     made = Workspace(home, plugin_folder)
     yield made
     made.close()
@@ -122,6 +122,26 @@ def test_one_source_of_outputs_is_needed(workspace: Workspace, arguments: tuple[
     result = run(workspace, *arguments)
     assert (result.code, result.stdout) == (2, "")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_measures_of_the_command_are_scored_and_checked_first(
+    workspace: Workspace, path: Path
+) -> None:
+    refused = run(workspace, str(path), "--measure", "a(")
+    assert (refused.code, refused.stdout) == (2, "")
+    assert not (workspace.home / "muniment.db").exists()
+    path.write_text(design(measures=["wording"]), encoding="utf-8")
+    [body] = run(workspace, str(path), "--measure", "text-statistics.words", "--json").json
+    assert [measure["measure"] for measure in body["measures"]] == ["text-statistics.words"]
+
+
+def test_items_that_are_left_out_are_printed_with_the_loss_of_each_setting(
+    workspace: Workspace, path: Path
+) -> None:
+    path.write_text(design(items=12).replace("题 3 #1", "refuse 3 #1"), encoding="utf-8")
+    rows = [line.split("\t") for line in run(workspace, str(path)).stdout.splitlines()]
+    assert ["item-3", "4 failed"] in rows
+    assert rows[-2:] == [["level=0", "2"], ["level=10", "2"]]
 
 
 def test_a_design_with_inputs_is_continued_from_its_folder(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,8 @@ _VALUES = (
     ("value", "value"),
     ("interval", "interval"),
 )
+_LEFT_OUT = (("left out", "item"), ("missing outputs", "missing"))
+_LOST = (("setting", "setting"), ("outputs lost", "lost"))
 _WORST = (("item", "id"), ("controllability", "share"), ("first generation", "generation"))
 
 
@@ -106,8 +108,11 @@ def controllability(
     inputs = [] if design is None else [str(design)]
     files = report_files(outputs, (".html", ".csv", ".json"), overwrite=overwrite, inputs=inputs)
     from muniment_analysis.controllability.analysis import analyse
+    from muniment_analysis.controllability.measures import parse_measure
 
-    plan, run = _experiment(session, design, run, resume, policy)
+    for measure in measures:
+        parse_measure(measure)  # a mistake must not cost the generations
+    plan, run = _experiment(session, design, run, resume, policy, measures)
     with progress("analysing items", len(plan.items)) as bar:
         report = analyse(
             session,
@@ -143,6 +148,7 @@ def _experiment(
     run: str | None,
     resume: str | None,
     policy: str | None,
+    measures: Sequence[str],
 ) -> tuple[ExperimentDesign, str]:
     """Run or continue an experiment if that is requested, and return its design and run."""
     from muniment_analysis.controllability.experiment import resume_experiment, run_experiment
@@ -165,6 +171,7 @@ def _experiment(
                     design,
                     identifier,
                     policy=policy,
+                    measures=measures,
                     folder=folder,
                     on_generation=lambda generation: bar.advance(1),
                 )
@@ -181,6 +188,7 @@ def _experiment(
             document,
             identifier,
             policy=policy,
+            measures=measures,
             folder=folder,
             on_generation=lambda generation: bar.advance(1),
         )
@@ -212,6 +220,11 @@ def _print(report: ControllabilityReport) -> None:
     emit(_value_rows(report), _VALUES, as_json=False)
     write_data("")
     emit(_worst_rows(report), _WORST, as_json=False)
+    if report.left_out:
+        write_data("")
+        emit(_left_out_rows(report), _LEFT_OUT, as_json=False)
+        write_data("")
+        emit(_lost_rows(report), _LOST, as_json=False)
     for sentence in advice(report):
         write_note(sentence)
 
@@ -254,6 +267,19 @@ def _worst_rows(report: ControllabilityReport) -> Iterator[dict[str, Any]]:
     for item in report.worst:
         share = f"{100 * item.controllability:.1f} %"
         yield {"id": item.id, "share": share, "generation": item.generations[0]}
+
+
+def _left_out_rows(report: ControllabilityReport) -> Iterator[dict[str, Any]]:
+    for id, reasons in report.left_out.items():
+        missing = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+        yield {"item": id, "missing": missing}
+
+
+def _lost_rows(report: ControllabilityReport) -> Iterator[dict[str, Any]]:
+    from muniment_analysis.controllability.report_page import setting_names
+
+    for setting, lost in zip(setting_names(report), report.lost, strict=True):
+        yield {"setting": setting, "lost": lost}
 
 
 def _number(estimate: Estimate) -> str:

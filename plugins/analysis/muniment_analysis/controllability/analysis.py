@@ -91,7 +91,7 @@ class ControllabilityReport:
         measures: The results for each measure.
         outputs: Statistics of the outputs themselves.
         replay: The results of replays, or None if nothing was replayed.
-        worst: The items that follow the control parameters least.
+        worst: The items that follow the control parameters least. Empty without any.
     """
 
     run: str
@@ -365,6 +365,8 @@ class _Analysis:
         )
 
     def _worst(self) -> list[WorstItem]:
+        if not self.design.controls:
+            return []
         first = next(iter(self.measures.values()))
         shares = sorted(first.item_controllability().items(), key=lambda pair: pair[1])
         return [WorstItem(id, share, self.generations[id]) for id, share in shares[:WORST]]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import muniment
 from muniment_analysis.variance.sample import check_sample
 
 from .experiment_design import ExperimentDesign, ItemDesign
+from .measures import parse_measure
 from .typos import misspell
 
 
@@ -19,19 +20,23 @@ def run_experiment(
     run: str,
     *,
     policy: str | None = None,
+    measures: Sequence[str] = (),
     folder: Path = Path(),
     on_generation: Callable[[muniment.Generation], None] = lambda generation: None,
 ) -> None:
     """Record the design and generate every cell of it as one run.
 
-    Paths of inputs are relative to `folder`. Raises SampleError, with nothing recorded, for too few
+    `measures` are scored besides those of the design. Paths of inputs are relative to `folder`.
+    Raises SampleError, with nothing recorded, for too few
     items, and UsageError, ModelError or PluginError for a design that the generator cannot use.
     """
     check_sample(len(design.items), 0)
     specs = list(specs_of(design, folder=folder))
     for spec in specs:
         session.check(spec)
-    generations = session.run(specs, run_id=run, policy=policy, evaluate=evaluators_of(design))
+    generations = session.run(
+        specs, run_id=run, policy=policy, evaluate=evaluators_of(design, measures)
+    )
     session.record_experiment(run, document, levels_of(design))
     for generation in generations:
         if isinstance(generation, muniment.Generation):  # without `stream` there are no chunks
@@ -44,6 +49,7 @@ def resume_experiment(
     run: str,
     *,
     policy: str | None = None,
+    measures: Sequence[str] = (),
     folder: Path = Path(),
     on_generation: Callable[[muniment.Generation], None] = lambda generation: None,
 ) -> None:
@@ -59,7 +65,9 @@ def resume_experiment(
         if recorded.status != "interrupted":
             ended.add(recorded.cell)
     specs = [spec for spec in specs_of(design, folder=folder) if spec.cell not in ended]
-    generations = session.run(specs, run_id=run, policy=policy, evaluate=evaluators_of(design))
+    generations = session.run(
+        specs, run_id=run, policy=policy, evaluate=evaluators_of(design, measures)
+    )
     for generation in generations:
         if isinstance(generation, muniment.Generation):  # without `stream` there are no chunks
             on_generation(generation)
@@ -100,11 +108,14 @@ def specs_of(
                     )
 
 
-def evaluators_of(design: ExperimentDesign) -> list[str] | None:
-    """Return the evaluators whose scores the measures of a design need, or None for the default."""
-    if not design.measures:
+def evaluators_of(design: ExperimentDesign, measures: Sequence[str] = ()) -> list[str] | None:
+    """Return the evaluators that the measures of a design and others need.
+
+    None stands for the default evaluators, which run if there is no measure.
+    """
+    specs = [*design.measure_specs(), *map(parse_measure, measures)]
+    if not specs:
         return None
-    specs = design.measure_specs()
     return list(dict.fromkeys(spec.reference for spec in specs if spec.kind == "score"))
 
 

@@ -22,8 +22,10 @@ Items need equal numbers of paraphrases.
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -76,7 +78,7 @@ class ItemDesign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inputs: Mapping[str, str] = {}
 
 
-class ExperimentDesign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ExperimentDesign(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """The design of an experiment.
 
     `settings` has the values of each parameter. `typos` is the number of misspelt versions of the
@@ -125,15 +127,17 @@ class ExperimentDesign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def filled(self, prompt: str, values: Mapping[str, _Value]) -> str:
         """Return a prompt in which each setting between braces is replaced by its value."""
-        for name in self._in_prompts:
-            prompt = prompt.replace(f"{{{name}}}", str(values[name]))
-        return prompt
+        if not self._in_prompts:
+            return prompt
+        # Together, so that a value with braces is not filled again.
+        pattern = "|".join(re.escape(f"{{{name}}}") for name in self._in_prompts)
+        return re.sub(pattern, lambda place: str(values[place[0][1:-1]]), prompt)
 
     def parameters(self, values: Mapping[str, _Value]) -> dict[str, _Value]:
         """Return the values of the settings that are parameters of the generator."""
         return {name: value for name, value in values.items() if name not in self._in_prompts}
 
-    @property
+    @cached_property
     def _in_prompts(self) -> list[str]:
         """The settings that a prompt contains between braces."""
         prompts = [prompt for item in self.items for prompt in item.paraphrases]

@@ -33,6 +33,7 @@ def html(report: ControllabilityReport) -> str:
         outputs=report.outputs,
         replay=report.replay,
         left_out=report.left_out,
+        lost=report.lost,
         worst=report.worst,
         prompts={item.id: item.paraphrases[0] for item in report.design.items},
         advice=advice(report),

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 
 EVERY = 25
 """The number of characters for each mistake. A shorter prompt has one mistake."""
+_PARTS = re.compile(r"\{[^{}]*\}|.", re.DOTALL)  # a setting between braces, or a character
 
 
 def misspell(text: str, seed: int) -> str:
     """Return a text with a mistake in each 25 characters, at places that the seed chooses.
 
     A mistake swaps two characters, drops one or doubles one. Only letters are changed, which
-    includes Chinese characters. A text without two different letters side by side is returned as
-    it is.
+    includes Chinese characters. The name of a setting between braces stays as it is. A text without
+    two different letters side by side is returned unchanged.
     """
     drawn = random.Random(seed)
-    characters = list(text)
+    characters = _PARTS.findall(text)
     for _ in range(max(1, len(text) // EVERY)):
         places = [
             place

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # some spreadsheets read the wide forms, too
 
 
 def csv_text(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

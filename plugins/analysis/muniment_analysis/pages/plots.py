@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from muniment_analysis.intervals import Estimate, Floats
 
 _COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c")
+_LONGEST = 40  # characters of a name, so that the plot has space
 _SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "muniment",
@@ -39,15 +40,11 @@ def stacked_shares(shares: Mapping[str, Mapping[str, Estimate]]) -> str:
     with _figure(7, 0.9 + 0.45 * len(shares)) as (figure, axes):
         names = list(dict.fromkeys(name for parts in shares.values() for name in parts))
         starts = dict.fromkeys(shares, 0.0)
+        bars = []
         for position, name in enumerate(names):
             widths = [parts[name].value if name in parts else 0.0 for parts in shares.values()]
-            axes.barh(
-                list(shares),
-                widths,
-                left=list(starts.values()),
-                color=_COLOURS[position % len(_COLOURS)],
-                label=name,
-            )
+            color = _COLOURS[position % len(_COLOURS)]
+            bars.append(axes.barh(list(shares), widths, left=list(starts.values()), color=color))
             starts = {
                 measure: start + width
                 for (measure, start), width in zip(starts.items(), widths, strict=True)
@@ -56,13 +53,20 @@ def stacked_shares(shares: Mapping[str, Mapping[str, Estimate]]) -> str:
         axes.set_xlabel("share of the variance within items")
         axes.invert_yaxis()
         axes.legend(
-            ncols=min(4, len(names)), loc="lower left", bbox_to_anchor=(0, 1), frameon=False
+            [bar[0] for bar in bars],  # a label of a bar that begins with _ would not be listed
+            [_shortened(name) for name in names],
+            ncols=min(4, len(names)),
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            frameon=False,
         )
         return _svg(figure)
 
 
 def curve(x: Sequence[float], estimates: Sequence[Estimate], *, x_label: str, y_label: str) -> str:
-    """Return a line through estimates with a band of their intervals."""
+    """Return a line through estimates, in the order of x, with a band of their intervals."""
+    pairs = sorted(zip(x, estimates, strict=True))
+    x, estimates = [place for place, _ in pairs], [estimate for _, estimate in pairs]
     with _figure(3.6, 2.6) as (figure, axes):
         axes.plot(x, [estimate.value for estimate in estimates], marker="o", color=_COLOURS[0])
         axes.fill_between(
@@ -74,8 +78,8 @@ def curve(x: Sequence[float], estimates: Sequence[Estimate], *, x_label: str, y_
             linewidth=0,
         )
         axes.set_xticks(list(x))
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
+        axes.set_xlabel(_shortened(x_label))
+        axes.set_ylabel(_shortened(y_label))
         return _svg(figure)
 
 
@@ -139,6 +143,10 @@ def bars(counts: Mapping[str, float], *, y_label: str) -> str:
         if len(counts) > 8:
             axes.tick_params(axis="x", labelrotation=60)
         return _svg(figure)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 @contextmanager
