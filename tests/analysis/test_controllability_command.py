@@ -13,7 +13,7 @@ import muniment
 from muniment.testing import CommandContract, CommandResult, run_command
 from muniment_analysis.commands import analyze
 from muniment_analysis.commands.controllability import controllability
-from muniment_analysis.controllability.experiment import run_experiment
+from muniment_analysis.controllability.experiment import levels_of, run_experiment
 from muniment_analysis.controllability.experiment_design import parse_design
 from support.experiments import add_dial, design
 from support.plugins import PluginFolder
@@ -122,6 +122,15 @@ def test_one_source_of_outputs_is_needed(workspace: Workspace, arguments: tuple[
     result = run(workspace, *arguments)
     assert (result.code, result.stdout) == (2, "")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_experiment_that_stopped_before_its_first_generation_is_continued(
+    workspace: Workspace,
+) -> None:
+    plan = parse_design(design(), "d.yaml")
+    workspace.session.record_experiment(RUN, design(), levels_of(plan))
+    [body] = run(workspace, "--resume", RUN, "--json").json
+    assert (body["run"], body["sample"]["complete"]) == (RUN, 10)
 
 
 def test_measures_of_the_command_are_scored_and_checked_first(

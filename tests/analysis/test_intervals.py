@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from muniment_analysis import intervals
-from muniment_analysis.errors import SampleError
+from muniment_analysis.errors import SampleError, ValuesError
 
 
 @pytest.mark.parametrize("items", [2, 10, 30, 1000])
@@ -84,3 +84,9 @@ def test_bound_of_none_solves_the_binomial(n: int, bound: float) -> None:
 def test_estimate_has_its_numbers_by_name_in_json() -> None:
     estimate = intervals.Estimate(0.5, 0.4, 0.6, 12)
     assert estimate.to_json() == {"value": 0.5, "low": 0.4, "high": 0.6, "n": 12}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_mean_of_a_value_that_is_not_finite_is_refused(value: float) -> None:
+    with pytest.raises(ValuesError):
+        intervals.mean_estimate(np.array([1, value, 2]))

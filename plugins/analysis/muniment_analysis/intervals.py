@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtr, stdtrit
 
-from muniment_analysis.errors import SampleError
+from muniment_analysis.errors import SampleError, ValuesError
 
 Floats = NDArray[np.float64]
 
@@ -40,9 +40,12 @@ def resampled_means(rows: Floats, *, resamples: int = RESAMPLES, seed: int = 0) 
     """Return the means of the columns of rows [items, columns] for items drawn with repetition.
 
     The result is [resamples, columns]. Equal numbers of items have equal draws, so the resampled
-    means of two analyses of the same items can be compared.
+    means of two analyses of the same items can be compared. Raises ValuesError for a value that is
+    not finite.
     """
     items = len(rows)
+    if not np.isfinite(rows).all():
+        raise ValuesError("a value is not a finite number; correct it, or leave its item out")
     generator = np.random.default_rng(seed)
     means = np.empty((resamples, rows.shape[1]))
     step = max(1, _BLOCK // items)

@@ -157,7 +157,9 @@ def _experiment(
 
     folder = Path() if path is None else path.parent
     if path is None or resume is not None:
-        identifier = session.store.find_run(str(run or resume))
+        reference = str(run or resume)
+        event = session.experiment(reference)
+        identifier = session.store.find_run(reference) if event is None else event.entry.run
         design = recorded_design(session, identifier)
         if path is not None and load_design(path)[0] != design:
             raise muniment.UsageError(

@@ -59,7 +59,7 @@ def resume_experiment(
     `folder`. Raises UsageError if another process generates a cell.
     """
     ended = set()
-    for recorded in session.cells(run):
+    for recorded in _recorded_cells(session, run):
         if recorded.status == "started":
             raise muniment.UsageError(f"run {run} is still running; wait until it ends")
         if recorded.status != "interrupted":
@@ -71,6 +71,14 @@ def resume_experiment(
     for generation in generations:
         if isinstance(generation, muniment.Generation):  # without `stream` there are no chunks
             on_generation(generation)
+
+
+def _recorded_cells(session: muniment.Session, run: str) -> Iterator[muniment.Generation]:
+    """Yield the generations of a run, none if it was stopped before its first one."""
+    try:
+        yield from session.cells(run)
+    except muniment.UnknownNameError:
+        return
 
 
 def levels_of(design: ExperimentDesign) -> muniment.Levels:
