@@ -1,9 +1,10 @@
-"""The command group `muniment analyze`. Its commands import numpy when they run."""
+"""The group `muniment analyze`, and `audit report`. Its commands import numpy when they run."""
 
 from __future__ import annotations
 
 import click
 
+from .audit_report import report as audit_report
 from .compare import compare
 from .controllability import controllability
 from .drift import drift
@@ -12,6 +13,8 @@ from .import_logs import import_logs
 from .labels import labels
 from .plan import plan
 from .variance import variance
+
+__all__ = ["analyze", "audit_report"]
 
 
 @click.group()

@@ -16,6 +16,7 @@ from muniment_analysis.errors import AnalysisError
 from muniment_analysis.intervals import Estimate, mean_estimates
 from muniment_analysis.ngrams import distinct_ngrams
 from muniment_analysis.overlap import jaccard, rank_biased_overlap
+from muniment_analysis.replays import Replays, replay_sample
 from muniment_analysis.variance.sample import check_sample
 from muniment_analysis.words import words
 
@@ -24,7 +25,6 @@ from .experiment_design import ExperimentDesign
 from .measure_analysis import MeasureAnalysis, MeasureResult
 from .measures import DEFAULTS, MeasureSpec, parse_measure
 from .reading import ItemOutputs, layout_of, read_items
-from .replays import Replays, replay_sample
 from .values import (
     ItemValues,
     item_ids,

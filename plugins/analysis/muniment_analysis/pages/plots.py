@@ -18,11 +18,14 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from muniment_analysis.intervals import Estimate, Floats
 
 _COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c")
 _LONGEST = 40  # characters of a name, so that the plot has space
+_MAX_LABELS = 31  # below bars
+_MIN_BARS = 7  # for which there is room, so that one bar does not fill a plot
 _SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "muniment",
@@ -147,6 +150,43 @@ def bars(counts: Mapping[str, float], *, y_label: str) -> str:
 
 def _shortened(name: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+
+
+def stacked_bars(
+    bars: Mapping[str, Mapping[str, float]],
+    *,
+    colours: Mapping[str, str],
+    label: str,
+    horizontal: bool = False,
+) -> str:
+    """Return a bar for each name, stacked of its parts in the order of their colours."""
+    height = 1.0 + 0.22 * len(bars) if horizontal else 2.6
+    with _figure(7, height) as (figure, axes):
+        starts = dict.fromkeys(bars, 0.0)
+        for part, colour in colours.items():
+            sizes = {name: parts.get(part, 0.0) for name, parts in bars.items()}
+            if not any(sizes.values()):
+                continue
+            places, values = list(starts.values()), list(sizes.values())
+            if horizontal:
+                axes.barh(list(bars), values, left=places, color=colour, label=part)
+            else:
+                axes.bar(list(bars), values, bottom=places, color=colour, label=part)
+            starts = {name: start + sizes[name] for name, start in starts.items()}
+        counts = axes.xaxis if horizontal else axes.yaxis
+        counts.set_label_text(label)
+        counts.set_major_locator(MaxNLocator(integer=True))
+        counts.set_major_formatter("{x:,.0f}")
+        if horizontal:
+            axes.invert_yaxis()
+        else:
+            axes.set_xlim(-0.6, max(len(bars), _MIN_BARS) - 0.4)
+            if len(bars) > 8:
+                axes.tick_params(axis="x", labelrotation=60)
+                step = -(-len(bars) // _MAX_LABELS)
+                axes.set_xticks(range(0, len(bars), step), list(bars)[::step])
+        axes.legend(ncols=len(colours), loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+        return _svg(figure)
 
 
 @contextmanager

@@ -1,0 +1,168 @@
+"""The command `muniment audit report`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+import muniment
+from muniment.command import (
+    emit,
+    generation_filters,
+    json_option,
+    overwrite_option,
+    pass_session,
+    progress,
+    write_data,
+    write_json,
+    write_note,
+)
+
+if TYPE_CHECKING:
+    from muniment_analysis.audit.report import AuditReport
+    from muniment_analysis.audit.tables import Table
+
+_UNVERIFIED = 4  # exit code of `audit verify` and `audit replay` for a record that is contradicted
+_COUNTS = (
+    ("group", "group"),
+    ("value", "value"),
+    ("decision", "decision"),
+    ("count", "count"),
+)
+_FINDINGS = (
+    ("decision", "decision"),
+    ("generation", "generation"),
+    ("actor", "actor"),
+    ("reasons", "reasons"),
+    ("review", "review"),
+)
+
+
+@click.command("report")
+@generation_filters()
+@click.option(
+    "--replay",
+    "replays",
+    type=click.IntRange(0, 10_000),
+    metavar="N",
+    default=0,
+    help="Number of completed generations to generate again, chosen at random.",
+)
+@click.option("--sample-key", metavar="TEXT", help="Seed of the choice, to repeat it.")
+@click.option("--no-record", is_flag=True, help="Do not record the results of replays.")
+@click.option("--verify", is_flag=True, help="Verify the ledger, the query tables and the texts.")
+@click.option("--names", is_flag=True, help="Names of people in place of numbers.")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(0, 10_000),
+    metavar="N",
+    default=20,
+    show_default=True,
+    help="Maximum number of blocked and of flagged generations to list.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    metavar="FILE",
+    multiple=True,
+    help="File of the report: .html with plots, .md, .json, or .csv with counts. Can be repeated.",
+)
+@overwrite_option
+@json_option
+@pass_session
+def report(
+    session: muniment.Session,
+    query: muniment.Query,
+    replays: int,
+    sample_key: str | None,
+    no_record: bool,
+    verify: bool,
+    names: bool,
+    limit: int,
+    outputs: tuple[str, ...],
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Report on the generations of a period: counts, blocked and flagged ones, and evidence.
+
+    Counts are by policy, category, filter, decision, actor, reviewer, generator, model, status
+    and day. The newest blocked and flagged generations are listed with reasons and reviews.
+    People are numbers unless --names is given.
+
+    The report is marked "not verified" unless --verify is given. The exit code is 4 if the
+    verification finds a problem or a replay diverges.
+
+    Without -o the counts and the listed generations are printed. Piped output has tab-separated
+    columns: group, value, decision, count. After an empty line follow those of generations:
+    decision, id, actor, reasons, review.
+    """
+    from muniment_analysis.pages.files import report_files, write_report_files
+
+    if sample_key is not None and not replays:
+        raise muniment.UsageError("--sample-key chooses replays; add --replay N")
+    files = report_files(outputs, (".html", ".md", ".json", ".csv"), overwrite=overwrite)
+    from muniment_analysis.audit.report import audit_report
+
+    made = audit_report(
+        session,
+        query,
+        replays=replays,
+        sample_key=sample_key,
+        record=not no_record,
+        verify=verify,
+        names=names,
+        limit=limit,
+        phase=progress,
+    )
+    write_report_files(
+        files,
+        {
+            ".html": made.html,
+            ".md": made.markdown,
+            ".csv": made.csv,
+            ".json": lambda: json.dumps(made.to_json(), ensure_ascii=False, indent=2) + "\n",
+        },
+    )
+    if as_json:
+        write_json(made.to_json())
+    elif not files:
+        _print(made)
+    return 0 if made.ok else _UNVERIFIED
+
+
+def _print(report: AuditReport) -> None:
+    from muniment_analysis.audit import tables
+
+    names = [name for name, _ in _COUNTS]
+    counts = [dict(zip(names, row, strict=True)) for row in tables.count_rows(report)]
+    emit(counts, _COUNTS, as_json=False)
+    write_data("")
+    emit(
+        [
+            {
+                "decision": item.decision,
+                "generation": item.id,
+                "actor": tables.display("actor", item.actor),
+                "reasons": tables.reasons_text(item),
+                "review": tables.review_text(item),
+            }
+            for item in (*report.blocked.listed, *report.flagged.listed)
+        ],
+        _FINDINGS,
+        as_json=False,
+        empty="no generation was blocked or flagged",
+    )
+    write_note(tables.summary(report))
+    for warning in tables.warnings(report):
+        write_note(f"Warning: {warning}")
+    for table in tables.state_tables(report):
+        write_note(f"{table.title}: {_line(table)}")
+
+
+def _line(table: Table) -> str:
+    rows = [f"{row[0]} {row[1]}" for row in table.rows]
+    return ", ".join(rows) or table.note

@@ -1,0 +1,465 @@
+"""The audit report: its counts, findings, replays and verification, in all its formats."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import html
+import io
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from markdown_it import MarkdownIt
+
+import muniment
+from muniment import Query, Session
+from muniment.signing import KeyStore
+from muniment.testing import CommandContract, CommandResult, run_command
+from muniment_analysis import report
+from muniment_analysis.audit.report_page import all_days
+from muniment_analysis.commands import audit_report
+from muniment_analysis.pages.markdown import escape, markdown_table
+from support.databases import Server, change
+from support.plugins import PluginFolder
+from support.workspace import Workspace
+
+MARKUP = "<script>alert(1)</script> [x](javascript:alert(1)) | **bold**"
+ECHO = "for request in requests: yield request.reply(Text(request.prompt))"
+FILTER = f"""
+if "rude" in content.text:
+    return content.block(Reason("insult", {MARKUP!r}))
+if "hmm" in content.text:
+    return content.flag("doubt")
+return content.allow()
+"""
+ATTRIBUTES = "categories = ('insult', 'doubt')"
+PROMPTS = ("good", "fine", "rude", "very rude", "hmm", "hello")
+
+
+@pytest.fixture
+def workspace(home: Path, plugin_folder: PluginFolder) -> Iterator[Workspace]:
+    """A home with six generations by anna, of which two are blocked and one is flagged."""
+    made = Workspace(home, plugin_folder)
+    plugin_folder.generator("text", ECHO, distribution="echo-plugin", version="2.5")
+    plugin_folder.filter("polite", FILTER, attributes=ATTRIBUTES)
+    made.session.actor = "anna"
+    policy = made.policy("{filter: polite}")
+    list(made.session.run(map(muniment.GenerationSpec, PROMPTS), policy=policy))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def session(workspace: Workspace) -> Session:
+    return workspace.session
+
+
+def reviewed(session: Session, actor: str, decision: str, judgement: str) -> str:
+    """Review the newest generation with a decision, and return its id."""
+    [newest] = session.generations(Query(decision=decision, limit=1))
+    session.actor = actor
+    session.review(newest.id, judgement)
+    return newest.id
+
+
+def call(workspace: Workspace, *arguments: str) -> CommandResult:
+    return run_command(audit_report, *arguments, session=workspace.session)
+
+
+def rendered(markdown: str) -> str:
+    return MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown)
+
+
+# ---- counts and findings -----------------------------------------------------------------------
+
+
+def test_generations_are_counted_by_each_group(session: Session) -> None:
+    made = report(session)
+    assert made.total == 6
+    assert made.statuses == {"completed": 4, "blocked": 2}
+    assert made.decisions == {"allow": 3, "block": 2, "flag": 1}
+    assert made.groups["policy"] == {"team@1": {"allow": 3, "block": 2, "flag": 1}}
+    assert made.groups["category"] == {"insult": {"block": 2}, "doubt": {"flag": 1}}
+    assert made.groups["filter"] == {"polite": {"allow": 3, "block": 2, "flag": 1}}
+    assert made.groups["generator"] == {"text": {"allow": 3, "block": 2, "flag": 1}}
+    assert made.groups["model"] == {"": {"allow": 3, "block": 2, "flag": 1}}
+    assert made.groups["day"] == {f"{made.at:%Y-%m-%d}": {"allow": 3, "block": 2, "flag": 1}}
+
+
+def test_findings_have_recorded_reasons_and_reviews(session: Session) -> None:
+    reviewed(session, "judge", "block", "overturn")
+    reviewed(session, "second judge", "block", "approve")
+    made = report(session)
+    newest, older = made.blocked.listed
+    assert [(r.filter, r.stage, r.category, r.message) for r in newest.reasons] == [
+        ("polite", "prompt", "insult", MARKUP)
+    ]
+    assert newest.actor == "actor 1"
+    assert newest.reviews == {"reviewer 1": {"overturn": 1}, "reviewer 2": {"approve": 1}}
+    assert older.reviews == {}
+    assert [(reason.stage, reason.category) for reason in made.flagged.listed[0].reasons] == [
+        ("prompt", "doubt"),
+        ("output", "doubt"),
+    ]
+    assert made.groups["reviewer"] == {
+        "reviewer 1": {"overturn": 1},
+        "reviewer 2": {"approve": 1},
+    }
+
+
+def test_findings_beyond_the_limit_are_counted(session: Session) -> None:
+    made = report(session, limit=1)
+    assert (len(made.blocked.listed), made.blocked.total) == (1, 2)
+    assert "The newest 1 of 2." in made.html()
+    nothing = report(session, limit=0)
+    assert (nothing.blocked.listed, nothing.blocked.total, nothing.flagged.total) == ([], 2, 1)
+
+
+def test_a_query_selects_counts_and_findings(session: Session) -> None:
+    flagged = report(session, Query(decision="flag"))
+    assert (flagged.total, flagged.blocked.total, flagged.flagged.total) == (1, 0, 1)
+    before = report(session, Query(until=datetime.now(UTC) - timedelta(days=1)))
+    assert (before.total, before.blocked.total) == (0, 0)
+    assert before.groups["day"] == {}
+    for page in (before.html(), before.markdown(), before.csv()):
+        assert page
+
+
+def test_a_filter_selects_what_it_would_block_without_acting(workspace: Workspace) -> None:
+    policy = workspace.policy("{filter: polite, mode: observe}")
+    workspace.session.generate("rude but observed", policy=policy)
+    assert report(workspace.session).blocked.total == 2
+    made = report(workspace.session, Query(filter="polite"))
+    assert made.blocked.total == 3
+    newest = made.blocked.listed[0]
+    assert newest.decision == "allow"
+    assert {(reason.decision, reason.action) for reason in newest.reasons} == {("block", "allow")}
+    assert "block with the action allow" in made.markdown()
+
+
+def test_the_failure_of_a_filter_is_a_reason(workspace: Workspace) -> None:
+    workspace.plugin_folder.filter("broken", "raise RuntimeError('out of order')")
+    workspace.close()
+    workspace.run("good", policy=workspace.policy("{filter: broken}"))
+    [reason] = report(workspace.session).blocked.listed[0].reasons
+    assert reason.filter == "broken"
+    assert "out of order" in reason.message
+
+
+def test_many_and_long_reasons_are_shortened_on_pages(workspace: Workspace) -> None:
+    body = "return content.block(*[Reason('c', f'{n} 原因' + 'x' * 500) for n in range(30)])"
+    workspace.plugin_folder.filter("wordy", body)
+    workspace.close()
+    workspace.run("good", policy=workspace.policy("{filter: wordy, stages: [prompt]}"))
+    made = report(workspace.session)
+    newest = made.blocked.listed[0]
+    assert (len(newest.reasons), newest.more_reasons) == (20, 10)
+    page = made.html()
+    assert "19 原因" in page
+    assert "and 10 more" in page
+    assert "x" * 200 not in page
+    assert "x" * 500 in json.dumps(made.to_json())
+
+
+def test_erased_reasons_are_not_invented(session: Session) -> None:
+    [blocked] = session.generations(Query(decision="block", limit=1))
+    session.erase(Query(ids=[blocked.id]))
+    newest = report(session).blocked.listed[0]
+    assert newest.id == blocked.id
+    assert MARKUP not in [reason.message for reason in newest.reasons]
+
+
+def test_altered_reasons_are_reported(workspace: Workspace) -> None:
+    workspace.close()
+    assert change(workspace.session.store_url, "UPDATE payload SET content = '{}'") > 0
+    made = report(workspace.session)
+    assert made.blocked.listed[0].altered
+    assert MARKUP not in [reason.message for reason in made.blocked.listed[0].reasons]
+    assert "altered after" in made.markdown()
+
+
+# ---- people ------------------------------------------------------------------------------------
+
+
+def test_people_are_numbers_unless_names_are_wanted(workspace: Workspace) -> None:
+    session = workspace.session
+    reviewed(session, "the judge", "block", "approve")
+    query = Query(actor="anna")
+    hidden = report(session, query)
+    texts = (hidden.html(), hidden.markdown(), hidden.csv(), json.dumps(hidden.to_json()))
+    assert not any(name in text for text in texts for name in ("anna", "the judge"))
+    assert hidden.query["actor"] == "actor 1"
+    named = report(session, query, names=True)
+    assert set(named.groups["actor"]) == {"anna"}
+    assert set(named.groups["reviewer"]) == {"the judge"}
+    assert all(name in named.html() for name in ("anna", "the judge"))
+
+
+# ---- evidence ----------------------------------------------------------------------------------
+
+
+def test_the_record_is_described(workspace: Workspace) -> None:
+    session = workspace.session
+    unsigned = report(session)
+    assert unsigned.evidence.checkpoint is None
+    assert unsigned.evidence.entries == session.store.status().entries
+    assert unsigned.evidence.root == session.store.root(unsigned.evidence.entries).hex()
+    assert unsigned.evidence.versions["muniment"] == muniment.__version__
+    assert unsigned.evidence.versions["echo-plugin"] == "2.5"
+    key = KeyStore(workspace.home).generate(session.store.log)
+    KeyStore(workspace.home).sign(session.store)
+    signed = report(session).evidence.checkpoint
+    assert signed is not None
+    assert (signed.entries, signed.root) == (unsigned.evidence.entries, unsigned.evidence.root)
+    assert signed.key == f"{key.name}+{key.id.hex()}"
+
+
+def test_the_page_is_not_verified_unless_verification_was_made(session: Session) -> None:
+    unverified, verified = report(session), report(session, verify=True)
+    for text in (unverified.html(), unverified.markdown()):
+        assert "Not verified" in text
+    assert unverified.to_json()["verified"] is False
+    for text in (verified.html(), verified.markdown()):
+        assert "Not verified" not in text
+    assert verified.to_json()["verified"] is True
+    assert {"tree", "entries", "projections", "payloads"} <= set(verified.verification.checked)
+    assert verified.evidence.root == unverified.evidence.root
+
+
+def test_a_verification_that_finds_problems_is_exit_code_4(workspace: Workspace) -> None:
+    workspace.close()
+    change(workspace.session.store_url, "UPDATE generation SET decision = 'allow'")
+    result = call(workspace, "--verify", "--json")
+    found = json.loads(result.stdout)
+    assert (result.code, found["verified"]) == (4, False)
+    assert {problem["kind"] for problem in found["verification"]["problems"]} == {"projection"}
+
+
+def test_events_of_the_period_are_counted(session: Session) -> None:
+    session.hold(Query(decision="block"), "a case")
+    session.hold(Query(decision="flag"), "another")
+    session.erase(Query(ids=[next(iter(session.generations(Query(status="completed")))).id]))
+    [flagged] = session.generations(Query(decision="flag"))
+    list(session.replay([flagged]))
+    assert report(session).events == {"replay": 1, "erasure": 1, "hold": 2}
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    assert report(session, Query(until=yesterday)).events == {}
+    assert report(session, Query(since=yesterday)).events["hold"] == 2
+
+
+@pytest.mark.dialect
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_both_databases_give_the_same_report(
+    kind: str, workspace: Workspace, request: pytest.FixtureRequest
+) -> None:
+    session = workspace.session
+    if kind == "postgresql":
+        server: Server = request.getfixturevalue("postgresql")
+        plugins = workspace.plugin_folder.plugins()
+        session = Session(workspace.home, store=server.create(), actor="anna", plugins=plugins)
+        policy = workspace.policy("{filter: polite}")
+        list(session.run(map(muniment.GenerationSpec, PROMPTS), policy=policy))
+    with session:
+        reviewed(session, "judge", "block", "approve")
+        session.hold(Query(decision="block"), "a case")
+        made = report(session, verify=True)
+        assert made.decisions == {"allow": 3, "block": 2, "flag": 1}
+        assert made.blocked.listed[0].reviews == {"reviewer 1": {"approve": 1}}
+        assert made.events == {"review": 1, "hold": 1}
+        assert made.verified
+
+
+# ---- replays -----------------------------------------------------------------------------------
+
+
+def test_a_replayed_sample_has_exact_bounds(session: Session) -> None:
+    made = report(session, replays=3, sample_key="k")
+    assert made.replay is not None
+    assert made.replay.replays.counts == {"exact": 3}
+    exact = made.to_json()["replay"]["shares"]["exact"]
+    assert exact == {"value": 1.0, "low": pytest.approx(0.025 ** (1 / 3)), "high": 1.0, "n": 3}
+    diverged = made.to_json()["replay"]["shares"]["diverged"]
+    assert (diverged["value"], diverged["high"]) == (0.0, pytest.approx(1 - 0.025 ** (1 / 3)))
+    assert report(session).events == {"replay": 3}
+
+
+def test_a_sample_is_that_of_audit_replay_and_can_stay_unrecorded(session: Session) -> None:
+    sampled = set(session.store.sample(2, "key of the auditor"))
+    seen: list[str] = []
+    replay = session.replay
+
+    def observed(generations: Any, **options: Any) -> Any:
+        chosen = list(generations)
+        seen.extend(generation.id for generation in chosen)
+        return replay(chosen, **options)
+
+    session.replay = observed  # type: ignore[method-assign]
+    report(session, replays=2, sample_key="key of the auditor", record=False)
+    assert set(seen) == sampled
+    assert report(session).events == {}
+
+
+def test_erased_generations_are_impossible_to_replay(session: Session) -> None:
+    session.erase(Query(decision="allow"))
+    made = report(session, replays=10)
+    assert made.replay is not None
+    assert made.replay.replays.counts == {"exact": 1, "impossible": 3}
+    assert made.ok
+
+
+def test_a_diverged_replay_is_exit_code_4(home: Path, plugin_folder: PluginFolder) -> None:
+    workspace = Workspace(home, plugin_folder)
+    plugin_folder.generator(
+        "text", "import os\nfor request in requests: yield request.reply(Text(os.urandom(9).hex()))"
+    )
+    [made] = workspace.run("a prompt")
+    result = call(workspace, "--replay", "1", "--json")
+    assert (result.code, json.loads(result.stdout)["replay"]["diverged"]) == (4, [made.id])
+    workspace.close()
+
+
+def test_only_completed_generations_are_replayed(workspace: Workspace) -> None:
+    result = call(workspace, "--replay", "2", "--status", "blocked")
+    assert (result.code, result.stdout) == (2, "")
+
+
+# ---- pages -------------------------------------------------------------------------------------
+
+
+def test_html_is_self_contained_and_runs_no_markup(session: Session) -> None:
+    page = report(session).html()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert not re.search(r"(?:src|href)\s*=\s*[\"'](?!#)", page)
+    assert "default-src 'none'" in page
+    assert page.count("<svg") == 2
+
+
+def test_markdown_displays_texts_exactly(session: Session) -> None:
+    page = rendered(report(session).markdown())
+    assert not re.search("<(script|a|strong>bold)", page)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; [x](javascript:alert(1)) | **bold**" in page
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a|b",
+        "`code` and \\ and $x$",
+        "<img src=x onerror=alert(1)>",
+        "![x](http://example.org/x.png)",
+        "https://example.org www.example.org a@example.org",
+        "# not a heading",
+        "~~no~~ *no* __no__",
+        "&lt; stays",
+        "two\nlines",
+    ],
+)
+def test_a_markdown_cell_displays_its_text(text: str) -> None:
+    page = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(
+        markdown_table(["h"], [[text]])
+    )
+    [cell] = re.findall("<td[^>]*>(.*?)</td>", page, re.DOTALL)
+    assert "<" not in cell
+    assert html.unescape(cell) == " ".join(text.split())
+
+
+def test_addresses_in_markdown_are_no_links() -> None:
+    assert "http\\://" in escape("http://example.org")
+    assert "www\\." in escape("www.example.org")
+    assert "a\\@b" in escape("a@b.org")
+
+
+def test_csv_has_all_counts_and_no_formula(workspace: Workspace) -> None:
+    workspace.session.actor = "=1+1"
+    workspace.run("one more")
+    text = report(workspace.session, names=True).csv()
+    rows = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
+    assert rows[0] == ["group", "value", "decision", "count"]
+    assert ["actor", "'=1+1", "allow", "1"] in rows
+    assert ["status", "completed", "", "5"] in rows
+    assert ["category", "insult", "block", "2"] in rows
+    assert not any(cell.startswith("=") for row in rows for cell in row)
+
+
+def test_a_long_table_is_shortened_on_pages_only(session: Session) -> None:
+    made = report(session)
+    actors = {f"actor {number}": {"allow": 1} for number in range(1, 101)}
+    long = dataclasses.replace(made, groups={**made.groups, "actor": actors})
+    assert "The most frequent 50 of 100." in long.html()
+    assert "actor 51" not in long.markdown()
+    assert "actor,actor 100,allow,1" in long.csv()
+    assert "actor 100" in long.to_json()["groups"]["actor"]
+
+
+def test_a_long_period_has_a_bar_for_each_month(session: Session) -> None:
+    made = report(session)
+    days = {f"2026-{month:02}-01": {"allow": 1} for month in range(1, 10)}
+    page = dataclasses.replace(made, groups={**made.groups, "day": days}).html()
+    assert "generations a month" in page
+    assert ">2026-09<" in page
+
+
+def test_a_week_has_a_bar_for_each_of_its_days(session: Session) -> None:
+    page = report(session, Query(since="7d")).html()
+    days = {f"{datetime.now(UTC) - timedelta(days=number):%Y-%m-%d}" for number in range(8)}
+    assert all(f">{day}<" in page for day in days)
+
+
+def test_days_without_a_generation_are_part_of_the_plot() -> None:
+    days = {"2026-02-27": {"allow": 1}, "2026-03-02": {"block": 2}}
+    assert list(all_days(days, date(2026, 2, 27), date(2026, 3, 2))) == [
+        "2026-02-27", "2026-02-28", "2026-03-01", "2026-03-02",
+    ]  # fmt: skip
+
+
+# ---- the command -------------------------------------------------------------------------------
+
+
+class TestAuditReport(CommandContract):
+    command = audit_report
+    arguments: ClassVar = ("--since", "7d")
+
+    @pytest.fixture
+    def session(self, workspace: Workspace) -> Any:
+        return workspace.session
+
+
+def test_files_are_written_in_all_formats(workspace: Workspace, tmp_path: Path) -> None:
+    paths = [tmp_path / f"week.{suffix}" for suffix in ("html", "md", "json", "csv")]
+    arguments = [part for path in paths for part in ("-o", str(path))]
+    result = call(workspace, "--since", "7d", *arguments)
+    assert (result.code, result.stdout) == (0, "")
+    page, markdown, document, table = [path.read_text("utf-8") for path in paths]
+    assert page.startswith("<!doctype html>")
+    assert markdown.startswith("# Audit report")
+    assert json.loads(document)["total"] == 6
+    assert table.startswith("\ufeffgroup")
+
+
+@pytest.mark.parametrize("name", ["week.pdf", "there.html", "no/folder.html"])
+def test_a_wrong_file_is_refused_before_the_work(
+    name: str, workspace: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "there.html").write_text("mine")
+    result = call(workspace, "--replay", "1", "-o", str(tmp_path / name))
+    assert (result.code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+    assert (tmp_path / "there.html").read_text() == "mine"
+    assert report(workspace.session).events == {}
+
+
+def test_without_a_file_counts_and_findings_are_printed(workspace: Workspace) -> None:
+    result = call(workspace)
+    counts, _, found = result.stdout.partition("\n\n")
+    assert "category\tinsult\tblock\t2" in counts.splitlines()
+    assert [line.split("\t")[0] for line in found.splitlines()] == ["block", "block", "flag"]
+    assert "Not verified" in result.stderr
+
+
+def test_a_sample_key_needs_replays(workspace: Workspace) -> None:
+    assert call(workspace, "--sample-key", "k").code == 2
