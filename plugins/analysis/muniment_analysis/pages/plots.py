@@ -138,16 +138,6 @@ def interval(estimate: Estimate, *, x_label: str, effect: float | None = None) -
         return _svg(figure)
 
 
-def bars(counts: Mapping[str, float], *, y_label: str) -> str:
-    """Return a bar for each name."""
-    with _figure(7, 2.4) as (figure, axes):
-        axes.bar(list(counts), list(counts.values()), color=_COLOURS[0])
-        axes.set_ylabel(y_label)
-        if len(counts) > 8:
-            axes.tick_params(axis="x", labelrotation=60)
-        return _svg(figure)
-
-
 def _shortened(name: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
