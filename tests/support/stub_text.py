@@ -38,6 +38,21 @@ class StubText(muniment.Generator):
                 trace=muniment.Trace(numbers, [-1.0] * len(drawn), [0.5] * len(drawn)),
             )
 
+    def score(
+        self, requests: Sequence[muniment.Request], texts: Sequence[str]
+    ) -> Sequence[muniment.TokenScores]:
+        return [
+            muniment.TokenScores(
+                [ord(character) for character in text],
+                [-1.0] * len(text),
+                [(place, place + 1) for place in range(len(text))],
+            )
+            for text in texts
+        ]
+
+    def embed(self, outputs: Sequence[muniment.Output]) -> Sequence[Sequence[float]]:
+        return [[output.data.count(byte) for byte in range(256)] for output in outputs]
+
     def packaged_models(self) -> Sequence[muniment.PackagedModel]:
         return [muniment.PackagedModel("gemma-3-270m", "gemma-3-270m", "Terms apply.")]
 
