@@ -210,6 +210,23 @@ def test_a_setting_that_the_generator_refuses_records_nothing(
     assert not (workspace.home / "muniment.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        ("text-statistics.wrods", "available: characters, distinct-1"),
+        ("no-such-evaluator.words", "no-such-evaluator"),
+        ("embedding", "dial cannot embed"),
+    ],
+)
+def test_a_measure_that_does_not_exist_records_nothing(
+    workspace: Workspace, measure: str, message: str
+) -> None:
+    add_dial(workspace.plugin_folder)
+    with pytest.raises(muniment.UsageError, match=message):
+        run(workspace, design(measures=[measure]))
+    assert not (workspace.home / "muniment.db").exists()
+
+
 def test_a_stopped_experiment_is_continued(workspace: Workspace) -> None:
     add_dial(workspace.plugin_folder, control=1, noise=3)
     document = design()

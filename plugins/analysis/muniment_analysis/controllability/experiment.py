@@ -9,7 +9,7 @@ import muniment
 from muniment_analysis.variance.sample import check_sample
 
 from .experiment_design import ExperimentDesign, ItemDesign
-from .measures import parse_measure
+from .measures import MeasureSpec, parse_measure
 from .typos import misspell
 
 
@@ -27,10 +27,12 @@ def run_experiment(
     """Record the design and generate every cell of it as one run.
 
     `measures` are scored besides those of the design. Paths of inputs are relative to `folder`.
-    Raises SampleError, with nothing recorded, for too few
-    items, and UsageError, ModelError or PluginError for a design that the generator cannot use.
+    Raises SampleError, with nothing recorded, for too few items. Raises UsageError, ModelError or
+    PluginError for a design that the generator or its measures cannot use.
     """
     check_sample(len(design.items), 0)
+    for measure in [*design.measure_specs(), *map(parse_measure, measures)]:
+        _check_measure(session, design, measure)
     specs = list(specs_of(design, folder=folder))
     for spec in specs:
         session.check(spec)
@@ -138,3 +140,19 @@ def _inputs(item: ItemDesign, folder: Path) -> dict[str, Path | str]:
     """Return the inputs of an item. A text that names no file is the id of a generation."""
     paths = {name: folder / text for name, text in item.inputs.items()}
     return {name: path if path.is_file() else item.inputs[name] for name, path in paths.items()}
+
+
+def _check_measure(
+    session: muniment.Session, design: ExperimentDesign, measure: MeasureSpec
+) -> None:
+    """Raise if a measure does not exist, before anything is generated for it."""
+    parameters = measure.evaluator.parameters
+    if measure.kind == "embedding":
+        generator = str(parameters.get("generator", design.generator))
+        model = str(parameters["model"]) if "model" in parameters else design.model
+        session.embed([], generator=generator, model=model)
+    if measure.kind == "score" and measure.measure:
+        evaluator = session.plugins.find("evaluator", measure.evaluator.name).load_class()
+        known = [declared.name for declared in evaluator.measures]
+        if measure.measure not in known:
+            raise muniment.UnknownNameError("measure", measure.name, known)
