@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import muniment
+import muniment_analysis
 from muniment_analysis.controllability.analysis import ControllabilityReport, analyse
 from muniment_analysis.controllability.experiment import run_experiment
 from muniment_analysis.controllability.experiment_design import parse_design
@@ -33,6 +34,11 @@ def run(session: muniment.Session, document: str) -> ControllabilityReport:
     report = analyse(session, RUN, recorded_design(session, RUN), replays=4)
     assert report.replay is not None
     assert report.replay.counts == {"exact": 4}
+    audited = muniment_analysis.report(session, replays=2, verify=True)
+    assert audited.ok
+    assert audited.verified
+    assert audited.to_json()["total"] == plan.size
+    assert plan.generator in audited.markdown()
     return report
 
 
