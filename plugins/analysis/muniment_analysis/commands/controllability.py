@@ -108,11 +108,13 @@ def controllability(
     inputs = [] if design is None else [str(design)]
     files = report_files(outputs, (".html", ".csv", ".json"), overwrite=overwrite, inputs=inputs)
     from muniment_analysis.controllability.analysis import analyse
+    from muniment_analysis.controllability.experiment import check_measure
     from muniment_analysis.controllability.measures import parse_measure
 
-    for measure in measures:
-        parse_measure(measure)  # a mistake must not cost the generations
+    specs = [parse_measure(measure) for measure in measures]
     plan, run = _experiment(session, design, run, resume, policy, measures)
+    for spec in specs:
+        check_measure(session, plan, spec)
     with progress("analysing items", len(plan.items)) as bar:
         report = analyse(
             session,
@@ -167,6 +169,7 @@ def _experiment(
                 "the run was started with"
             )
         if resume is not None:
+            write_note(f"continuing run {identifier}")
             with _resumable(identifier), progress("generating", design.size) as bar:
                 resume_experiment(
                     session,
@@ -184,6 +187,7 @@ def _experiment(
         _resumable(identifier),
         progress("generating", design.size) as bar,
     ):
+        write_note(f"run {identifier}: {design.size} generations")
         run_experiment(
             session,
             design,
@@ -194,7 +198,6 @@ def _experiment(
             folder=folder,
             on_generation=lambda generation: bar.advance(1),
         )
-    write_note(f"run {identifier}: {design.size} generations")
     return design, identifier
 
 

@@ -18,8 +18,8 @@ def advice(report: ControllabilityReport) -> list[str]:
     sentences = [text for result in report.measures for text in _of_measure(report, result)]
     if report.complete < 20:
         sentences.append(
-            f"{report.complete} items give wide intervals: use `muniment analyze plan` for the "
-            "number that a wanted precision needs"
+            f"{report.complete} items give wide intervals: use more items; `muniment analyze plan` "
+            "says how many a wanted precision of a score needs"
         )
     if report.outputs.underestimated:
         sentences.append(
@@ -35,9 +35,12 @@ def _of_measure(report: ControllabilityReport, result: MeasureResult) -> Iterato
     shares, control = result.shares.shares, result.shares.controllability
     seed = shares["seed"]
     if seed.low > _LARGE:
+        remedy = "average several outputs"
+        if "temperature" in report.design.settings:
+            remedy = f"lower the temperature, or {remedy}"
         yield (
             f"{result.name}: the seed moves the output most ({_percent(seed.value)}), so one "
-            "output says little: lower the temperature, or average several outputs"
+            f"output says little: {remedy}"
         )
     if control is not None and control.high < _SMALL:
         names = ", ".join(report.design.controls)

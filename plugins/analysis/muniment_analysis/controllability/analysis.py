@@ -12,8 +12,8 @@ import numpy as np
 import muniment
 from muniment_analysis.diversity import vendi_score
 from muniment_analysis.entropy import entropy
-from muniment_analysis.errors import AnalysisError
-from muniment_analysis.intervals import Estimate, mean_estimates
+from muniment_analysis.errors import AnalysisError, SampleError
+from muniment_analysis.intervals import Estimate, mean_estimate, proportion_estimate
 from muniment_analysis.ngrams import distinct_ngrams
 from muniment_analysis.overlap import jaccard, rank_biased_overlap
 from muniment_analysis.replays import Replays, replay_sample
@@ -35,6 +35,7 @@ from .values import (
     recorded_scores,
 )
 
+_UNFINISHED = {"missing", "interrupted", "started"}
 WORST = 5
 """The number of items that a report names as the worst."""
 _OTHERS = "use another measure, such as embedding or EVALUATOR.MEASURE"
@@ -179,12 +180,7 @@ class _Analysis:
     def report(self, run: str, replays: int, *, allow_incomplete: bool) -> ControllabilityReport:
         """Return the report over the items that were added."""
         complete = len(self.generations)
-        warnings = check_sample(
-            complete,
-            len(self.left_out),
-            allow_incomplete=allow_incomplete,
-            example=_example(self.left_out),
-        )
+        warnings = self._check_sample(run, complete, allow_incomplete=allow_incomplete)
         assert self.at is not None
         for analysis in self.measures.values():
             scored = set(analysis.ids)  # an item whose scores all failed is in no analysis
@@ -222,6 +218,27 @@ class _Analysis:
         for name, digests in self._digests.items():
             if len(digests) > 1:
                 yield f"the outputs are of {len(digests)} models with the name {name}"
+
+    def _check_sample(self, run: str, complete: int, *, allow_incomplete: bool) -> list[str]:
+        """Return warnings on the number of items, or raise SampleError."""
+        try:
+            return check_sample(
+                complete,
+                len(self.left_out),
+                allow_incomplete=allow_incomplete,
+                example=_example(self.left_out),
+            )
+        except SampleError as error:
+            reasons = {reason for found in self.left_out.values() for reason in found}
+            if reasons & _UNFINISHED:
+                raise SampleError(
+                    f"{complete} of {complete + len(self.left_out)} items are complete, because "
+                    f"run {run} did not end; continue it with `muniment analyze controllability "
+                    f"--resume {run}`",
+                    complete=error.complete,
+                    needed=error.needed,
+                ) from None
+            raise
 
     def _check_media(self, item: ItemOutputs) -> None:
         for generation in item.generations:
@@ -339,7 +356,8 @@ class _Analysis:
         for name in names:
             column = np.array([found[name] for found in self._outputs if name in found])
             if len(column) > 1:
-                estimates[name] = mean_estimates(column[:, None])[0]
+                is_share = name in ("agreement", "underestimated")
+                estimates[name] = (proportion_estimate if is_share else mean_estimate)(column)
         return Outputs(
             agreement=estimates["agreement"],
             entropy=estimates["entropy"],

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import muniment
-from muniment_analysis.variance.sample import check_sample
+from muniment_analysis.errors import SampleError
+from muniment_analysis.variance.sample import LEAST_ITEMS
 
 from .experiment_design import ExperimentDesign, ItemDesign
 from .measures import MeasureSpec, parse_measure
@@ -30,9 +31,14 @@ def run_experiment(
     Raises SampleError, with nothing recorded, for too few items. Raises UsageError, ModelError or
     PluginError for a design that the generator or its measures cannot use.
     """
-    check_sample(len(design.items), 0)
+    if len(design.items) < LEAST_ITEMS:
+        raise SampleError(
+            f"the design has {len(design.items)} items, and {LEAST_ITEMS} are needed; add items",
+            complete=len(design.items),
+            needed=LEAST_ITEMS,
+        )
     for measure in [*design.measure_specs(), *map(parse_measure, measures)]:
-        _check_measure(session, design, measure)
+        check_measure(session, design, measure)
     specs = list(specs_of(design, folder=folder))
     for spec in specs:
         session.check(spec)
@@ -142,7 +148,7 @@ def _inputs(item: ItemDesign, folder: Path) -> dict[str, Path | str]:
     return {name: path if path.is_file() else item.inputs[name] for name, path in paths.items()}
 
 
-def _check_measure(
+def check_measure(
     session: muniment.Session, design: ExperimentDesign, measure: MeasureSpec
 ) -> None:
     """Raise if a measure does not exist, before anything is generated for it."""
@@ -151,8 +157,13 @@ def _check_measure(
         generator = str(parameters.get("generator", design.generator))
         model = str(parameters["model"]) if "model" in parameters else design.model
         session.embed([], generator=generator, model=model)
-    if measure.kind == "score" and measure.measure:
-        evaluator = session.plugins.find("evaluator", measure.evaluator.name).load_class()
-        known = [declared.name for declared in evaluator.measures]
-        if measure.measure not in known:
+    if measure.kind == "score":
+        try:
+            evaluator = session.plugins.find("evaluator", measure.evaluator.name).load_class()
+        except muniment.UnknownNameError as error:
+            known = [*error.known, "wording", "ranking", "embedding"]
+            raise muniment.UnknownNameError("measure", measure.name, known) from None
+        names = [declared.name for declared in evaluator.measures]
+        if measure.measure not in ("", *names):
+            known = [f"{measure.reference}.{name}" for name in names]
             raise muniment.UnknownNameError("measure", measure.name, known)
