@@ -206,6 +206,8 @@ def test_unpaired_items_are_counted_and_named(echo: Workspace) -> None:
     assert "'prompt 0'" in by_reason["not in B"]
     assert "'prompt 20'" in by_reason["not in A"]
     assert "prompt 20" in result.stderr
+    assert result.stderr.count("not in B") == 1
+    assert any("2 of 21" in warning for warning in score["warnings"])
     few = batch(echo, [(f"prompt {n}", str(n)) for n in range(12)])
     assert "--allow-incomplete" in refused(call(echo, first, few))
     assert call(echo, first, few, "--allow-incomplete").code == 0
@@ -267,6 +269,9 @@ def test_sentences_tell_noise_from_a_difference_too_small_to_matter(echo: Worksp
     assert finding(first, small, "--effect", "0.5") == "negligible"
     assert "only noise" in call(echo, first, noisy).stderr
     assert "items instead of 20" in call(echo, first, noisy, "--effect", "0.1").stderr
+    assert "may be less or more than 0.109" in call(echo, first, small, "--effect", "0.109").stderr
+    assert "is more than 0.05" in call(echo, first, small, "--effect", "0.05").stderr
+    assert "is more than 0.05" in call(echo, small, first, "--effect", "0.05").stderr
 
 
 def test_equal_pass_rates_have_an_interval_with_a_width(tmp_path: Path) -> None:
@@ -320,6 +325,13 @@ def test_gate_compares_the_value_or_a_bound(tmp_path: Path, condition: str, code
 )
 def test_malformed_condition_is_refused(echo: Workspace, condition: str) -> None:
     assert "--fail-on" in refused(call(echo, "last", "last", "--fail-on", condition))
+
+
+@pytest.mark.parametrize(("condition", "operator"), [("y=<0", "<="), ("y:low => 0", ">=")])
+def test_reversed_operator_is_refused_with_the_right_one(
+    tmp_path: Path, condition: str, operator: str
+) -> None:
+    assert operator in refused(tables(tmp_path / "a", tmp_path / "b", "--fail-on", condition))
 
 
 def test_gate_fails_loudly_on_missing_values_and_unknown_scores(echo: Workspace) -> None:
@@ -442,6 +454,23 @@ def test_tables_without_items_in_common_and_half_named_columns_are_refused(tmp_p
     assert "in common" in refused(tables(a, b))
     result = run_command(analyze, "compare", str(a), str(b), "--item", "item", session=object())
     assert "--value" in refused(result)
+
+
+@pytest.mark.parametrize("runs", [("a.csv", "b.csv"), ("last", "b.csv"), ("./a", "last")])
+def test_files_without_columns_are_refused_before_the_store_is_opened(
+    runs: tuple[str, str],
+) -> None:
+    message = refused(run_command(analyze, "compare", *runs, session=object()))
+    assert "--item" in message
+    assert "--value" in message
+
+
+def test_one_table_in_place_of_two_is_refused(tmp_path: Path) -> None:
+    a = write(tmp_path / "a.csv", [[n, n] for n in range(20)])
+    assert str(a) in refused(tables(a, a))
+    link = tmp_path / "link.csv"
+    link.symlink_to(a)
+    assert str(a) in refused(tables(a, link))
 
 
 def test_program_exits_with_1_when_the_gate_fails(tmp_path: Path) -> None:

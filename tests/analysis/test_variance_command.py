@@ -430,7 +430,8 @@ def test_column_that_occurs_twice_is_refused(analyse: Callable[..., CommandResul
         (b"item,paraphrase,temperature,seed,y\n1,p1,0.2,0,1,9\n", "line 2"),
         (b'item,paraphrase,temperature,seed,y\n1,"p1,0.2,0,1\n', "CSV"),
         (b"item,paraphrase,temperature,seed,y\n,p1,0.2,0,1\n", "line 2"),
-        (b"item;paraphrase;temperature;seed;y\n1;p1;0.2;0;1\n", "'item'"),
+        (b"item;paraphrase;temperature;seed;y\n1;p1;0.2;0;1\n", "by a comma"),
+        (b"import csv\nimport json\n", "by a comma"),
     ],
 )
 def test_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes, part: str) -> None:

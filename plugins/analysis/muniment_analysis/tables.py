@@ -67,6 +67,10 @@ def _place(path: Path, header: Sequence[str], name: str) -> int:
         return header.index(name)
     if name in header:
         raise TableError(f"{path} has {header.count(name)} columns {name!r}; rename all but one")
+    if len(header) == 1:
+        raise TableError(
+            f"{path} has no column {name!r}, only {quoted(header[0])}; separate fields by a comma"
+        )
     names = ", ".join(map(quoted, header[:20]))
     raise TableError(f"{path} has no column {name!r}; use one of {names}")
 

@@ -112,6 +112,7 @@ def compare(
         raise muniment.UsageError(f"--effect is {effect:g}; use a number above 0")
     with progress("comparing"):
         if item is None and value is None and not factors:
+            _check_runs(first, second)
             wanted = (*scores, *(condition.score for condition in gate))
             compared = compare_runs(
                 session, (first, second), wanted, allow_incomplete=allow_incomplete
@@ -123,7 +124,7 @@ def compare(
                 (Path(first), Path(second)), item, value, factors, allow_incomplete=allow_incomplete
             )
     results = check_gate(gate, compared.differences, allow_incomplete=allow_incomplete)
-    for warning in (*compared.all_warnings(), *_unpaired(compared)):
+    for warning in compared.all_warnings():
         write_note(f"Warning: {warning}")
     record = {
         **compared.to_json(effect),
@@ -149,13 +150,15 @@ def compare(
     return int(any(result.failed for result in results))
 
 
-def _unpaired(compared: Comparison) -> Iterator[str]:
-    """Yield the first items without a pair of each score."""
-    for score, one in compared.differences.items():
-        if one.left_out:
-            names = [f"{item} ({reason})" for item, reason in one.left_out.items()]
-            more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-            yield f"{score}: items without a pair: {'; '.join(names[:3])}{more}"
+def _check_runs(*runs: str) -> None:
+    """Raise UsageError for a file in place of a run, before the store is opened."""
+    for run in runs:
+        path = Path(run)
+        # The id of a run has neither a suffix nor a folder.
+        if path.suffix or path.name != run:
+            raise muniment.UsageError(
+                f"{run} is a file and not a run; add --item and --value to compare two CSV files"
+            )
 
 
 def _print(compared: Comparison, effect: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,7 +38,7 @@ class Comparison:
         """Yield the warnings, those of each difference, and the outputs without a value."""
         yield from self.warnings
         for score, one in self.differences.items():
-            for warning in one.warnings:
+            for warning in one.all_warnings():
                 yield f"{score}: {warning}"
             for run, number in zip("AB", one.missing, strict=True):
                 if number:
@@ -97,7 +98,11 @@ def compare_tables(
     """Return the difference of a column between two CSV files with a column of items.
 
     Rows with equal `factors` are compared within an item. Other rows of an item are averaged.
+    Raises UsageError if both are the same file, TableError, and SampleError.
     """
+    with contextlib.suppress(OSError):  # a missing file is refused where it is read
+        if paths[0].samefile(paths[1]):
+            raise muniment.UsageError(f"both tables are {paths[0]}; name two files")
     columns = Columns(item, factors, "", value)
     tables = []
     for path in paths:

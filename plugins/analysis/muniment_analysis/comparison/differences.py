@@ -16,13 +16,14 @@ import numpy as np
 import muniment
 from muniment_analysis.errors import SampleError
 from muniment_analysis.intervals import Estimate, Floats, exact_margin, mean_estimates
-from muniment_analysis.variance.sample import check_sample
+from muniment_analysis.variance.sample import check_sample, size_warnings
 
 from .pairing import Cell
 from .scores import Means, ScoreTable
 
 Finding = Literal["difference", "noise", "negligible", "unclear"]
 _AXES = 2  # paraphrase and setting
+_NAMED = 3  # items in a sentence
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class ScoreDifference:
         difference: The mean of the differences of the items, with its interval.
         left_out: The items without a pair, with the reason.
         missing: The numbers of outputs without a value of the score, in both runs.
-        warnings: Sentences on the basis of the difference.
+        warnings: Sentences on the basis of the difference, apart from the items without a pair.
     """
 
     score: str
@@ -68,6 +69,17 @@ class ScoreDifference:
         width = (self.difference.high - self.difference.low) / 2
         return math.ceil(self.difference.n * (width / precision) ** 2)
 
+    def all_warnings(self) -> Iterator[str]:
+        """Yield a sentence with the first items without a pair, and the warnings."""
+        if self.left_out:
+            names = [f"{item} ({reason})" for item, reason in self.left_out.items()]
+            more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+            yield (
+                f"items without a pair: {len(names):,} of {len(names) + self.difference.n:,}, "
+                f"which are {'; '.join(names[:_NAMED])}{more}"
+            )
+        yield from self.warnings
+
     def to_json(self, effect: float | None = None) -> dict[str, Any]:
         """Return the numbers and the finding by name."""
         return {
@@ -81,7 +93,7 @@ class ScoreDifference:
                 {"item": item, "reason": reason} for item, reason in self.left_out.items()
             ],
             "missing": {"a": self.missing[0], "b": self.missing[1]},
-            "warnings": list(self.warnings),
+            "warnings": list(self.all_warnings()),
         }
 
 
@@ -100,9 +112,10 @@ def differences_of(
     for score, (values, left_out) in pairs.items():
         example = "; ".join(dict.fromkeys(left_out.values()))
         try:
-            warnings[score] = check_sample(
+            check_sample(
                 len(values), len(left_out), allow_incomplete=allow_incomplete, example=example
             )
+            warnings[score] = size_warnings(len(values))
         except SampleError as error:
             message = f"{score}: {error}"
             errors.append(SampleError(message, complete=error.complete, needed=error.needed))
@@ -131,7 +144,19 @@ def sentence(result: ScoreDifference, effect: float | None = None) -> str:
             )
         case _:
             word = {True: "better", False: "worse", None: "different"}[_is_better(result)]
-            return f"{result.score}: the second run is {word} by {abs(value):.3g} ({interval})"
+            return (
+                f"{result.score}: the second run is {word} by {abs(value):.3g} "
+                f"({interval}){_beside_effect(result.difference, effect)}"
+            )
+
+
+def _beside_effect(difference: Estimate, effect: float | None) -> str:
+    """Return how a difference that is not 0 compares with an effect of interest."""
+    if effect is None:
+        return ""
+    if max(difference.low, -difference.high) > effect:
+        return f", which is more than {effect:g}"
+    return f", which may be less or more than {effect:g}"
 
 
 def _is_better(result: ScoreDifference) -> bool | None:

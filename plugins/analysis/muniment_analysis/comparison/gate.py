@@ -74,6 +74,10 @@ class GateResult:
 def parse_gate(text: str) -> Condition:
     """Return the condition that a text describes. Raise UsageError if it is malformed."""
     match = _CONDITION.fullmatch(text)
+    if match and match[1].endswith("="):  # `score=<1`
+        raise muniment.UsageError(
+            f"--fail-on {text!r} has no operator; use {match[3]}= in place of ={match[3]}"
+        )
     try:
         limit = float(match[4]) if match else math.nan
     except ValueError:

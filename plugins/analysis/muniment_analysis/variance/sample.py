@@ -35,9 +35,14 @@ def check_sample(
             complete=complete,
             needed=items - int(MAX_LOST * items),
         )
-    warnings = []
+    warnings = size_warnings(complete)
     if left_out:
-        warnings.append(f"{left_out} of {items} items are incomplete and left out{missing}")
-    if complete < FEW_ITEMS:
-        warnings.append(f"{complete} items give wide intervals; use {FEW_ITEMS} or more")
+        warnings.insert(0, f"{left_out} of {items} items are incomplete and left out{missing}")
     return warnings
+
+
+def size_warnings(complete: int) -> list[str]:
+    """Return a warning if a number of items from 10 is under 20."""
+    if complete >= FEW_ITEMS:
+        return []
+    return [f"{complete} items give wide intervals; use {FEW_ITEMS} or more"]
