@@ -380,6 +380,19 @@ def test_repeated_row_is_refused_with_both_lines(analyse: Callable[..., CommandR
     assert f"line {len(rows) + 2}" in message
 
 
+def test_rows_that_differ_in_an_unused_column_are_refused_with_its_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", table())
+    result = run_command(
+        analyze, "variance", str(path), "--item", "item", "--factors", "temperature",
+        "--seed", "seed", "--value", "y", session=object(),
+    )  # fmt: skip
+    message = refused(result)
+    assert "lines 2 and 6" in message
+    assert "'paraphrase'" in message
+    assert "'y'" not in message
+    assert "--factors" in message
+
+
 def test_settings_of_items_without_a_common_level_are_refused(
     analyse: Callable[..., CommandResult],
 ) -> None:

@@ -15,6 +15,17 @@ class TableError(AnalysisError):
     """A file that is not a table with the named columns, with the line at fault."""
 
 
+class RepeatedRowError(TableError):
+    """Two rows with the same item, levels and seed. `lines` are their numbers."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(
+            f"line {second} has the item, levels and seed of line {first}; "
+            "remove one, or give it a seed of its own"
+        )
+        self.lines = (first, second)
+
+
 class RowError(AnalysisError):
     """A row of a JSON Lines file that cannot be read or used.
 

@@ -28,11 +28,7 @@ def read_records(path: Path, columns: Sequence[str]) -> list[Record]:
     for name in columns:
         if columns.count(name) > 1:
             raise TableError(f"column {name!r} is used twice; name a column for each part")
-    with _errors_named(path), path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        header = next(reader, None)
-        if not header:
-            raise TableError(f"{path} is empty; write a first line that names its columns")
+    with _open_table(path) as (header, reader):
         places = [_place(path, header, name) for name in columns]
         records = list(_records(path, reader, len(header), places))
     if not records:
@@ -40,9 +36,28 @@ def read_records(path: Path, columns: Sequence[str]) -> list[Record]:
     return records
 
 
+def differing_columns(path: Path, lines: Sequence[int]) -> list[str]:
+    """Return the names of the columns in which the rows that end in these lines differ."""
+    with _open_table(path) as (header, reader):
+        records = _records(path, reader, len(header), range(len(header)))
+        rows = [record.texts for record in records if record.line in lines]
+    return [name for name, *texts in zip(header, *rows, strict=True) if len(set(texts)) > 1]
+
+
 def quoted(text: str) -> str:
     """Return a text as a message shows it, in quotes and shortened."""
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+
+@contextlib.contextmanager
+def _open_table(path: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
+    """Open a CSV file for the block, and yield its header and the reader of its rows."""
+    with _errors_named(path), path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        header = next(reader, None)
+        if not header:
+            raise TableError(f"{path} is empty; write a first line that names its columns")
+        yield header, reader
 
 
 @contextlib.contextmanager

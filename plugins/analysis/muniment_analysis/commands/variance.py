@@ -64,19 +64,23 @@ def variance(
     95 % from resampled items. The controllability is the summed share of the control parameters and
     of the interactions among them.
     """
+    from muniment_analysis.errors import RepeatedRowError
     from muniment_analysis.variance.design import check_factors, control_factors
     from muniment_analysis.variance.layout import layout_of
     from muniment_analysis.variance.mean_squares import mean_squares
     from muniment_analysis.variance.sample import check_sample
     from muniment_analysis.variance.shares import variance_shares
-    from muniment_analysis.variance.table import Columns, read_rows
+    from muniment_analysis.variance.table import Columns, forgotten_factor, read_rows
 
     names = _names("--factors", factors)
     check_factors(names)
     chosen = control_factors(names, _names("--control", controls))
     with progress("reading the table"):
-        rows = read_rows(table, Columns(item, names, seed, value))
-        layout = layout_of(rows, names, chosen)
+        columns = Columns(item, names, seed, value)
+        try:
+            layout = layout_of(read_rows(table, columns), names, chosen)
+        except RepeatedRowError as error:
+            raise forgotten_factor(table, columns, error.lines) or error from None
     notes = check_sample(
         len(layout.items),
         len(layout.left_out),

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from muniment_analysis.errors import TableError
+from muniment_analysis.errors import RepeatedRowError
 from muniment_analysis.intervals import Floats
 
 from .design import Design, check_factors
@@ -100,7 +100,7 @@ def layout_of(rows: Iterable[Row], factors: tuple[str, ...], controls: tuple[str
 
     Levels and their number, and the number of outputs in a cell, are those of most items. Factors
     that are not control parameters may have other levels in each item, such as its wordings. Raises
-    TableError for two rows with the same item, levels and seed, and DesignError.
+    RepeatedRowError for two rows with the same item, levels and seed, and DesignError.
     """
     check_factors(factors)
     items = _items(rows)
@@ -145,10 +145,7 @@ def _items(rows: Iterable[Row]) -> dict[str, dict[Cell, dict[str, Row]]]:
     for row in rows:
         cell = items[row.item][row.levels]
         if row.seed in cell:
-            raise TableError(
-                f"line {row.line} has the item, levels and seed of line {cell[row.seed].line}; "
-                "remove one, or give it a seed of its own"
-            )
+            raise RepeatedRowError(cell[row.seed].line, row.line)
         cell[row.seed] = row
     return items
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from muniment_analysis.errors import TableError
-from muniment_analysis.tables import quoted, read_records
+from muniment_analysis.tables import differing_columns, quoted, read_records
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_NAMED = 5  # columns in a message
 _LARGEST = 1e300  # the difference of two values is a finite number, too
 
 
@@ -50,6 +52,22 @@ def read_rows(path: Path, columns: Columns) -> list[Row]:
         _row(path, line, texts, has_seed=bool(columns.seed))
         for line, texts in read_records(path, columns.names)
     ]
+
+
+def forgotten_factor(path: Path, columns: Columns, lines: Sequence[int]) -> TableError | None:
+    """Return the error for rows that differ in a column without a use, or None if none does."""
+    try:
+        names = [name for name in differing_columns(path, lines) if name not in columns.names]
+    except TableError:  # a pipe is empty when it is read again
+        return None
+    if not names:
+        return None
+    factor = "one" if len(names) > 1 else "it"
+    return TableError(
+        f"lines {' and '.join(map(str, lines))} have the same item, levels and seed, and differ in "
+        f"{', '.join(map(quoted, names[:_NAMED]))}; "
+        f"if {factor} is a factor, add it to --factors, else remove a line"
+    )
 
 
 def _row(path: Path, line: int, texts: list[str], *, has_seed: bool) -> Row:
