@@ -30,7 +30,15 @@ from muniment.cli.options import (
     visible_label_option,
     yes_option,
 )
-from muniment.cli.output import Column, emit, emit_one, write_data, write_json, write_note
+from muniment.cli.output import (
+    Column,
+    emit,
+    emit_one,
+    pluralize,
+    write_data,
+    write_json,
+    write_note,
+)
 from muniment.cli.output_file import OutputFile
 from muniment.cli.parameter_options import FILE, export_options, take_values
 from muniment.cli.progress import Progress, counting, waiting
@@ -57,6 +65,7 @@ __all__ = [
     "output_option",
     "overwrite_option",
     "pass_session",
+    "pluralize",
     "progress",
     "write_data",
     "write_json",

@@ -144,7 +144,7 @@ def test_values_that_are_not_numbers_are_left_out_and_counted(tmp_path: Path, va
     samples = [sample(1, 1, score=value), sample(2, 1, score=1)]
     result = run(write_archive(tmp_path / "log.eval", samples))
     assert [row[0] for row in table(result)] == ["arithmetic/2"]
-    assert "left out 1 values of score" in result.stderr
+    assert "left out 1 non-numeric value of score" in result.stderr
 
 
 def test_a_score_with_several_parts_gives_a_measure_for_each(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_samples_with_an_error_are_counted(tmp_path: Path) -> None:
     samples = [sample(1, 1, score=1), sample(2, 1, error="timeout")]
     result = run(write_archive(tmp_path / "log.eval", samples))
     assert len(table(result)) == 1
-    assert "1 samples ended with an error" in result.stderr
+    assert "1 sample ended with an error" in result.stderr
 
 
 def test_a_log_of_lm_evaluation_harness_is_read(tmp_path: Path) -> None:

@@ -296,6 +296,11 @@ def test_more_than_a_tenth_lost_needs_an_option(analyse: Callable[..., CommandRe
     assert record["items"] == 17
 
 
+def test_one_incomplete_item_is_singular(analyse: Callable[..., CommandResult]) -> None:
+    rows = without(table(), (3, "p1", "0.7", 1))
+    assert "1 of 20 items is incomplete" in analyse(rows).stderr
+
+
 def test_item_without_one_of_its_own_wordings_is_left_out(
     analyse: Callable[..., CommandResult],
 ) -> None:
@@ -322,7 +327,7 @@ def test_number_of_items_is_refused_or_warned_about(
     result = analyse(table(range(items)), "--json")
     assert result.code == code
     if code:
-        assert "10" in refused(result)
+        assert "9 items, and 10 are needed; add items" in refused(result)
     else:
         assert bool(result.json[0]["warnings"]) == bool(result.stderr) == (items < 20)
 
@@ -444,6 +449,7 @@ def test_column_that_occurs_twice_is_refused(analyse: Callable[..., CommandResul
         (b'item,paraphrase,temperature,seed,y\n1,"p1,0.2,0,1\n', "CSV"),
         (b"item,paraphrase,temperature,seed,y\n,p1,0.2,0,1\n", "line 2"),
         (b"item;paraphrase;temperature;seed;y\n1;p1;0.2;0;1\n", "by a comma"),
+        (b"item,paraphrase,temperature,seed,y\n1\n", "1 field instead"),
         (b"import csv\nimport json\n", "by a comma"),
     ],
 )

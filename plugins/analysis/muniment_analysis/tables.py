@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from muniment.command import pluralize
 from muniment_analysis.errors import TableError
 
 MAX_FIELD = 10_000_000
@@ -99,7 +100,7 @@ def _records(
             continue
         if len(fields) != width:
             raise TableError(
-                f"{path}, line {line}: {len(fields)} fields instead of {width}; "
+                f"{path}, line {line}: {pluralize(len(fields), 'field')} instead of {width}; "
                 "separate fields by a comma, and quote those with a comma"
             )
         yield Record(line, [fields[place] for place in places])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
+from muniment.command import pluralize
 from muniment_analysis.intervals import Estimate
 
 from .events import KINDS
@@ -114,8 +115,7 @@ def summary(report: AuditReport) -> str:
         )
         if report.total
     ]
-    noun = "generation" if report.total == 1 else "generations"
-    return f"{report.total:,} {noun}" + (f": {', '.join(parts)}." if parts else ".")
+    return pluralize(report.total, "generation") + (f": {', '.join(parts)}." if parts else ".")
 
 
 def warnings(report: AuditReport) -> Iterator[str]:
@@ -126,9 +126,10 @@ def warnings(report: AuditReport) -> Iterator[str]:
             "ledger."
         )
     elif not report.verification.ok:
-        yield f"The verification found {len(report.verification.problems):,} problems."
+        yield f"The verification found {pluralize(len(report.verification.problems), 'problem')}."
     if report.replay is not None and report.replay.replays.diverged:
-        yield f"{len(report.replay.replays.diverged):,} replays diverged from the record."
+        diverged = pluralize(len(report.replay.replays.diverged), "replay")
+        yield f"{diverged} diverged from the record."
     altered = sum(bool(f.altered) for f in (*report.blocked.listed, *report.flagged.listed))
     if altered:
         yield f"Texts of {altered:,} listed generations were altered after they were recorded."

@@ -15,6 +15,7 @@ from muniment.command import (
     json_option,
     overwrite_option,
     pass_session,
+    pluralize,
     progress,
     write_data,
     write_json,
@@ -81,7 +82,7 @@ def drift(
     for warning in report.warnings:
         write_note(f"Warning: {warning}")
     if report.without_score:
-        write_note(f"left out {report.without_score:,} generations without the score")
+        write_note(f"left out {pluralize(report.without_score, 'generation')} without the score")
     if as_json:
         write_json(to_json(report))
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 import muniment
-from muniment.command import overwrite_option, progress, write_note
+from muniment.command import overwrite_option, pluralize, progress, write_note
 
 if TYPE_CHECKING:
     from muniment_analysis.logs.reading import Row, Table
@@ -67,6 +67,8 @@ def _print_notes(table: Table) -> None:
     for path in table.incomplete:
         write_note(f"Warning: {path} was not finished, so outputs may be missing")
     if table.failed:
-        write_note(f"Warning: {table.failed:,} samples ended with an error and have no value")
+        write_note(
+            f"Warning: {pluralize(table.failed, 'sample')} ended with an error and without a value"
+        )
     for measure, count in table.not_numbers.items():
-        write_note(f"left out {count:,} values of {measure}, which are not numbers")
+        write_note(f"left out {pluralize(count, 'non-numeric value')} of {measure}")

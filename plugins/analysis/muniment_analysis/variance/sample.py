@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from muniment.command import pluralize
 from muniment_analysis.errors import SampleError
 
 LEAST_ITEMS = 10
@@ -21,23 +22,24 @@ def check_sample(
     missing = f" ({example})" if example else ""
     if complete < LEAST_ITEMS:
         problem = (
-            f"{complete} of {items} items are complete{missing}" if left_out else f"{items} items"
+            f"{_part(complete, items)} complete{missing}" if left_out else pluralize(items, "item")
         )
+        remedy = "add items or the missing outputs" if left_out else "add items"
         raise SampleError(
-            f"{problem}, and {LEAST_ITEMS} are needed; add items or the missing outputs",
+            f"{problem}, and {LEAST_ITEMS} are needed; {remedy}",
             complete=complete,
             needed=LEAST_ITEMS,
         )
     if left_out > MAX_LOST * items and not allow_incomplete:
         raise SampleError(
-            f"{left_out} of {items} items are incomplete{missing}; "
+            f"{_part(left_out, items)} incomplete{missing}; "
             "add the missing outputs, or use --allow-incomplete",
             complete=complete,
             needed=items - int(MAX_LOST * items),
         )
     warnings = size_warnings(complete)
     if left_out:
-        warnings.insert(0, f"{left_out} of {items} items are incomplete and left out{missing}")
+        warnings.insert(0, f"{_part(left_out, items)} incomplete and left out{missing}")
     return warnings
 
 
@@ -46,3 +48,8 @@ def size_warnings(complete: int) -> list[str]:
     if complete >= FEW_ITEMS:
         return []
     return [f"{complete} items give wide intervals; use {FEW_ITEMS} or more"]
+
+
+def _part(number: int, items: int) -> str:
+    """Return the subject and verb of a sentence on some of the items."""
+    return f"{number} of {pluralize(items, 'item')} {'is' if number == 1 else 'are'}"
