@@ -117,6 +117,30 @@ def test_without_json_each_kind_is_a_row(files: Files) -> None:
     assert "ignored 1" in result.stderr
 
 
+@pytest.mark.parametrize(("prompts", "warns"), [(9, True), (10, False)])
+def test_few_prompts_get_a_warning_about_wide_intervals(
+    files: Files, prompts: int, warns: bool
+) -> None:
+    written(files.data, map(row, range(prompts)))
+    written(files.responses, (reply(key, "a, b" if key % 2 else "a") for key in range(prompts)))
+    for options in ((), ("--json",)):
+        assert ("Warning: intervals of 9 prompts" in files.run(*options).stderr) is warns
+
+
+def test_one_skipped_prompt_and_one_unused_response_are_singular(files: Files) -> None:
+    stderr = files.run().stderr
+    assert "skipped 1 prompt without" in stderr
+    assert "ignored 1 response to" in stderr
+
+
+def test_exchanged_files_are_refused_with_both_options(files: Files) -> None:
+    result = run_command(ifeval, "--data", str(files.responses), "--responses", str(files.data))
+    assert (result.code, result.stdout) == (2, "")
+    assert "--data and --responses" in result.stderr
+    with pytest.raises(RowError, match="--data and --responses"):
+        read_responses(files.data)
+
+
 def test_an_existing_file_of_rows_is_kept_unless_overwrite(files: Files) -> None:
     files.rows.write_text("mine")
     assert files.run("--rows", str(files.rows)).code == 2
@@ -155,6 +179,7 @@ def test_responses_to_no_prompt_are_refused(files: Files) -> None:
         ([row(1, prompt=7)], 1, "prompt"),
         (['{"key": NaN, "prompt": "a"}'], 1, "NaN"),
         (['{"key": 1, "prompt": "a"}'], 1, "instruction_id_list"),
+        ([{"key": 1, "prompt": "a", "response": "b"}], 1, "add it"),
         (["", '{"key": 1'], 2, "JSON"),
         (["[1]"], 1, "object"),
         (['{"key": 1, "key": 2}'], 1, '"key"'),

@@ -14,6 +14,7 @@ from muniment.command import (
     emit,
     json_option,
     overwrite_option,
+    pluralize,
     progress,
     write_json,
     write_note,
@@ -67,6 +68,7 @@ def ifeval(data: Path, responses: Path, rows: str | None, overwrite: bool, as_js
     """
     from muniment_analysis.ifeval.data import read_prompts, read_responses
     from muniment_analysis.ifeval.summary import CheckedPrompt, check_prompts, summarize
+    from muniment_analysis.variance.sample import LEAST_ITEMS
 
     file = None
     if rows is not None:
@@ -86,15 +88,18 @@ def ifeval(data: Path, responses: Path, rows: str | None, overwrite: bool, as_js
     summary = summarize(checked)
     if file is not None:
         file.write_bytes("".join(f"{json.dumps(one.to_json())}\n" for one in checked).encode())
+    if len(checked) < LEAST_ITEMS:
+        number = pluralize(len(checked), "prompt")
+        write_note(f"Warning: intervals of {number} are wide; use {LEAST_ITEMS} prompts or more")
     skipped, unused = len(prompts) - len(checked), len(texts) - len(checked)
     if as_json:
         write_json({**summary.to_json(), "skipped": skipped, "unused": unused})
         return
     emit(_table(summary), _COLUMNS, as_json=False)
     if skipped:
-        write_note(f"skipped {skipped:,} prompts without a response")
+        write_note(f"skipped {pluralize(skipped, 'prompt')} without a response")
     if unused:
-        write_note(f"ignored {unused:,} responses to other prompts")
+        write_note(f"ignored {pluralize(unused, 'response')} to other prompts")
 
 
 def _table(summary: Summary) -> Iterator[dict[str, Any]]:

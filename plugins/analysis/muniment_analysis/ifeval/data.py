@@ -12,6 +12,9 @@ from muniment_analysis.errors import RowError
 
 from .instructions import Instruction, read_instructions
 
+_PROMPT_FIELDS = ("key", "prompt", "instruction_id_list", "kwargs")
+_RESPONSE_FIELDS = ("prompt", "response")
+
 
 class Prompt(NamedTuple):
     """A prompt with its instructions."""
@@ -29,7 +32,7 @@ def read_prompts(path: Path) -> list[Prompt]:
     """
     prompts: list[Prompt] = []
     lines: dict[tuple[str, int | str], int] = {}
-    for number, row in _rows(path, ("key", "prompt", "instruction_id_list", "kwargs")):
+    for number, row in _rows(path, _PROMPT_FIELDS):
         try:
             prompt = _read_prompt(row)
         except ValueError as error:
@@ -50,7 +53,7 @@ def read_responses(path: Path) -> dict[str, str]:
     """
     responses: dict[str, str] = {}
     lines: dict[str, int] = {}
-    for number, row in _rows(path, ("prompt", "response")):
+    for number, row in _rows(path, _RESPONSE_FIELDS):
         for field in ("prompt", "response"):
             if not isinstance(row[field], str):
                 problem = f"{field} must be a text, not {_short(row[field])}"
@@ -104,7 +107,10 @@ def _object(text: str, fields: tuple[str, ...]) -> dict[str, Any]:
         raise ValueError("the line is not a JSON object")
     for field in fields:
         if field not in row:
-            raise ValueError(f"the field {field!r} is missing; add it")
+            other = _RESPONSE_FIELDS if fields == _PROMPT_FIELDS else _PROMPT_FIELDS
+            is_other_file = row.keys() & {*fields, *other} == set(other)
+            remedy = "exchange the files of --data and --responses" if is_other_file else "add it"
+            raise ValueError(f"the field {field!r} is missing; {remedy}")
     return row
 
 
