@@ -36,15 +36,23 @@ _DEPENDENT = tuple(dict.fromkeys(("score", *_ALLOWED["run"], *_ALLOWED["sd"])))
 
 @click.command
 @click.option("--proportion", metavar="P", type=float, help="Expected proportion, from 0 to 1.")
-@click.option("--sd", metavar="SD", type=float, help="Standard deviation between items.")
+@click.option(
+    "--sd",
+    metavar="SD",
+    type=float,
+    help="Standard deviation of outputs of different items. With --seed-sd, that of items' means.",
+)
 @click.option(
     "--paraphrase-sd",
     metavar="SD",
     type=float,
-    help="That between paraphrases of an item, with --sd.",
+    help="Further deviation between paraphrases of an item, with --sd.",
 )
 @click.option(
-    "--seed-sd", metavar="SD", type=float, help="That between seeds of a paraphrase, with --sd."
+    "--seed-sd",
+    metavar="SD",
+    type=float,
+    help="Further deviation between seeds of a paraphrase, with --sd.",
 )
 @click.option("--run", metavar="RUN", help="Recorded experiment that the variances come from.")
 @click.option("--score", metavar="NAME", help="Score of that experiment.")
