@@ -141,7 +141,7 @@ def copy(output: str, overwrite: bool, yes: bool, limit: int, as_json: bool) -> 
         command.write_json({"file": output})
     else:
         command.write_data("done")
-    command.write_note("really done")
+    command.write_note(f"really done, {command.pluralize(limit, 'line')}")
     return 0
 
 
@@ -152,7 +152,7 @@ def test_a_command_asks_shows_progress_and_writes_a_file(tmp_path: Path) -> None
     assert "--yes" in refused.stderr
     done = run_command(copy, "-o", target, "--yes", "-n", "3")
     assert (done.code, done.stdout) == (0, "0\n1\n2\nclosed\ndone\n")
-    assert done.stderr == "This will write a file\na note\nreally done\n"
+    assert done.stderr == "This will write a file\na note\nreally done, 3 lines\n"
     assert Path(target).read_bytes() == b"content"
     again = run_command(copy, "-o", target, "--yes")
     assert (again.code, target in again.stderr) == (2, True)
