@@ -54,8 +54,8 @@ def test_every_command_and_option_has_help(contexts: list[click.Context]) -> Non
 
 def test_every_command_that_reads_offers_json(contexts: list[click.Context]) -> None:
     writes = {
-        *("audit get", "audit export", "audit prove", "models remove", "config set"),
-        "config unset",
+        *("analyze import", "audit get", "audit export", "audit prove", "models remove"),
+        *("config set", "config unset"),
         *("db upgrade", "keys generate", "hold release", "plugins new"),
     }
     without = {
