@@ -12,6 +12,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from muniment.command import pluralize
+
 
 def render(template: str, **values: Any) -> str:
     """Return the page of a template, such as `controllability.html`, with these values."""
@@ -42,11 +44,6 @@ def with_code(text: str) -> Markup:
     )
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with a noun in the singular or the plural."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -56,5 +53,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, percent=percent, with_code=with_code, counted=counted)
+    environment.filters.update(
+        number=number, percent=percent, with_code=with_code, counted=pluralize
+    )
     return environment

@@ -14,6 +14,7 @@ from muniment.command import (
     emit_one,
     json_option,
     pass_session,
+    pluralize,
     progress,
     write_note,
     yes_option,
@@ -89,12 +90,12 @@ def forget_user(
         copies, others = forgetting.copies_in_home(session, muniment.model_digest(folder), user)
     count = int(tables.rows.users.are(user).sum())
     action = (
-        f"this will remove {_counted(count, 'row')} of user {user} from {data}, fit {folder} "
-        f"again, and erase {_counted(len(found), 'generation')}"
+        f"this will remove {pluralize(count, 'row')} of user {user} from {data}, fit {folder} "
+        f"again, and erase {pluralize(len(found), 'generation')}"
     )
     sharing = [id for query in found.queries() for id in session.store.erasures.sharing(query)]
     if losing := len({*sharing} - {*found.lists, *found.derived}):
-        action += f", with inputs that {_counted(losing, 'other generation')} will lose"
+        action += f", with inputs that {pluralize(losing, 'other generation')} will lose"
     if copies:
         action += f". It removes {', '.join(copies)} from the home"
     if not confirm(action, yes=yes, otherwise="nothing was removed"):
@@ -136,10 +137,6 @@ def forget_user(
     columns = _COLUMNS if not as_json else [(name, name) for name in record]
     emit_one(record, columns, as_json)
     return 1 if remaining else 0
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _check_known(user: str, folder: Path, tables: Tables, is_recorded: bool) -> None:
