@@ -95,8 +95,8 @@ def test_a_text_over_the_limit_is_read_up_to_it(label: Callable[..., Mapping[str
     assert label("good " * 500) == label("good " * 5000)
 
 
-@pytest.mark.parametrize("texts", [(), ("",), (" \n", "")])
-def test_without_a_text_there_is_no_label(
+@pytest.mark.parametrize("texts", [(), ("",), (" \n", ""), ("\x1b",)])
+def test_without_tokens_there_is_no_label(
     label: Callable[..., Mapping[str, float]], texts: tuple[str, ...]
 ) -> None:
     assert label(*texts) == {}

@@ -52,7 +52,8 @@ class SequenceClassifier:
     def probabilities(self, text: str) -> list[float]:
         """Return the probability of each label. Tokens after the model's limit are not read.
 
-        They sum to 1, except for a model with several labels for a text.
+        They sum to 1, except for a model with several labels for a text. There are none for a text
+        without tokens: a tokenizer may remove control characters, for example.
         """
         tokens = self._tokenizer(
             text,
@@ -60,6 +61,8 @@ class SequenceClassifier:
             max_length=self._max_tokens,
             return_tensors="pt",
         )
+        if tokens["input_ids"].numel() == 0:
+            return []
         with torch.inference_mode():
             logits = self._model(**tokens).logits[0].double()
         values = logits.softmax(-1) if self._is_exclusive else logits.sigmoid()

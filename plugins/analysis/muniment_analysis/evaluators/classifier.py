@@ -72,7 +72,7 @@ class Classifier(muniment.Evaluator):
         self._classifier: SequenceClassifier | None = None
 
     def evaluate(self, generation: muniment.Generation) -> Mapping[str, float]:
-        """Return the measures of all text outputs together, or none without a text.
+        """Return the measures of all text outputs together, or none for a text without tokens.
 
         Raises ModelError if the model cannot be loaded.
         """
@@ -83,6 +83,8 @@ class Classifier(muniment.Evaluator):
 
             self._classifier = SequenceClassifier(self.models["model"])
         probabilities = self._classifier.probabilities(generation.text)
+        if not probabilities:
+            return {}
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
         scores = {"label": float(best), "confidence": probabilities[best]}
         if self._wanted is not None:
