@@ -68,6 +68,13 @@ lint: install $(VENV)/.installed-lint ## ruff, mypy (strict, on the core) and th
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The distributions with help texts. One without commands and generators has none.
+TRANSLATED = muniment $(addprefix muniment-,analysis image installer recommendation text)
+
+.PHONY: translations
+translations: install $(VENV)/.installed-test ## update the catalogues of translated help after a change of help texts
+	$(BIN)/python -m muniment.testing.translations $(TRANSLATED)
+
 .PHONY: fmt
 fmt: install $(VENV)/.installed-lint ## format the code and apply ruff's automatic fixes
 	$(BIN)/ruff check --fix-only --quiet .

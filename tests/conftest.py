@@ -28,6 +28,9 @@ settings.load_profile("tests")
 # threads each, on two busy cores, the tests of the text generator took five times as much CPU time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Messages are compared in English, whatever the locale.
+os.environ["MUNIMENT_LANG"] = "en"
+
 # A shell has what it starts in the background ignore Ctrl-C, and `nohup` the end of a terminal. The
 # processes that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

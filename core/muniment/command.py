@@ -42,6 +42,7 @@ from muniment.cli.output import (
 from muniment.cli.output_file import OutputFile
 from muniment.cli.parameter_options import FILE, export_options, take_values
 from muniment.cli.progress import Progress, counting, waiting
+from muniment.cli.translation import Translations
 
 if TYPE_CHECKING:
     from muniment.parameters import Parameters
@@ -54,6 +55,7 @@ __all__ = [
     "FileFormat",
     "OutputFile",
     "Progress",
+    "Translations",
     "confirm",
     "emit",
     "emit_one",

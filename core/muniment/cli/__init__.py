@@ -94,6 +94,7 @@ def importing() -> Iterator[None]:
 def _run(arguments: list[str]) -> int:
     with importing():
         from muniment.cli.root import root
+        from muniment.cli.translation import translated
 
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the parent process
@@ -108,7 +109,7 @@ def _run(arguments: list[str]) -> int:
                 "standard input (-)"
             )
     # On Windows click would expand wildcards, but a prompt must stay unchanged.
-    code = root.main(
+    code = translated(root).main(
         arguments, prog_name="muniment", standalone_mode=False, windows_expand_args=False
     )
     return code if isinstance(code, int) else exit_codes.DONE

@@ -36,6 +36,7 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import fraction
+from muniment.cli.translation import gettext, ngettext
 from muniment.errors import UsageError
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def restore(
             "`muniment db upgrade`"
         )
     loss = _loss(plan)
-    if loss and not confirm(loss, yes=yes, otherwise="nothing was restored"):
+    if loss and not confirm(loss, yes=yes, otherwise=gettext("nothing was restored")):
         return exit_codes.FAILED
     with fraction("restoring") as progress:
         muniment.store.restore(context.store_url, plan, progress)
@@ -279,29 +280,43 @@ def _loss(plan: RestorePlan) -> str:
     if present is None:
         return ""
     if present.unreadable:
-        return (
-            f"this will replace the store, which cannot be read ({present.unreadable}), so its "
-            "legal holds and erasures since the backup are not known"
-        )
-    entries = pluralize(present.entries, "entry")
+        return gettext(
+            "this will replace the store, which cannot be read ({reason}), so its legal holds and "
+            "erasures since the backup are not known"
+        ).format(reason=present.unreadable)
     if plan.other_ledger:
-        return f"this will replace the store, another ledger of {entries}{_lost_holds(plan)}"
-    return (
-        f"this will replace the store of {entries} with the backup of {plan.contents.entries:,}: "
-        f"{plan.lost_entries:,} will be lost{_lost_holds(plan)}"
-    )
+        text = ngettext(
+            "this will replace the store, another ledger of {number} entry",
+            "this will replace the store, another ledger of {number} entries",
+            present.entries,
+        )
+    else:
+        text = ngettext(
+            "this will replace the store of {number} entry with the backup of {backup}: {lost} "
+            "will be lost",
+            "this will replace the store of {number} entries with the backup of {backup}: {lost} "
+            "will be lost",
+            present.entries,
+        )
+    return text.format(
+        number=f"{present.entries:,}",
+        backup=f"{plan.contents.entries:,}",
+        lost=f"{plan.lost_entries:,}",
+    ) + _lost_holds(plan)
 
 
 def _lost_holds(plan: RestorePlan) -> str:
     """Return a phrase that names the holds that restoring ends, or an empty text."""
     if plan.present is not None and plan.present.outdated:
-        return (
+        return gettext(
             ", and its legal holds and erasures since the backup are not known, because the store "
             "has another schema; run `muniment db upgrade` first to list them"
         )
     if not plan.holds_since:
         return ""
-    return f", and with them the legal holds {', '.join(plan.holds_since)}; place them again"
+    return gettext(", and with them the legal holds {holds}; place them again").format(
+        holds=", ".join(plan.holds_since)
+    )
 
 
 _ROWS_PER_TABLE = 500  # a terminal gets a table with headers for each of these, while rows arrive

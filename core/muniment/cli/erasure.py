@@ -24,6 +24,7 @@ from muniment.cli.options import (
 )
 from muniment.cli.output import emit, pluralize, short_id, write_data, write_json, write_note
 from muniment.cli.progress import counting
+from muniment.cli.translation import gettext, ngettext
 
 if TYPE_CHECKING:
     from muniment.store.retention.erasure import ErasureResult
@@ -88,21 +89,35 @@ def erase(
         if references or any(value is not None for value in filters.values()):
             raise click.UsageError("--event cannot be combined with ids or filters.")
         if not confirm(
-            f"this will erase the texts of entry {event}", yes=yes, otherwise="nothing was erased"
+            gettext("this will erase the texts of entry {number}").format(number=event),
+            yes=yes,
+            otherwise=gettext("nothing was erased"),
         ):
             return exit_codes.FAILED
         result = session.erase_event(event, reason)
         return report_erasure(result, as_json, f"the texts of entry {event}")
     query = selection(context, references, filters)
-    action = f"this will erase the texts of {pluralize(session.store.count(query), 'generation')}"
+    number = session.store.count(query)
+    action = ngettext(
+        "this will erase the texts of {number} generation",
+        "this will erase the texts of {number} generations",
+        number,
+    ).format(number=f"{number:,}")
     if sharing := session.store.erasures.sharing(query):
         _list_others(sharing, "uses an input of these generations, too")
-        action += f", and inputs that {pluralize(len(sharing), 'other generation')} will lose"
+        action += ngettext(
+            ", and inputs that {number} other generation will lose",
+            ", and inputs that {number} other generations will lose",
+            len(sharing),
+        ).format(number=f"{len(sharing):,}")
     if keeping := session.store.erasures.with_outputs(query):
         _list_others(keeping, "has an output of these generations as an input")
-        action += f", but not outputs that {pluralize(len(keeping), 'other generation')} will keep"
-        action += " as inputs"
-    if not confirm(action, yes=yes, otherwise="nothing was erased"):
+        action += ngettext(
+            ", but not outputs that {number} other generation will keep as inputs",
+            ", but not outputs that {number} other generations will keep as inputs",
+            len(keeping),
+        ).format(number=f"{len(keeping):,}")
+    if not confirm(action, yes=yes, otherwise=gettext("nothing was erased")):
         return exit_codes.FAILED
     with counting("erasing", None) as bar:
         result = session.erase(query, reason, bar.advance)
@@ -327,8 +342,8 @@ def run(context: CliContext, yes: bool, as_json: bool) -> int:
 
     Erases permanently, as `audit erase` does, and skips the same generations.
     """
-    action = "this will erase all texts older than the retention rules allow"
-    if not confirm(action, yes=yes, otherwise="nothing was erased"):
+    action = gettext("this will erase all texts older than the retention rules allow")
+    if not confirm(action, yes=yes, otherwise=gettext("nothing was erased")):
         return exit_codes.FAILED
     with counting("erasing", None) as bar:
         result = context.session.run_retention(bar.advance)

@@ -49,7 +49,6 @@ from muniment.cli.output import (
     on_terminal,
     one_line,
     outcome_sentence,
-    pluralize,
     printable,
     short_id,
     status_line,
@@ -77,6 +76,7 @@ from muniment.cli.parameter_options import (
 )
 from muniment.cli.plugins_list import gone_plugins
 from muniment.cli.progress import waiting
+from muniment.cli.translation import gettext, ngettext, translate, translated, translated_option
 from muniment.errors import (
     MunimentError,
     PromptError,
@@ -133,7 +133,7 @@ class _Generators(click.Group):
         if ctx.resilient_parsing:  # shell completion
             with contextlib.suppress(MunimentError):
                 registered = session.plugins.generator(cmd_name, session.config.generators())
-                return command_of(cmd_name, registered)
+                return translated(command_of(cmd_name, registered))
             return None
         warn_broken(session.plugins.load())
         try:
@@ -155,7 +155,7 @@ class _Generators(click.Group):
         media_type = None
         if not registered.media_type.startswith("text/"):
             media_type = session.media.registered(registered.media_type)
-        return command_of(cmd_name, registered, media_type)
+        return translated(command_of(cmd_name, registered, media_type))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the media kinds and generators."""
@@ -163,16 +163,20 @@ class _Generators(click.Group):
         warn_broken(session.plugins.load())
         objects = session.plugins.objects("generator")
         if not objects:
-            formatter.write_text("No plugin with a generator is installed.")
+            formatter.write_text(gettext("No plugin with a generator is installed."))
             return
-        with formatter.section("Generators and media kinds"):
+        with formatter.section(gettext("Generators and media kinds")):
             names = {registered.name for registered in objects}
             rows = [
                 (kind, _default_of(session, kind)) for kind in _kinds(objects) if kind not in names
             ]
+            by = gettext("{media_type}, by {distribution}")
             rows += [
-                (registered.name, f"{registered.media_type}, by {registered.plugin.distribution}")
-                for registered in objects
+                (
+                    item.name,
+                    by.format(media_type=item.media_type, distribution=item.plugin.distribution),
+                )
+                for item in objects
             ]
             formatter.write_dl(rows)
 
@@ -200,20 +204,32 @@ def command_of(
     fixed = _shared_parameters(registered.prompt == "optional")
     taken = {flag for option in fixed for flag in (*option.opts, *option.secondary_opts)}
     fields = registered.parameters.fields().values()
-    own = [parameter_option(field, PARAMETER, taken) for field in fields]
-    own += [_input_option(spec) for spec in registered.inputs if spec.option]
+    distribution = registered.plugin.distribution
+    own = [
+        translated_option(option, distribution)
+        for option in (parameter_option(field, PARAMETER, taken) for field in fields)
+    ]
+    own += [_input_option(spec, distribution) for spec in registered.inputs if spec.option]
     own += file_options(media_type)
     free = [option for option in own if not taken & flags([option]).keys()]
     return click.Command(
         name,
         callback=functools.partial(_run, name, registered),
         params=[*fixed[:1], *free, *fixed[1:]],
-        help=f"Generate {_noun(registered, media_type)} with {registered.name} "
-        f"({registered.plugin.distribution} {registered.plugin.version}).\n\n"
-        "PROMPT is text, or - for standard input. It is not needed with --like. Write a prompt "
-        "that begins with a hyphen last, after --."
-        + "".join(
-            f"\n\nInput {_described(spec)}." for spec in registered.inputs if not spec.option
+        help="\n\n".join(
+            [
+                gettext("Generate {output} with {generator} ({distribution} {version}).").format(
+                    output=_noun(registered, media_type),
+                    generator=registered.name,
+                    distribution=distribution,
+                    version=registered.plugin.version,
+                ),
+                gettext(
+                    "PROMPT is text, or - for standard input. It is not needed with --like. Write "
+                    "a prompt that begins with a hyphen last, after --."
+                ),
+                *(_described(spec, distribution) for spec in registered.inputs if not spec.option),
+            ]
         ),
     )
 
@@ -382,16 +398,20 @@ def _kinds(objects: list[RegisteredObject]) -> list[str]:
 
 def _default_of(session: Any, kind: str) -> str:
     try:
-        return f"the generator {session.plugins.generator(kind, session.config.generators()).name}"
+        found = session.plugins.generator(kind, session.config.generators())
+        return gettext("the generator {name}").format(name=found.name)
     except MunimentError:
         choices = [
             registered
             for registered in session.plugins.objects("generator")
             if registered.media_type.startswith(f"{kind}/")
         ]
-        return (
-            f"{pluralize(len(choices), 'generator')}; `muniment config set generator.{kind} NAME`"
+        template = ngettext(
+            "{number} generator; `muniment config set generator.{kind} NAME`",
+            "{number} generators; `muniment config set generator.{kind} NAME`",
+            len(choices),
         )
+        return template.format(number=len(choices), kind=kind)
 
 
 def _present(
@@ -469,19 +489,25 @@ def _to_stdout(
             show_media(context.media, output)
 
 
-def _input_option(spec: InputSpec) -> click.Option:
+def _input_option(spec: InputSpec, distribution: str) -> click.Option:
     """Return the option of its own that an input has, for a text or for the path of a file."""
     flag, metavar = spec.option.split(" ")
     return click.Option(
         [INPUT + spec.name, flag],
         metavar=metavar,
         type=str.encode if metavar == "TEXT" else str,
-        help=f"Input {_described(spec)}.",
+        help=_described(spec, distribution),
     )
 
 
-def _described(spec: InputSpec) -> str:
-    """Return the name, help, media types and maximum size of an input."""
-    types = " or ".join(spec.media_types)
-    help = f"{spec.help} " if spec.help else ""
-    return f"{spec.name}: {help}({types}, at most {spec.max_bytes:,} bytes)"
+def _described(spec: InputSpec, distribution: str) -> str:
+    """Return a sentence with the name, help, media types and maximum size of an input."""
+    template = gettext("Input {name}: {help} ({types}, at most {size} bytes).")
+    if not spec.help:
+        template = gettext("Input {name}: ({types}, at most {size} bytes).")
+    return template.format(
+        name=spec.name,
+        help=translate(spec.help, distribution),
+        types=gettext(" or ").join(spec.media_types),
+        size=f"{spec.max_bytes:,}",
+    )

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from muniment.cli import importing
+from muniment.cli.translation import gettext, translated
 from muniment.errors import MunimentError
 
 
@@ -50,7 +51,7 @@ class LazyGroup(click.Group):
         """
         if cmd_name in self.own_names:
             with importing():
-                return self.own_command(cmd_name)
+                return translated(self.own_command(cmd_name))
         from muniment.cli import plugin_commands
 
         try:
@@ -87,12 +88,14 @@ class LazyGroup(click.Group):
         """Write the table of commands, without importing those in `lazy`."""
         from muniment.cli import plugin_commands
 
-        own = [(name, line) for name, (_, line) in self.lazy.items()]
-        own += [(name, item.get_short_help_str(200)) for name, item in self.commands.items()]
+        own = [(name, gettext(line)) for name, (_, line) in self.lazy.items()]
+        own += [
+            (name, translated(item).get_short_help_str(200)) for name, item in self.commands.items()
+        ]
         with formatter.section("Commands"):
             formatter.write_dl(own)
         if added := plugin_commands.help_rows(ctx, self.own_names):
-            with formatter.section("Commands of plugins"):
+            with formatter.section(gettext("Commands of plugins")):
                 formatter.write_dl(added)
 
 

@@ -20,7 +20,6 @@ from muniment.cli.output import (
     emit_one,
     on_terminal,
     one_line,
-    pluralize,
     short_digest,
     warn_broken,
     write_data,
@@ -28,6 +27,7 @@ from muniment.cli.output import (
 )
 from muniment.cli.progress import fraction
 from muniment.cli.training import training_text
+from muniment.cli.translation import gettext, ngettext
 from muniment.errors import ModelError, MunimentError, UsageError
 from muniment.hookspecs import ModelProvider
 from muniment.ledger.events import ModelEntry
@@ -188,8 +188,10 @@ def remove(context: CliContext, name: str, yes: bool) -> int:
     Its generations stay recorded, but cannot be replayed without it.
     """
     context.models.check_removable(name)
-    action = f"this will remove model {name} ({_size(context, name)})"
-    if not confirm(action, yes=yes, otherwise="nothing was removed"):
+    action = gettext("this will remove model {name} ({size})").format(
+        name=name, size=_size(context, name)
+    )
+    if not confirm(action, yes=yes, otherwise=gettext("nothing was removed")):
         return exit_codes.FAILED
     # An unreadable record can be removed, too.
     known = [item for item in context.models.added(lambda error: None) if item.name == name]
@@ -217,8 +219,10 @@ def _size(context: CliContext, name: str) -> str:
     try:
         files = context.models.files(name)
     except ModelError:
-        return "incomplete"
-    return f"{pluralize(len(files), 'file')}, {sum(files.values()):,} bytes"
+        return gettext("incomplete")
+    return ngettext("{files} file, {size} bytes", "{files} files, {size} bytes", len(files)).format(
+        files=f"{len(files):,}", size=f"{sum(files.values()):,}"
+    )
 
 
 class PrintedNotices(AdditionNotices):

@@ -13,6 +13,7 @@ import click
 import muniment
 from muniment.cli.context import CliContext, context_of
 from muniment.cli.output import one_line, write_note
+from muniment.cli.translation import gettext
 from muniment.errors import UsageError
 from muniment.validation import parse_moment
 
@@ -274,10 +275,11 @@ def confirm(action: str, *, yes: bool, otherwise: str) -> bool:
         write_note(sentence)
         return True
     if not sys.stdin.isatty():
-        raise click.UsageError(
-            f"{action}; use --yes to confirm, since standard input is not a terminal."
+        sentence = gettext(
+            "{action}; use --yes to confirm, since standard input is not a terminal."
         )
-    if click.confirm(f"{sentence}. Continue?", err=True):
+        raise click.UsageError(sentence.format(action=action))
+    if click.confirm(gettext("{action}. Continue?").format(action=sentence), err=True):
         return True
     write_note(otherwise)
     return False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from muniment.cli.translation import translated_option
 from muniment.errors import UsageError
 from muniment.parameters import Field, Parameters
 
@@ -50,8 +51,10 @@ def _declaration(field: Field, prefix: str) -> tuple[list[str], dict[str, Any]]:
 
 def file_options(media_type: RegisteredObject | None) -> list[click.Option]:
     """Return the options of the files that a media type writes."""
-    fields = {} if media_type is None else media_type.parameters.fields()
-    return [parameter_option(field, FILE) for field in fields.values()]
+    if media_type is None:
+        return []
+    options = [parameter_option(field, FILE) for field in media_type.parameters.fields().values()]
+    return [translated_option(one, media_type.plugin.distribution) for one in options]
 
 
 def export_options(export: type[Parameters]) -> list[Callable[[_Command], _Command]]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from muniment.cli.context import HOME_KEY, CliContext
+from muniment.cli.translation import gettext, translate, translated
 from muniment.config import normalised
 from muniment.errors import ConfigError, MunimentError, PluginError, UsageError
 from muniment.plugins import discovery
@@ -35,7 +36,7 @@ def find_command(ctx: click.Context, name: str) -> click.Command | None:
         raise UsageError(ambiguous(enabled))
     command = _load(enabled[0], disabled)
     ctx.meta["muniment.plugin_command"] = enabled[0]
-    return command
+    return translated(command, enabled[0].distribution)
 
 
 def ambiguous(commands: Sequence[PluginCommand]) -> str:
@@ -62,13 +63,14 @@ def help_rows(ctx: click.Context, own: Collection[str]) -> list[tuple[str, str]]
         if len(commands) > 1:
             rows.append((name, f"({ambiguous(commands)})"))
         elif ctx.parent is None:
-            rows.append((name, commands[0].summary))
+            rows.append((name, translate(commands[0].summary, commands[0].distribution)))
         else:
             try:
                 command = _load(commands[0], _disabled(ctx, tolerant=True))
+                command = translated(command, commands[0].distribution)
             except PluginError as error:
                 _warn(error)
-                rows.append((name, "(cannot be imported)"))
+                rows.append((name, gettext("(cannot be imported)")))
                 continue
             if not command.hidden:
                 rows.append((name, command.get_short_help_str(200)))

@@ -171,6 +171,15 @@ def installed_commands() -> list[PluginCommand]:
     return sorted(commands, key=lambda command: (command.distribution, command.name))
 
 
+def package_folder(distribution: str) -> Path | None:
+    """Return the folder of the package that the entry points of a distribution name.
+
+    Nothing is imported. Returns None when the distribution is not installed or has no package.
+    """
+    folders = (root for _, root in _code_of(_modules_of(distribution)) if root.is_dir())
+    return next(folders, None)
+
+
 def is_renamed(distribution: Distribution) -> bool:
     """Return whether pip has renamed a distribution's folder to `~…`, before it deletes it."""
     folder: Path | None = getattr(distribution, "_path", None)

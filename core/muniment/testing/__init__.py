@@ -18,6 +18,7 @@ try:
     from muniment.testing.media_types import MediaTypeContract
     from muniment.testing.properties import EvaluatorContract, FilterContract
     from muniment.testing.trainings import TrainingContract
+    from muniment.testing.translations import TranslationContract
 except ModuleNotFoundError as error:
     if error.name not in ("pytest", "hypothesis", "jsonschema"):
         raise
@@ -33,6 +34,7 @@ __all__ = [
     "GeneratorContract",
     "MediaTypeContract",
     "TrainingContract",
+    "TranslationContract",
     "content",
     "generation",
     "request",

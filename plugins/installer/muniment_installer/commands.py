@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from muniment import UsageError
-from muniment.command import confirm, json_option, pass_session, progress, write_note, yes_option
+from muniment.command import (
+    Translations,
+    confirm,
+    json_option,
+    pass_session,
+    progress,
+    write_note,
+    yes_option,
+)
 
 if TYPE_CHECKING:
     from muniment import Session
@@ -78,11 +86,11 @@ def uninstall(session: Session, name: str, yes: bool, as_json: bool) -> int:
     plugin_installer = installer(session)
     plugin_installer.recover()
     plugin_installer.find(name)
-    owned = "".join(
-        f", and {other}, which nothing else needs" for other in plugin_installer.owned_by(name)
-    )
-    action = f"this will uninstall {name}{owned}"
-    if not confirm(action, yes=yes, otherwise="nothing was uninstalled"):
+    gettext = Translations("muniment-installer").gettext
+    action = gettext("this will uninstall {name}").format(name=name)
+    for other in plugin_installer.owned_by(name):
+        action += gettext(", and {name}, which nothing else needs").format(name=other)
+    if not confirm(action, yes=yes, otherwise=gettext("nothing was uninstalled")):
         return 1
     with progress(f"uninstalling {name}"):
         change = plugin_installer.uninstall(name)

@@ -10,11 +10,11 @@ import click
 
 import muniment
 from muniment.command import (
+    Translations,
     confirm,
     emit_one,
     json_option,
     pass_session,
-    pluralize,
     progress,
     write_note,
     yes_option,
@@ -26,6 +26,7 @@ from .options import data_option
 if TYPE_CHECKING:
     from muniment_recommendation.data.tables import Tables
 
+_TEXTS = Translations("muniment-recommendation")
 _COLUMNS = (
     ("folder", "folder"),
     ("rows removed", "rows"),
@@ -89,16 +90,25 @@ def forget_user(
         _check_known(user, folder, tables, user in forgotten or len(found) > 0)
         copies, others = forgetting.copies_in_home(session, muniment.model_digest(folder), user)
     count = int(tables.rows.users.are(user).sum())
-    action = (
-        f"this will remove {pluralize(count, 'row')} of user {user} from {data}, fit {folder} "
-        f"again, and erase {pluralize(len(found), 'generation')}"
-    )
+    gettext, ngettext = _TEXTS.gettext, _TEXTS.ngettext
+    action = ngettext(
+        "this will remove {number} row of user {user} from {data}, fit {model} again",
+        "this will remove {number} rows of user {user} from {data}, fit {model} again",
+        count,
+    ).format(number=f"{count:,}", user=user, data=data, model=folder)
+    action += ngettext(
+        ", and erase {number} generation", ", and erase {number} generations", len(found)
+    ).format(number=f"{len(found):,}")
     sharing = [id for query in found.queries() for id in session.store.erasures.sharing(query)]
     if losing := len({*sharing} - {*found.lists, *found.derived}):
-        action += f", with inputs that {pluralize(losing, 'other generation')} will lose"
+        action += ngettext(
+            ", with inputs that {number} other generation will lose",
+            ", with inputs that {number} other generations will lose",
+            losing,
+        ).format(number=f"{losing:,}")
     if copies:
-        action += f". It removes {', '.join(copies)} from the home"
-    if not confirm(action, yes=yes, otherwise="nothing was removed"):
+        action += gettext(". It removes {models} from the home").format(models=", ".join(copies))
+    if not confirm(action, yes=yes, otherwise=gettext("nothing was removed")):
         return 1
     # All that can fail comes before the first change. Each change can be repeated.
     forgotten.add(user)

@@ -1,0 +1,136 @@
+"""Copies of commands with translated help, made only when the language is not English."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import TypeVar
+
+import click
+
+from muniment.cli.lazy import LazyGroup
+from muniment.cli.translation import CORE, gettext, translate
+from muniment.cli.wide_formatter import WideFormatter
+
+# Words of help that click adds, and the facts at the end of an option's help.
+WORDS = (
+    "Usage:",
+    "Options",
+    "Commands",
+    "Positional arguments",
+    "Show this message and exit.",
+    "Show the version and exit.",
+    "Do you want to continue?",
+    "Confirm the action without prompting.",
+)
+FACTS = (
+    "required",
+    "(dynamic)",
+    "may be repeated",
+    "default: {value}",
+    "env var: {value}",
+    "at least {low}",
+    "at most {high}",
+    "{low} to {high}",
+)
+
+_Parameter = TypeVar("_Parameter", bound=click.Parameter)
+
+# A range as click writes it, such as 1<=x<=10, which stays as it is.
+_RANGE = re.compile(r"[-+.\de]*(<=?)?x([<>]=?[-+.\de]+)?")
+_HELP_WITH_FACTS = re.compile(r"(?:(.*)  )?\[([^\[\]]*)\]", re.DOTALL)
+
+
+def translated_copy(command: click.Command, distribution: str) -> click.Command:
+    """Return a copy of a command with its help and that of its options translated.
+
+    The commands that a group contains are copied, too, unless they are imported when called.
+    """
+    copied = copy.copy(command)
+    if command.help:
+        copied.help = translate(command.help, distribution)
+        # click finds the end of a sentence by its full stop and space.
+        copied.short_help = "".join(copied.help.partition("\n\n")[0].partition("。")[:2])
+    if command.short_help:
+        copied.short_help = translate(command.short_help, distribution)
+    if command.epilog:
+        copied.epilog = translate(command.epilog, distribution)
+    copied.params = [translated_parameter(one, distribution) for one in command.params]
+    _translate_help_option(copied)
+    _format_wide(copied)
+    if isinstance(copied, click.Group) and not isinstance(copied, LazyGroup):
+        copied.commands = {
+            name: translated_copy(nested, distribution) for name, nested in copied.commands.items()
+        }
+    return copied
+
+
+def _translate_help_option(command: click.Command) -> None:
+    """Let a command return a translated copy of its option `--help`, always the same one."""
+    find = command.get_help_option
+    copies: dict[int, click.Option] = {}
+
+    def get_help_option(ctx: click.Context) -> click.Option | None:
+        option = find(ctx)
+        if option is None:
+            return None
+        return copies.setdefault(id(option), translated_parameter(option, CORE))
+
+    command.get_help_option = get_help_option  # type: ignore[method-assign]
+
+
+def _format_wide(command: click.Command) -> None:
+    """Let a command format its help with `WideFormatter`."""
+    get_help = command.get_help
+
+    def get_wide_help(ctx: click.Context) -> str:
+        ctx.formatter_class = WideFormatter
+        return get_help(ctx)
+
+    command.get_help = get_wide_help  # type: ignore[method-assign]
+
+
+def translated_parameter(parameter: _Parameter, distribution: str) -> _Parameter:
+    """Return a copy of an option or argument with its help translated."""
+    copied = copy.copy(parameter)
+    for name in ("help", "prompt"):
+        if isinstance(text := getattr(copied, name, None), str):
+            setattr(copied, name, _translated_help(text, distribution))
+    get_record = copied.get_help_record
+
+    def get_help_record(ctx: click.Context) -> tuple[str, str] | None:
+        record = get_record(ctx)
+        return record and (record[0], _translated_help(record[1], distribution))
+
+    copied.get_help_record = get_help_record  # type: ignore[method-assign]
+    return copied
+
+
+def split_facts(text: str) -> tuple[str, str]:
+    """Return the help of an option, and the facts in brackets at its end."""
+    match = _HELP_WITH_FACTS.fullmatch(text)
+    return (match[1] or "", match[2]) if match else (text, "")
+
+
+def _translated_help(text: str, distribution: str) -> str:
+    sentences, facts = split_facts(text)
+    sentences = translate(sentences, distribution)
+    if not facts:
+        return sentences
+    first, *rest = re.split(r"([,;] )", facts)
+    shown = _fact(first)
+    for separator, part in zip(rest[::2], rest[1::2], strict=True):
+        fact = _fact(part)
+        # A separator before a part that is no fact belongs to a value.
+        is_fact = fact != part or _RANGE.fullmatch(part)
+        shown += f"，{fact}" if is_fact else separator + part
+    return f"{sentences}  [{shown}]" if sentences else f"[{shown}]"
+
+
+def _fact(fact: str) -> str:
+    """Return a fact about an option translated, such as its default or its range."""
+    for template in FACTS:
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(template))
+        if match := re.fullmatch(pattern, fact, re.DOTALL):
+            return gettext(template).format(**match.groupdict())
+    return fact

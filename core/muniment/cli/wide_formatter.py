@@ -1,0 +1,153 @@
+"""Format help that contains Chinese: wide characters, and lines without spaces to wrap at."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+import click
+
+from muniment.cli.translation import gettext
+
+# Line breaking of Chinese text (GB/T 15834, W3C clreq): marks that no line begins or ends with.
+_NOT_FIRST = "。，、；：？！）》〉」』】〕”’％…—·,.;:?!)]}"
+_NOT_LAST = "（《〈「『【〔“‘([{"
+_LEAST_WIDTH = 20
+_CLICK_LEAST = 50  # click formats for no narrower terminal
+
+
+def cells(text: str) -> int:
+    """Return the number of terminal cells that a text takes."""
+    return sum(map(_cells, text))
+
+
+def _cells(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) == "Cf":
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _is_wide(character: str) -> bool:
+    return _cells(character) == 2
+
+
+def wrap(text: str, width: int, indent: str = "", first: str | None = None) -> list[str]:
+    """Return the lines of a paragraph, each at most `width` cells, with their indent.
+
+    Lines are broken at spaces and between Chinese characters. A longer word is divided.
+    `first` is the indent of the first line.
+    """
+    lines: list[str] = []
+    line = indent if first is None else first
+    gap = ""
+    for part in _parts(text):
+        if part.isspace():
+            gap = part
+            continue
+        piece = part
+        if cells(line + gap + piece) > width and line != indent:
+            lines.append(line.rstrip())
+            line = indent
+        else:
+            line += gap
+        while cells(line + piece) > width:
+            number = _fitting(piece, max(width - cells(line), 2))
+            lines.append(line + piece[:number])
+            piece, line = piece[number:], indent
+        line += piece
+        gap = ""
+    return [*lines, line.rstrip()] if line.strip() or not lines else lines
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield spaces, and the parts of a text that no line break divides."""
+    part = ""
+    for character in re.sub(r"\s", " ", text.strip()):
+        if part and _may_break(part[-1], character):
+            yield part
+            part = character
+        else:
+            part += character
+    if part:
+        yield part
+
+
+def _may_break(before: str, after: str) -> bool:
+    """Return whether a line may end between two characters. Spaces are parts of their own."""
+    if " " in (before, after):
+        return before != after
+    if after in _NOT_FIRST or before in _NOT_LAST:
+        return False
+    return _is_wide(before) or _is_wide(after)
+
+
+def _fitting(text: str, width: int) -> int:
+    """Return how many characters of a text fit into `width` cells, at least one."""
+    used = 0
+    for number, character in enumerate(text):
+        used += _cells(character)
+        if used > width:
+            return max(number, 1)
+    return len(text)
+
+
+class WideFormatter(click.HelpFormatter):
+    """A formatter of help that measures in terminal cells and wraps Chinese text."""
+
+    def __init__(
+        self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None
+    ) -> None:
+        super().__init__(indent_increment, width, max_width)
+        if width is None and self.width == _CLICK_LEAST:
+            columns = shutil.get_terminal_size().columns
+            self.width = max(min(self.width, columns - 2), _LEAST_WIDTH)
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        """Write the usage line, with the arguments below it where they do not fit beside it."""
+        start = f"{gettext('Usage:') if prefix is None else prefix.rstrip()}{prog} "
+        indent = " " * (cells(start) if cells(start) + 20 <= self.width else 4)
+        self._write_lines(wrap(args, self.width, indent, start))
+
+    def write_heading(self, heading: str) -> None:
+        """Write a heading."""
+        self.write(f"{'':>{self.current_indent}}{gettext(heading)}：\n")
+
+    def write_text(self, text: str) -> None:
+        r"""Write paragraphs. One that begins with `\b` keeps its lines."""
+        indent = " " * self.current_indent
+        blocks = ("\n".join(lines) for lines in self._blocks(text, self.width, indent))
+        self.write("\n\n".join(blocks) + "\n")
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        """Write terms and their descriptions in two columns."""
+        rows = list(rows)
+        longest = max((cells(term) for term, _ in rows), default=0)
+        column = min(longest, col_max, self.width // 3 if self.width < _CLICK_LEAST else col_max)
+        indent = " " * (self.current_indent + column + col_spacing)
+        for term, text in rows:
+            start = " " * self.current_indent + term
+            if cells(term) <= column:
+                start += " " * (column + col_spacing - cells(term))
+            elif text:
+                self.write(f"{start}\n")
+                start = indent
+            blocks = list(self._blocks(text, max(self.width, len(indent) + 10), indent))
+            lines = [line for block in blocks for line in block]
+            if lines:
+                lines[0] = start + lines[0].removeprefix(indent)
+            self._write_lines(lines or [start.rstrip()])
+
+    @staticmethod
+    def _blocks(text: str, width: int, indent: str) -> Iterator[list[str]]:
+        for paragraph in filter(None, re.split(r"\n\s*\n", text)):
+            if paragraph.startswith("\b"):
+                yield [indent + line for line in paragraph.split("\n")[1:]]
+            else:
+                yield wrap(paragraph, width, indent)
+
+    def _write_lines(self, lines: Iterable[str]) -> None:
+        self.write("".join(f"{line}\n" for line in lines))
