@@ -315,16 +315,19 @@ class Session(AbstractContextManager["Session"]):
         """
         return self.store.search(text, query, ranked=ranked)
 
-    def stats(self, query: Query | None = None, by: Sequence[str] = ()) -> Stats:
+    def stats(
+        self, query: Query | None = None, by: Sequence[str] = (), *, local_days: bool = False
+    ) -> Stats:
         """Return statistics of the generations that match a query.
 
         `by` has the names of groups: `decision`, `generator`, `model`, `policy`, `actor`, `day`,
         `filter`, `category` and `reviewer`. The field `groups` of the result then has the numbers
         of generations by value and decision. Those of a filter or category are by the decision of
-        the filter, and those of a reviewer count the reviews by judgement.
+        the filter, and those of a reviewer count the reviews by judgement. Days are in UTC, or
+        with `local_days` in the local time zone.
         """
         check_texts("by", by)
-        return self.store.stats(query, by)
+        return self.store.stats(query, by, local_days=local_days)
 
     def diff(self, reference: str, other: str) -> Differences:
         """Return the differences between two recorded generations."""

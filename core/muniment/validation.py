@@ -14,7 +14,32 @@ MAX_NAME = 255  # characters of a name or a tag; PostgreSQL cannot index 2,700 b
 # Control characters and line ends, which would break a line of a table or a file.
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 _INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})  # general categories of Unicode
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGO = re.compile(r"([0-9]+) ?([a-z]+)(?: ago)?")
+_UNITS = {
+    name: unit
+    for unit in ("seconds", "minutes", "hours", "days", "weeks")
+    for name in (unit[0], unit[:-1], unit)
+}
+# Periods by their names: a unit, and how many of them ago.
+_PERIODS = {
+    "today": ("day", 0),
+    "yesterday": ("day", 1),
+    "今天": ("day", 0),
+    "昨天": ("day", 1),
+    "this week": ("week", 0),
+    "last week": ("week", 1),
+    "本周": ("week", 0),
+    "上周": ("week", 1),
+    "this month": ("month", 0),
+    "last month": ("month", 1),
+    "本月": ("month", 0),
+    "上月": ("month", 1),
+}
+MOMENTS = (
+    "2026-01-31, 2026-01-31T12:00, an age (30m, 2h, 7d, 2w), today, yesterday, 'this week', "
+    "'last week', 'this month' or 'last month'"
+)
+"""The forms of a time that `parse_moment` reads, as errors name them."""
 
 
 def check_text(name: str, text: str) -> None:
@@ -126,23 +151,24 @@ def now() -> datetime:
 
 
 def parse_moment(text: str, *, end: bool = False) -> datetime:
-    """Return the UTC of an ISO date or time (local without a zone) or an age such as 7d or 2h.
+    """Return the UTC of a date, a time, an age such as 7d, or a period such as `last week`.
 
-    A date alone means its first instant, or with `end` the first instant of the next day. Raises
-    UsageError for any other text.
+    A date or a period means its first instant, or with `end` the first instant after it. Without a
+    zone both are local. Weeks begin on Monday. Raises UsageError for any other text.
     """
-    stripped = text.strip()
+    stripped = " ".join(text.split())
     try:
-        if ago := re.fullmatch(r"([0-9]+)([smhdw])", stripped):
+        if (ago := _AGO.fullmatch(stripped.lower())) and ago[2] in _UNITS:
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     except (ValueError, OverflowError):
         raise UsageError(f"{text!r} is too far back; use a later date, or fewer days") from None
+    if period := _PERIODS.get(stripped.lower().replace("-", " ")):
+        days = _days_of(*period, datetime.now(UTC).astimezone().date())
+        return datetime.combine(days[end], datetime.min.time()).astimezone(UTC)
     try:
         moment = datetime.fromisoformat(stripped)
     except ValueError:
-        raise UsageError(
-            f"{text!r} is not a date; use 2026-01-31, 2026-01-31T12:00, or 7d / 2h / 30m"
-        ) from None
+        raise UsageError(f"{text!r} is not a time; use {MOMENTS}") from None
     try:
         if end and re.fullmatch(r"\d{4}-?(\d{2}-?\d{2}|W\d{2}-?\d)", stripped):
             if moment.date() == date.max:  # no day follows
@@ -153,6 +179,22 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
         raise UsageError(
             f"{text!r} is not within the years 1 to 9999 in UTC; use a nearer date"
         ) from None
+
+
+def _days_of(unit: str, back: int, today: date) -> tuple[date, date]:
+    """Return the first day of a day, week or month, and the first day after it.
+
+    `back` is how many of them it lies before the present one, at most 1.
+    """
+    if unit == "month":
+        first = today.replace(day=1)
+        if back:
+            return (first - timedelta(days=1)).replace(day=1), first
+        return first, (first + timedelta(days=31)).replace(day=1)
+    days = 7 if unit == "week" else 1
+    first = today - timedelta(days=today.weekday() if unit == "week" else 0)
+    first -= timedelta(days=days * back)
+    return first, first + timedelta(days=days)
 
 
 def is_text(data: bytes) -> bool:

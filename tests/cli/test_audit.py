@@ -84,7 +84,7 @@ def test_list_off_a_terminal_is_tab_separated(muniment: Here) -> None:
 
 
 MISTAKES = [
-    (["--since", "yesterday"], "'yesterday' is not a date; use "),
+    (["--since", "soon"], "'soon' is not a time; use 2026-01-31"),
     (["--since", "99999999w"], "is too far back"),
     (["--since", "99999999999d"], "is too far back"),
     *(

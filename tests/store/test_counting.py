@@ -147,6 +147,8 @@ def test_an_erased_category_is_not_counted(store: Store, judged: list[str]) -> N
         "DELETE FROM verdict_category WHERE category = 'secret'",
         "INSERT INTO verdict_category SELECT max(generation), 7, 'secret' FROM verdict",
         "UPDATE generation SET policy = 1 WHERE policy IS NOT NULL",
+        "UPDATE generation SET plugins = '1' WHERE outcome IS NOT NULL",
+        "UPDATE generation SET plugins = '1' WHERE outcome IS NULL",
     ],
 )
 def test_an_altered_group_is_reported(store: Store, judged: list[str], statement: str) -> None:
@@ -154,7 +156,8 @@ def test_an_altered_group_is_reported(store: Store, judged: list[str], statement
     problems = store.verify(projections=True).problems
     assert {problem.kind for problem in problems} == {"projection"}
     assert {problem.where.split(" ")[0] for problem in problems} <= {
-        *("verdict_category", "verdict_category.category", "generation.policy")
+        *("verdict_category", "verdict_category.category", "generation.policy"),
+        "generation.plugins",
     }
 
 
@@ -173,6 +176,7 @@ def test_an_upgraded_store_counts_the_same_groups(store: Store, judged: list[str
         for name in ("category", "filter", "reviewer"):
             assert again.stats(by=[name]).groups[name] == expected.groups[name]
         assert again.stats(by=["policy"]).groups["policy"]["lax"] == {"block": 1}
+        assert again.stats(Query(made_with="muniment-words")).total == expected.total
         assert again.verify(projections=True, payloads=True).problems == []
 
 

@@ -9,17 +9,18 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
-from muniment.errors import AmbiguousNameError, StoreError, UnknownNameError
+from muniment.errors import AmbiguousNameError, StoreError, UnknownNameError, UsageError
 from muniment.ids import new_id
 from muniment.store import Query, Store
 from muniment.store.queries import time_index
 from muniment.store.queries.loader import PAGE
-from muniment.types import Model, Verdict
+from muniment.types import Model, PluginRef, Verdict
 from support.databases import only_sqlite
 
 pytestmark = pytest.mark.dialect
@@ -27,6 +28,8 @@ pytestmark = pytest.mark.dialect
 # Ids of runs that are the same in every process: parts of the names of tests are made of them.
 NEWS, TALES = "01KJMZ8Q0000000000000000N0", "01KJMZ8Q0000000000000000T0"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DOCUMENT = "rules: []"
+SHA256 = sha256(DOCUMENT.encode()).hexdigest()
 MODEL = Model("tiny", "tree1-sha256:" + "ab12" * 16, "/models/tiny")
 
 
@@ -34,26 +37,37 @@ MODEL = Model("tiny", "tree1-sha256:" + "ab12" * 16, "/models/tiny")
 def filled(store: Store, start: Any, finish: Any) -> dict[str, str]:
     """Four generations that differ in everything that can be asked for; their ids by prompt."""
     noon = start().started_at
-    blocked = Verdict("block", {}, (), "strict", "1", "output", "block", "default")
-    observed = Verdict("block", {}, (), "lenient", "1", "output", "allow", "default")
-    flagged = Verdict("flag", {}, (), "words", "1", "prompt", "flag", "default")
+    blocked = Verdict("block", {"secret": 1.0}, (), "strict", "1", "output", "block", "default")
+    observed = Verdict("block", {"abuse": 1.0}, (), "lenient", "1", "output", "allow", "default")
+    flagged = Verdict(
+        "flag", {"abuse": 0.5, "none": 0.0}, (), "words", "1", "prompt", "flag", "default"
+    )
     first = [
         start("a", run_id=NEWS, tags=("x", "卫星"), model=MODEL, started_at=noon, line=1),
         start("b", run_id=NEWS, tags=("x",), actor="bert", started_at=noon + timedelta(hours=1)),
     ]
     second = [
         start("c", run_id=TALES, generator="other", seed=9, started_at=noon + timedelta(hours=2)),
-        start("d", run_id=TALES, started_at=noon + timedelta(hours=3)),
+        start(
+            "d",
+            run_id=TALES,
+            started_at=noon + timedelta(hours=3),
+            policy="lax",
+            plugins=(PluginRef("Other.Words", "2", "tree1-sha256:" + "2" * 64),),
+        ),
     ]
     store.record_started(first, policy_document="")
-    store.record_started(second, policy_document="")
+    store.record_started(second, policy_document=DOCUMENT)
+    judge = PluginRef("muniment-judge", "0.2", "tree1-sha256:" + "3" * 64)
     store.record_outcomes(
         [
             finish(first[0], verdicts=(flagged, flagged)),
             finish(first[1], status="blocked", verdicts=(flagged, blocked)),
-            finish(second[0], verdicts=(observed,)),
+            finish(second[0], verdicts=(observed,), plugins=(*second[0].plugins, judge)),
         ]
     )
+    store.events.add_review(first[1].id, "bert", "approve")
+    store.events.add_review(first[1].id, "carl", "overturn")
     return {g.prompt: g.id for g in (*first, *second)}
 
 
@@ -90,6 +104,27 @@ def found(store: Store, **wanted: Any) -> str:
         ({"filter": "words", "decision": "block"}, ""),
         ({"filter": "lenient", "decision": "block"}, "c"),  # observed only
         ({"filter": "lenient", "decision": "allow"}, ""),
+        ({"category": "abuse"}, "cba"),
+        ({"category": "none"}, ""),
+        ({"category": "secret"}, "b"),
+        ({"category": "abuse", "filter": "words"}, "ba"),
+        ({"category": "secret", "filter": "words"}, ""),
+        ({"category": "abuse", "decision": "flag", "limit": 5}, "a"),
+        ({"policy": "default"}, "cba"),
+        ({"policy": "lax"}, "d"),
+        ({"policy": "strict"}, ""),
+        ({"policy": SHA256}, "dc"),
+        ({"policy": "sha256:" + SHA256[:8]}, "dc"),
+        ({"made_with": "muniment-words"}, "cba"),
+        ({"made_with": "Muniment_Words"}, "cba"),
+        ({"made_with": "muniment-judge"}, "c"),
+        ({"made_with": "muniment-judge==0.2"}, "c"),
+        ({"made_with": "muniment-judge==0.1"}, ""),
+        ({"made_with": "other-words"}, "d"),
+        ({"made_with": "words"}, ""),
+        ({"reviewed": True}, "b"),
+        ({"reviewed": False}, "dca"),
+        ({"reviewed": False, "decision": "flag", "made_with": "muniment-words"}, "a"),
         ({"actor": "bert"}, "b"),
         ({"actor": "nobody"}, ""),
         ({"tag": "x"}, "ba"),
@@ -150,12 +185,23 @@ def test_ids_find_those_of_them_that_exist(store: Store, filled: dict[str, str])
     assert found(store, ids=[filled["a"], filled["c"], new_id()]) == "ca"
 
 
-@pytest.mark.parametrize("filters", [{}, {"tag": "t"}, {"filter": "words"}, {"run": NEWS}], ids=str)
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {},
+        {"tag": "t"},
+        {"filter": "words"},
+        {"run": NEWS},
+        {"policy": "default"},
+        {"category": "abuse"},
+    ],
+    ids=str,
+)
 def test_long_lists_are_whole_and_in_order(
     store: Store, start: Any, finish: Any, filters: dict[str, Any]
 ) -> None:
     many = [start(str(n), tags=("t", "t"), run_id=NEWS) for n in range(2 * PAGE + 7)]
-    verdict = Verdict("allow", {}, (), "words", "1")
+    verdict = Verdict("flag", {"abuse": 1.0}, (), "words", "1", "output", "flag")
     store.record_started(many, policy_document="")
     store.record_outcomes([finish(g, verdicts=(verdict, verdict)) for g in many])
     prompts = [int(g.prompt) for g in store.generations(Query(**filters))]
@@ -183,6 +229,11 @@ FILTERS: list[dict[str, Any]] = [
     {"decision": "flag"},
     {"filter": "words"},
     {"filter": "words", "decision": "flag"},
+    {"category": "abuse"},
+    {"policy": "default"},
+    {"made_with": "muniment-words"},
+    {"reviewed": True},
+    {"reviewed": False},
     {"actor": "bert"},
     {"tag": "x"},
     {"run": NEWS},
@@ -214,7 +265,8 @@ def test_no_search_scans_a_table(store: Store, filled: dict[str, str]) -> None:
 
 
 SCANS = re.compile(
-    r"SCAN (g|v|t|p|s|generation|verdict|generation_tag|payload|entry)\b(?!.*(VIRTUAL|_open$))"
+    r"SCAN (g|v|c|t|p|s|event|verdict_category|generation|verdict|generation_tag|payload|entry)\b"
+    r"(?!.*(VIRTUAL|_open$))"
 )
 
 
@@ -236,6 +288,28 @@ def plans(store: Store, ask: Callable[[], object]) -> Iterator[tuple[str, list[s
         for statement, parameters in statements:
             plan = database.execute("EXPLAIN QUERY PLAN " + statement, parameters)
             yield statement, [row[3] for row in plan]
+
+
+def test_an_interrupted_generation_is_found_by_the_plugins_of_its_start(
+    store: Store, start: Any
+) -> None:
+    store.record_started([start("lost")], policy_document="")
+    store.close()
+    with Store.open(store.url, create=False) as again:
+        assert found(again, made_with="muniment-words", status="interrupted") == "lost"
+        again.erasures.erase(Query(tag="none"), "bert")  # records interruptions
+        assert found(again, made_with="muniment-words", status="interrupted") == "lost"
+        assert again.verify(projections=True).problems == []
+        assert again.rebuild()["generation"] == 1
+        assert found(again, made_with="muniment-words") == "lost"
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"category": " "}, {"policy": ""}, {"reviewed": "yes"}], ids=str
+)
+def test_an_empty_or_malformed_filter_is_refused(wanted: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(wanted))):
+        Query(**wanted)
 
 
 # ---- shortened ids -----------------------------------------------------------------------------

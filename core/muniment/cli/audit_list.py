@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -66,9 +66,10 @@ def print_generations(
     empty: str,
     limit: int,
     total: Callable[[], int] | None = None,
+    further: Sequence[Column[Generation]] = (),
 ) -> None:
-    """Print a line or a JSON object for each generation."""
-    columns = _ON_TERMINAL if on_terminal() else _PIPED
+    """Print a line or a JSON object for each generation. `further` are the last piped columns."""
+    columns = _ON_TERMINAL if on_terminal() else [*_PIPED, *further]
     emit(generations, columns, as_json, empty=empty, cut="prompt", limit=limit, total=total)
 
 
@@ -80,7 +81,7 @@ def _model(generation: Generation) -> str:
     return generation.model.name if generation.model else ""
 
 
-def _prompt(generation: Generation, length: int = 200) -> str:
+def prompt_excerpt(generation: Generation, length: int = 200) -> str:
     """Return the beginning of the prompt, after a mark if texts of the generation were altered."""
     return " ".join(
         filter(None, (altered_mark(generation.altered), excerpt(generation.prompt, length)))
@@ -97,7 +98,7 @@ _PIPED: list[Column[Generation]] = [
     ("seed", "seed"),
     ("actor", "actor"),
     ("tags", "tags"),
-    ("prompt", _prompt),
+    ("prompt", prompt_excerpt),
 ]
 _ON_TERMINAL: list[Column[Generation]] = [
     ("id", _id),
@@ -106,7 +107,7 @@ _ON_TERMINAL: list[Column[Generation]] = [
     ("model", lambda item: _model(item) or item.generator),
     ("actor", "actor"),
     ("tags", "tags"),
-    ("prompt", _prompt),
+    ("prompt", prompt_excerpt),
 ]
 
 
@@ -206,7 +207,7 @@ def tail(context: CliContext, /, follow: bool, limit: int, as_json: bool, **filt
         ("status", "status"),
         ("generator", "generator"),
         ("model", _model),
-        ("prompt", _prompt),
+        ("prompt", prompt_excerpt),
     ]
     with contextlib.suppress(*([KeyboardInterrupt] if follow else [])):
         emit(generations, columns, as_json, show=_print_line)
@@ -214,7 +215,7 @@ def tail(context: CliContext, /, follow: bool, limit: int, as_json: bool, **filt
 
 def _print_line(item: Generation) -> None:
     cells = (_id(item), moment(item.started_at), item.status, item.generator, _model(item))
-    write_data("  ".join(filter(None, map(one_line, (*cells, _prompt(item, 80))))))
+    write_data("  ".join(filter(None, map(one_line, (*cells, prompt_excerpt(item, 80))))))
 
 
 @click.command
@@ -264,8 +265,8 @@ _SUMMARIES = {
 @click.option(
     "--by",
     multiple=True,
-    metavar="GROUP",
-    help="Group to count by value and decision, instead of the default counts (repeatable): "
+    metavar="GROUP[,GROUP]...",
+    help="Groups to count by value and decision, instead of the default counts (may be repeated): "
     "decision, generator, model, policy, actor, day, filter, category or reviewer.",
 )
 @filter_options
@@ -274,16 +275,28 @@ _SUMMARIES = {
 def stats(context: CliContext, /, by: tuple[str, ...], as_json: bool, **filters: Any) -> None:
     """Count generations by status, model, actor, day and more.
 
-    Counts by status, decision, generator, model, actor and day (UTC). Summarizes latency, from
-    start to end, and numbers of tokens.
+    Counts by status, decision, generator, model, actor and day. Summarizes latency, from start to
+    end, and numbers of tokens. Days are local on a terminal, as those of --since and --until are,
+    and in UTC in a pipe and in JSON.
 
     Piped output has tab-separated columns: property, value, count. Summaries have: name,
     statistic, value. Groups of --by have: group, value, decision, count.
     """
-    statistics = context.store.stats(query_of(context, filters, limit=0), by)
+    groups = [name.strip() for names in by for name in names.split(",")]
+    statistics = context.store.stats(
+        query_of(context, filters, limit=0), groups, local_days=on_terminal() and not as_json
+    )
     record = _record(statistics)
     if as_json:
         write_json(record)
+    elif by and on_terminal():
+        write_data(pluralize(statistics.total, "generation"))
+        headers = ("group", "value", "decision", "count")
+        rows = [
+            dict(zip(headers, (name, value or "none", decision or "none", count), strict=True))
+            for name, value, decision, count in _group_rows(statistics)
+        ]
+        emit(rows, [(header, header) for header in headers], as_json)
     elif by:
         write_data(f"total\t\t\t{statistics.total}")
         for row in _group_rows(statistics):

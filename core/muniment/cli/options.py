@@ -194,13 +194,14 @@ _FILTERS = {
         "--since",
         type=moment_of,
         metavar="WHEN",
-        help="Earliest start: a date, a time, or 7d, 2h, 30m ago.",
+        help="Earliest start: a date or time, an age (30m, 2h, 7d, 2w), today, yesterday, 'this "
+        "week', 'last week', 'this month' or 'last month'. Local time without a zone.",
     ),
     "until": click.option(
         "--until",
         type=lambda argument: moment_of(argument, end=True),
         metavar="WHEN",
-        help="Latest start (a date includes the whole day).",
+        help="Latest start, in the same forms. A day, week or month is included whole.",
     ),
     "status": click.option(
         "--status", type=click.Choice(STATUSES), help="Status of the generation."
@@ -216,6 +217,24 @@ _FILTERS = {
     ),
     "filter": click.option(
         "--filter", metavar="NAME", help="Name of a filter that checked the generation."
+    ),
+    "category": click.option(
+        "--category",
+        metavar="NAME",
+        help="Category that a filter found, or with --filter that this filter found.",
+    ),
+    "policy": click.option(
+        "--policy",
+        metavar="POLICY",
+        help="Name of the recorded policy, or beginning of the SHA-256 of its file.",
+    ),
+    "made_with": click.option(
+        "--made-with",
+        metavar="PLUGIN",
+        help="Plugin that took part, also at one version, as in 'NAME==0.1.0'.",
+    ),
+    "reviewed": click.option(
+        "--reviewed/--unreviewed", default=None, help="With or without a person's review."
     ),
     "actor": click.option(
         "--actor", metavar="NAME", help="Name of the actor who requested the generation."
@@ -261,7 +280,21 @@ def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> mun
         values["seed"] = parse_seed(values["seed"])
     if values["run"] is not None:
         values["run"] = context.store.find_run(values["run"])
+    if values["made_with"] is not None:
+        values["made_with"] = _distribution(values["made_with"])
     return muniment.Query(**values)
+
+
+def _distribution(plugin: str) -> str:
+    """Return the distribution of an installed plugin, as the record names it, for its name.
+
+    A version after the name stays. Any other text is returned unchanged.
+    """
+    from muniment.plugins.discovery import installed_plugins
+
+    name, pinned, version = plugin.partition("==")
+    owners = {item.distribution for item in installed_plugins() if item.name == name.strip()}
+    return f"{owners.pop()}{pinned}{version}" if len(owners) == 1 else plugin
 
 
 def confirm(action: str, *, yes: bool, otherwise: str) -> bool:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import click
 
-from muniment.cli.audit_list import print_generations
+from muniment.cli.audit_list import print_generations, prompt_excerpt
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option, limit_option
-from muniment.cli.output import short_id, write_json, write_note
+from muniment.cli.output import (
+    Column,
+    emit,
+    excerpt,
+    on_terminal,
+    short_id,
+    write_json,
+    write_note,
+)
+from muniment.types import DECISIONS, Generation, Verdict
 
 
 @click.command
@@ -65,10 +74,61 @@ def review() -> None:
 def queue(context: CliContext, limit: int, as_json: bool) -> None:
     """List flagged and blocked generations without a review, newest first.
 
-    Piped output has the columns of `audit list`.
+    Filter and reason are those of the most severe verdict. Piped output has the columns of `audit
+    list`, and then filter, category and reason.
     """
     queued = context.store.events.unreviewed(limit or None)
-    print_generations(queued, as_json, "no generation needs a review", limit)
+    empty = "no generation needs a review"
+    if on_terminal() and not as_json:
+        emit(queued, _QUEUE, as_json, empty=empty, cut="prompt", limit=limit)
+    else:
+        print_generations(queued, as_json, empty, limit, further=_FINDING)
+
+
+_SHOWN = 40  # characters of a category with its reason on a terminal
+
+
+def _worst(generation: Generation) -> Verdict:
+    """Return the most severe verdict of a generation, the first of several."""
+    return max(
+        generation.verdicts,
+        key=lambda verdict: (DECISIONS.index(verdict.action), DECISIONS.index(verdict.decision)),
+        default=Verdict("allow"),
+    )
+
+
+def _category(generation: Generation) -> str:
+    """Return the category of the most severe verdict with the highest score."""
+    verdict = _worst(generation)
+    found = {name: score for name, score in verdict.categories.items() if score > 0}
+    if verdict.reasons:
+        return verdict.reasons[0].category
+    return max(found, key=lambda name: found[name], default="")
+
+
+def _message(generation: Generation) -> str:
+    verdict = _worst(generation)
+    return verdict.failure or next((one.message for one in verdict.reasons if one.message), "")
+
+
+def _reason(generation: Generation) -> str:
+    parts = filter(None, (_category(generation), _message(generation)))
+    return excerpt(": ".join(parts), _SHOWN)
+
+
+_FINDING: list[Column[Generation]] = [
+    ("filter", lambda item: _worst(item).filter),
+    ("category", _category),
+    ("reason", lambda item: excerpt(_message(item))),
+]
+_QUEUE: list[Column[Generation]] = [
+    ("id", lambda item: short_id(item.id)),
+    ("started", "started_at"),
+    ("decision", "decision"),
+    ("filter", lambda item: _worst(item).filter),
+    ("reason", _reason),
+    ("prompt", prompt_excerpt),
+]
 
 
 @review.command

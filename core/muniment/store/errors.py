@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from muniment.errors import DamagedStoreError, StoreError
+from muniment.errors import DamagedStoreError, StoreError, UsageError
 
 UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 """The exceptions that decoding a corrupt entry or payload can raise."""
@@ -24,8 +24,11 @@ def corruption_as_store_error(url: str) -> Iterator[None]:
         ) from error
 
 
-class NoStoreError(StoreError):
-    """The store does not exist yet, because nothing has been recorded."""
+class NoStoreError(StoreError, UsageError):
+    """The store does not exist yet, because nothing has been recorded.
+
+    A command that reads exits with the code of a usage error.
+    """
 
     def __init__(self, url: str, where: str) -> None:
         super().__init__(

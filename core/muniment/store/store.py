@@ -239,12 +239,17 @@ class Store(Finder, AbstractContextManager["Store"]):
 
         return engine.search(self._database, text, query or Query(), ranked=ranked)
 
-    def stats(self, query: Query | None = None, by: Sequence[str] = ()) -> Stats:
-        """Return statistics of the generations that match a query. `by` names groups to count."""
+    def stats(
+        self, query: Query | None = None, by: Sequence[str] = (), *, local_days: bool = False
+    ) -> Stats:
+        """Return statistics of the generations that match a query. `by` names groups to count.
+
+        Days are in UTC, or with `local_days` in the local time zone.
+        """
         from muniment.store.queries import stats
 
         with corruption_as_store_error(self.url):
-            return stats.stats(self._database, query or Query(), by)
+            return stats.stats(self._database, query or Query(), by, local_days=local_days)
 
     def sample(self, count: int, key: str) -> list[str]:
         """Return the ids of `count` completed generations, chosen with a key.

@@ -78,8 +78,8 @@ def update(
 ) -> int:
     """Update rows by primary key and return the number of rows that were changed.
 
-    Each of `rows` has new values for `columns`, and the primary key last. Rows that do not meet the
-    SQL condition `where` are not changed.
+    Each of `rows` has new values for `columns`, and the primary key last. A value of None keeps the
+    old one. Rows that do not meet the SQL condition `where` are not changed.
     """
     if not rows:
         return 0
@@ -112,7 +112,7 @@ def _insert(table: Table) -> str:
 
 @cache
 def _update(table: Table, columns: tuple[str, ...], where: str) -> str:
-    changes = ", ".join(f'"{name}" = ?' for name in columns)
+    changes = ", ".join(f'"{name}" = coalesce(?, "{name}")' for name in columns)
     [key] = table.primary_key
     return f'UPDATE "{table.name}" SET {changes} WHERE "{key.name}" = ? AND {where}'
 
@@ -122,7 +122,10 @@ def _update_from_arrays(
     table: Table, columns: tuple[str, ...], types: tuple[str, ...], where: str
 ) -> str:
     """Return a PostgreSQL statement that updates all rows from one array for each column."""
-    changes = ", ".join(f'"{name}" = new.v{number}' for number, name in enumerate(columns))
+    changes = ", ".join(
+        f'"{name}" = coalesce(new.v{number}, "{table.name}"."{name}")'
+        for number, name in enumerate(columns)
+    )
     arrays = ", ".join(f"%s::{type}[]" for type in types)
     names = ", ".join(f"v{number}" for number in range(len(types)))
     [key] = table.primary_key

@@ -60,9 +60,10 @@ OUTCOME_COLUMNS = (
     "finished_at",
     "prompt_tokens",
     "output_tokens",
+    "plugins",
 )
 OUTCOMES = "generation.outcome"
-"""The key of the values that outcomes set in the rows of generations."""
+"""The key of the values that outcomes set in the rows of generations. None keeps the value."""
 ROW_TABLES = ("actor", "policy", "environment", "plugin", "event")
 """The tables that `add_entry` fills."""
 CHILD_TABLES = ("generation_tag", "generation_parent", "generation_input", "cell")
@@ -149,6 +150,7 @@ def add_started(rows: Rows, seq: int, entry: StartedEntry, run: int, request: by
             None,  # prompt_tokens
             None,  # output_tokens
             entry.policy,
+            plugin_numbers(entry),
         )
     )
     for position, tag in enumerate(text.tags):
@@ -182,7 +184,14 @@ def add_outcome(rows: Rows, seq: int, entry: OutcomeEntry, content: Content) -> 
         if (payload := content("fingerprint", position)) is not None:
             rows["fingerprint"].append((number, fact.output, fingerprint_digest(payload)))
     tokens = (usage.prompt_tokens, usage.output_tokens) if usage else (None, None)
-    rows[OUTCOMES].append((seq, entry.status, decision, entry.failure, entry.at, *tokens, number))
+    # An interruption that was noticed later names no plugins, and those of `started` apply.
+    values = entry.status, decision, entry.failure, entry.at, *tokens, plugin_numbers(entry) or None
+    rows[OUTCOMES].append((seq, *values, number))
+
+
+def plugin_numbers(entry: StartedEntry | OutcomeEntry) -> str:
+    """Return the numbers of the plugins that an entry names as a text, in order."""
+    return ",".join(map(str, sorted(set(entry.plugins))))
 
 
 def _add_scores(rows: Rows, seq: int, entry: OutcomeEntry | ScoredEntry) -> None:

@@ -169,12 +169,15 @@ generation = Table(
     Column("prompt_tokens", BigInteger),
     Column("output_tokens", BigInteger),
     Column("policy", Sequence),
+    Column("plugins", Text),  # the numbers of their entries, in order: few different texts
 )
 for _columns in (
     ("id_suffix",),
     ("run", "seq"),
     ("actor", "seq"),
     ("seed", "seq"),
+    ("policy", "seq"),
+    ("plugins", "seq"),
     # One index for all combinations of these filters (`queries/planner.py`), as each index slows
     # down writing.
     ("generator", "model_name", "model_digest", "status", "decision", "seq"),
@@ -217,6 +220,7 @@ Index(None, verdict.c.filter, verdict.c.decision, verdict.c.generation)
 verdict_category = _child(
     "verdict_category", Column("category", Text, primary_key=True, autoincrement=False)
 )
+Index(None, verdict_category.c.category, verdict_category.c.generation)
 
 # The entry is the outcome, or the `scored` entry of scores that were added later.
 score = Table(

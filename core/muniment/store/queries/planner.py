@@ -10,7 +10,7 @@ and model, of which there are only a few combinations, so each combination is lo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -28,6 +28,7 @@ from muniment.store.queries.full_names import (
     is_newest_sql,
     recorded_full_name,
 )
+from muniment.store.queries.origins import plugin_sets, policy_numbers
 from muniment.store.queries.query import (
     COLUMNS,
     GenerationRow,
@@ -320,6 +321,10 @@ class QueryPlanner:
         if query.tag is not None:
             has_tag = f"c.tag = {self._bind(query.tag)}"
             self._add_child("tag", "generation_tag", has_tag, [has_tag])
+        if query.category is not None:
+            self._add_category(query.category)
+        if query.reviewed is not None:
+            self._add_reviewed(query.reviewed)
         if words:
             self._search_path = self._path_of_search(sorted(words))
             self._paths.append(self._search_path)
@@ -327,6 +332,10 @@ class QueryPlanner:
             self._add_actor(query.actor)
         if query.filter is not None:
             self._add_filter(query.filter, query.decision)
+        if query.policy is not None:
+            self._add_values("policy", policy_numbers(self._connection, query.policy))
+        if query.made_with is not None:
+            self._add_values("plugins", plugin_sets(self._connection, query.made_with))
         self._add_shared_index()
         for condition in query.scores or ():
             self._add_score(condition)
@@ -360,12 +369,32 @@ class QueryPlanner:
 
     def _add_actor(self, name: str) -> None:
         sql = f"SELECT seq FROM actor WHERE name = {self._bind(name)}"
-        numbers = self._execute(sql).scalars().all()
-        within = ", ".join(map(str, numbers)) or "NULL"
+        self._add_values("actor", self._execute(sql).scalars().all())
+
+    def _add_values(self, column: str, values: Iterable[Any]) -> None:
+        """Add a filter by several values of a column that an index begins with."""
+        bound = [self._bind(value) for value in values]
         self._add(
-            {"actor": f"{self._without_index('g.actor')} IN ({within})"},
-            [("generation g", f"g.actor = {number}") for number in numbers],
+            {column: f"{self._without_index(f'g.{column}')} IN ({', '.join(bound) or 'NULL'})"},
+            [("generation g", f"g.{column} = {value}") for value in bound],
         )
+
+    def _add_category(self, category: str) -> None:
+        found = f"c.category = {self._bind(category)}"
+        if self._query.filter is not None:
+            found += (
+                " AND EXISTS (SELECT 1 FROM verdict v WHERE v.generation = c.generation "
+                f"AND v.position = c.position AND v.filter = {self._bind(self._query.filter)})"
+            )
+        self._add_child("category", "verdict_category", found, [found])
+
+    def _add_reviewed(self, reviewed: bool) -> None:
+        is_review = "c.kind = 'review'"
+        exists = f"EXISTS (SELECT 1 FROM event c WHERE {is_review} AND c.subject = g.seq)"
+        if reviewed:
+            self._add({"reviewed": exists}, [("event c", is_review)], "c.subject", distinct=True)
+        else:  # most generations, so that there is no path
+            self._checks["reviewed"] = f"NOT {exists}"
 
     def _add_filter(self, filter: str, decision: str | None) -> None:
         name = self._bind(filter)

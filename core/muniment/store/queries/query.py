@@ -22,7 +22,10 @@ _CONDITION = re.compile(
 )
 _ORDER = re.compile(r"(-?)score:(.+)")
 _DIGEST = re.compile(r"(?:[a-z0-9-]+:)?[0-9a-f]{4,}")
-_TEXTS = ("status", "generator", "model", "decision", "filter", "actor", "tag", "run")
+_TEXTS = (
+    *("status", "generator", "model", "decision", "filter", "category", "policy", "made_with"),
+    *("actor", "tag", "run"),
+)
 _SCHEMES = ("", "file-sha256:", "tree1-sha256:")
 
 if TYPE_CHECKING:
@@ -62,6 +65,12 @@ class Query:
             `-score:perplexity` for the highest. Generations without the score come last. By
             default the newest come first, as they always do outside of lists.
         item: The number of an item of an experiment, from 0. It needs `run`.
+        category: A category that a filter found: one with a score above 0, of a verdict that flags,
+            blocks or was acted on. With `filter`, a category that this filter found.
+        policy: The name of the recorded policy, or the SHA-256 of its file or a prefix of it.
+        made_with: The distribution of a plugin that took part, such as `muniment-text`, or at one
+            version, such as `muniment-text==0.1.0`. Later evaluations do not count.
+        reviewed: Whether a person has decided on the verdicts.
     """
 
     since: Moment | None = None
@@ -80,6 +89,10 @@ class Query:
     scores: Sequence[str] | None = None
     sort: str | None = None
     item: int | None = None
+    category: str | None = None
+    policy: str | None = None
+    made_with: str | None = None
+    reviewed: bool | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError if a text is empty, or a time, list, condition or order is malformed."""
@@ -98,6 +111,8 @@ class Query:
             if self.run is None:
                 raise UsageError("an item belongs to an experiment; add its run")
             check_counts("query", [self.item], ["item"])
+        if self.reviewed is not None and not isinstance(self.reviewed, bool):
+            raise UsageError(f"reviewed must be True or False, not {self.reviewed!r:.80}")
 
     @property
     def period(self) -> tuple[datetime | None, datetime | None]:

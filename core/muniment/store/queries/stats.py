@@ -27,7 +27,7 @@ PERCENTILES = (50, 90, 95, 99)
 Group: TypeAlias = Mapping[str, Mapping[str, int]]
 """Numbers of generations by value, such as the name of an actor, and then by decision."""
 
-_DAY = 24 * 60 * 60 * 1000  # milliseconds
+_QUARTER = 15 * 60 * 1000  # milliseconds; a day begins at one of these in every time zone
 _BATCH = 1000  # rows in memory at once
 
 
@@ -61,7 +61,7 @@ class Stats:
         generators: Counts by name of the generator.
         models: Counts by name of the model, with "" for those without a model.
         actors: Counts by name of the actor.
-        days: Counts by day of the start, in UTC.
+        days: Counts by day of the start, in UTC unless local days were requested.
         latency: Milliseconds from start to end, or None if no generation has ended.
         prompt_tokens: Tokens of the prompt, or None if no generation reports them.
         output_tokens: Tokens of the output, or None if no generation reports them.
@@ -88,7 +88,7 @@ _COLUMNS = {
     "model": "g.model_name",
     "policy": "g.policy",
     "actor": "g.actor",
-    "day": f"g.started_at / {_DAY}",
+    "day": f"g.started_at / {_QUARTER}",
 }
 # The groups by a value of verdicts or reviews, of which a generation can have several. Each is a
 # JOIN, the value and its decision.
@@ -102,14 +102,17 @@ GROUPS = (*_COLUMNS, *_JOINS, "reviewer")
 """The names of groups that `stats` can count by."""
 
 
-def stats(database: Database, query: Query, by: Sequence[str] = ()) -> Stats:
+def stats(
+    database: Database, query: Query, by: Sequence[str] = (), *, local_days: bool = False
+) -> Stats:
     """Return the statistics of the generations that match a query, whatever its limit.
 
-    `by` has names of `GROUPS`. Raise UsageError for another name.
+    `by` has names of `GROUPS`. Raise UsageError for another name. Days are in UTC, or with
+    `local_days` in the local time zone.
     """
     for name in by:
         if name not in GROUPS:
-            raise UsageError(f"{name!r} is no group; use {' or '.join(GROUPS)}")
+            raise UsageError(f"{name!r} is not a group; use {', '.join(GROUPS)}")
     counted: dict[str, Counter[Any]] = {name: Counter() for name in ("status", *_COLUMNS)}
     pairs: dict[str, Counter[tuple[Any, Any]]] = {name: Counter() for name in by}
     quantities: tuple[Counter[int | None], ...] = (Counter(), Counter(), Counter())
@@ -142,6 +145,7 @@ def stats(database: Database, query: Query, by: Sequence[str] = ()) -> Stats:
             for table in (actor, policy)
         }
     names["reviewer"] = names["actor"]
+    _use_dates(counted["day"], pairs.get("day"), local=local_days)
     latency, prompt_tokens, output_tokens = map(_summary, quantities)
     return Stats(
         total=counted["status"].total(),
@@ -150,7 +154,7 @@ def stats(database: Database, query: Query, by: Sequence[str] = ()) -> Stats:
         generators=_by_frequency(counted["generator"]),
         models=_by_frequency(counted["model"]),
         actors=_by_frequency(_named(counted["actor"], names["actor"])),
-        days={_day(number): counted["day"][number] for number in sorted(counted["day"])},
+        days=dict(sorted(counted["day"].items())),
         latency=latency,
         prompt_tokens=prompt_tokens,
         output_tokens=output_tokens,
@@ -192,7 +196,7 @@ def _group(
         if names is not None:
             value = names.get(value, "")
         elif name == "day":
-            value = _day(value).isoformat()
+            value = value.isoformat()
         group.setdefault(value or "", Counter())[decision or ""] += count
     if name == "day":
         return {value: dict(group[value].most_common()) for value in sorted(group)}
@@ -206,8 +210,26 @@ def _by_frequency(counts: Mapping[str | None, int] | Mapping[str, int]) -> dict[
     return {value or "": count for value, count in ordered}
 
 
-def _day(number: int) -> date:
-    return (datetime.fromtimestamp(0, UTC) + timedelta(days=number)).date()
+def _use_dates(
+    counts: Counter[Any], pairs: Counter[tuple[Any, Any]] | None, *, local: bool
+) -> None:
+    """Replace the quarter-hours in counts, and in pairs of them and a decision, by their dates."""
+
+    def day(number: int) -> date:
+        start = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=number * _QUARTER)
+        return (start.astimezone() if local else start).date()
+
+    days = {number: day(number) for number in counts}
+    by_day, by_decision = Counter[Any](), Counter[tuple[Any, Any]]()
+    for number, count in counts.items():
+        by_day[days[number]] += count
+    for (number, decision), count in (pairs or {}).items():
+        by_decision[days[number], decision] += count
+    counts.clear()
+    counts.update(by_day)
+    if pairs is not None:
+        pairs.clear()
+        pairs.update(by_decision)
 
 
 def _summary(counts: Mapping[int | None, int]) -> Summary | None:

@@ -387,18 +387,11 @@ def has_key(connection: Connection, event_class: type[Event], key: str) -> bool:
 
 def _unreviewed(connection: Connection, before: int | None, size: int) -> Sequence[int]:
     """Return the numbers of up to `size` generations below `before` that need a review."""
-    reviews = select(event.c.seq).where(
-        event.c.kind == kind_of(ReviewEntry), event.c.subject == generation.c.seq
-    )
-    statement = (
-        select(generation.c.seq)
-        .where(generation.c.decision.in_(("flag", "block")), ~reviews.exists())
-        .order_by(generation.c.seq.desc())
-        .limit(size)
-    )
-    if before is not None:
-        statement = statement.where(generation.c.seq < before)
-    return connection.scalars(statement).all()
+    numbers: list[int] = []
+    for decision in ("flag", "block"):
+        query = Query(decision=decision, reviewed=False)
+        numbers += QueryPlanner(connection, query).page(before, size)
+    return sorted(numbers, reverse=True)[:size]
 
 
 # ---- samples for replays -----------------------------------------------------------------------

@@ -18,7 +18,7 @@ from muniment.store.database.tables import alembic_version, backfill, ledger_hea
 from muniment.store.errors import NoStoreError
 from muniment.validation import now
 
-HEAD = "1004"  # the newest revision in migrations/versions; revisions are numbered in order
+HEAD = "1005"  # the newest revision in migrations/versions; revisions are numbered in order
 _FIRST = "1001"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from operator import itemgetter
@@ -29,11 +30,13 @@ from muniment.store.database.projections import (
     add_entry,
     add_outcome,
     add_started,
+    plugin_numbers,
 )
 from muniment.store.database.raw import Values, count_rows, raw, tuples
 from muniment.store.database.tables import generation, metadata, pending, run, score
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries import time_index
+from muniment.store.queries.loader import entries_of
 from muniment.store.recording.rebuild import Contents
 from muniment.store.verification.entries import Page
 from muniment.store.verification.report import Report
@@ -139,6 +142,8 @@ class RowComparison:
                 self._add_unreadable(seq)
                 continue
             update = expected[OUTCOMES][-1][:-1]
+            if update[-1] is None:
+                update = *update[:-1], self._started_plugins(number)
             if update != _outcome_columns(row):
                 columns = dict(zip(OUTCOME_COLUMNS, update, strict=True))
                 self._add_differences(generation, (number,), columns, _as_mapping(generation, row))
@@ -151,6 +156,13 @@ class RowComparison:
             if table is score:  # those that were added later belong to other entries
                 rows = [row for row in rows if row[1] in own]
             self._compare(table, expected[name], rows)
+
+    def _started_plugins(self, number: int) -> str | None:
+        """Return the plugins of a `started` entry, or None if the entry is unreadable."""
+        with suppress(*UNREADABLE):
+            started = entries_of(self._connection, [number], altered=set())[number]
+            return plugin_numbers(started) if isinstance(started, StartedEntry) else None
+        return None
 
     def _compare_added_scores(self, page: Page, expected: list[Values]) -> None:
         """Compare the rows of the scores that the entries of a page added to generations."""

@@ -1,0 +1,52 @@
+"""The recorded policies and sets of plugins that a filter means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+
+from sqlalchemy import Connection, select
+
+from muniment.config import normalised
+from muniment.ledger.payload_texts import PolicyText, decode_text
+from muniment.store.database.tables import payload, plugin, policy
+from muniment.store.queries.query import distinct
+
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
+
+
+def policy_numbers(connection: Connection, wanted: str) -> list[int]:
+    """Return the entries of the policies with a name, or with a file of a SHA-256.
+
+    The digest can be abbreviated to its first four characters or more.
+    """
+    is_named = policy.c.name == wanted
+    numbers = set(connection.scalars(select(policy.c.seq).where(is_named)))
+    if (digest := _DIGEST.fullmatch(wanted)) is not None:
+        of_policies = select(payload.c.entry, payload.c.content).where(
+            payload.c.entry.in_(select(policy.c.seq)), payload.c.kind == "policy"
+        )
+        for number, content in connection.execute(of_policies):
+            document = decode_text(PolicyText, bytes(content)).document
+            if sha256(document.encode()).hexdigest().startswith(digest[1]):
+                numbers.add(number)
+    return sorted(numbers)
+
+
+def plugin_sets(connection: Connection, wanted: str) -> Iterator[str]:
+    """Yield the values of `generation.plugins` with a distribution, or with it at a version.
+
+    Each recorded set of plugins is looked up once in the index. There are few of them.
+    """
+    name, pinned, version = wanted.partition("==")
+    numbers = {
+        str(row.seq)
+        for row in connection.execute(select(plugin))
+        if normalised(row.distribution) == normalised(name.strip())
+        and (not pinned or row.version == version.strip())
+    }
+    if numbers:
+        for members in distinct(connection, "generation", "plugins"):
+            if not numbers.isdisjoint(members.split(",")):
+                yield members
