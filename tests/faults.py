@@ -240,9 +240,9 @@ FAULTS = (
     ),
     Fault(
         "hold-is-ignored",
-        "core/muniment/store/retention/erasure.py",
-        "rows = [row for row in rows if row.seq not in held]",
-        "rows = list(rows)",
+        "core/muniment/store/retention/plan.py",
+        "rows = [row for row in rows if row.seq not in held | unfinished]",
+        "rows = [row for row in rows if row.seq not in unfinished]",
         (
             "store/test_erasing.py::test_a_hold_forbids_erasing_until_it_is_released[sqlite]",
             "cli/test_people.py::test_a_hold_is_stronger_than_erasing",

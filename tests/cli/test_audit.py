@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from muniment.store import Store
 from muniment.store.recording.scores import Evaluation
 from muniment.types import PluginRef, Score
-from support.commands import Here
+from support.commands import Here, Processes
 from support.plugins import PluginFolder
 
 
@@ -66,11 +68,52 @@ def test_list_filters(recorded: Here, subtests: pytest.Subtests) -> None:
 
 def test_until_a_date_counts_the_whole_day(recorded: Here) -> None:
     started = recorded("audit", "list", "--json", "-n", "1").json("generation")[0]["started_at"]
-    from datetime import datetime
 
     day = datetime.fromisoformat(started).astimezone().date().isoformat()
     assert len(prompts(recorded, "--until", day)) == 4
     assert prompts(recorded, "--until", f"{day}T00:00:00") == []
+
+
+def test_generations_are_found_by_plugin_policy_category_and_review(
+    recorded: Here, plugin_folder: PluginFolder
+) -> None:
+    everything = prompts(recorded)
+    refused = recorded("audit", "list", "--made-with", "plugin")  # the name of all of these plugins
+    assert (refused.code, "test-echo" in refused.err) == (2, True)
+    plugin_folder.all[:] = [replace(one, name=one.distribution[5:]) for one in plugin_folder.all]
+    (version,) = (one.version for one in plugin_folder.all if one.name == "echo")
+    for name in ("test-echo", "Test_Echo", "echo", f"echo=={version}"):
+        assert prompts(recorded, "--made-with", name) == everything
+    for name in ("echo==99", "nothing"):
+        assert prompts(recorded, "--made-with", name) == []
+    assert prompts(recorded, "--policy", "team") == prompts(recorded, "--policy", "team@3") != []
+    found = prompts(recorded, "--category", "weapons")
+    assert found == prompts(recorded, "--decision", "block") != []
+    assert prompts(recorded, "--reviewed") == []
+    (blocked,) = recorded("audit", "list", "--category", "weapons", "-n", "1", "--json").json(
+        "generation"
+    )
+    assert recorded("review", "approve", str(blocked["id"])).code == 0
+    assert prompts(recorded, "--reviewed") == found[:1]
+    assert prompts(recorded, "--unreviewed", "--category", "weapons") == found[1:]
+
+
+def test_days_are_local_on_a_terminal_and_utc_in_a_pipe(
+    recorded: Here, processes: Processes
+) -> None:
+    now = datetime.now(UTC)
+    ahead = now.hour >= 10  # 14 hours ahead it is tomorrow, else 12 hours behind it is yesterday
+    processes.environment["TZ"] = "Etc/GMT-14" if ahead else "Etc/GMT+12"
+    local = now.astimezone(timezone(timedelta(hours=14 if ahead else -12))).date().isoformat()
+    utc = now.date().isoformat()
+    for options in ((), ("--by", "day,filter"), ("--since", "today", "--by", "day")):
+        shown = processes.on_terminal("audit", "stats", *options).out
+        assert (local in shown, utc in shown) == (True, False)
+    assert utc in recorded("audit", "stats").out
+    groups = {row[0] for row in recorded("audit", "stats", "--by", "day,filter").rows}
+    assert groups == {"total", "day", "filter"}
+    refused = recorded("audit", "stats", "--by", "filter,colour")
+    assert (refused.code, "'colour'" in refused.err) == (2, True)
 
 
 def test_list_off_a_terminal_is_tab_separated(muniment: Here) -> None:
@@ -89,7 +132,7 @@ MISTAKES = [
     (["--since", "99999999999d"], "is too far back"),
     *(
         ([f"--{name}", empty], f"the {name} is empty")
-        for name in ("generator", "model", "filter", "actor", "tag")
+        for name in ("generator", "model", "filter", "category", "policy", "actor", "tag")
         for empty in ("", " ")
     ),
     *(([f"--{name}", ""], "''") for name in ("run", "since", "until", "score", "sort")),
@@ -641,13 +684,19 @@ def test_erasing_an_altered_generation_reports_it(muniment: Here, altered: str) 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["list"], ["show", "last"], ["get", "last"], ["runs"], ["replay", "last"], ["verify"]],
+    [
+        *(["audit", *one] for one in (["list"], ["show", "last"], ["get", "last"], ["runs"])),
+        *(["audit", *one] for one in (["replay", "last"], ["verify"], ["find", __file__])),
+        *(["audit", *one] for one in (["stats"], ["diff", "last", "last"])),
+        ["review", "queue"],
+        ["audit", "erase", "last", "--yes"],
+    ],
 )
 def test_where_nothing_is_recorded_each_command_says_so_and_makes_no_store(
     muniment: Here, home: Path, arguments: list[str]
 ) -> None:
-    result = muniment("audit", *arguments)
-    assert result.code == 1
+    result = muniment(*arguments)
+    assert result.code == 2
     assert result.out == ""
     assert "nothing is recorded yet: there is no store at" in result.err
     assert not (home / "muniment.db").exists()

@@ -298,7 +298,7 @@ def test_resuming_where_nothing_is_recorded_is_a_sentence(
     muniment: Here, home: Path, lines: Path
 ) -> None:
     result = muniment("batch", lines, "--resume", "last")
-    assert result.code == 1
+    assert result.code == 2
     assert "nothing is recorded yet" in result.err
     assert not (home / "muniment.db").exists()
 

@@ -125,7 +125,7 @@ class TestEmit:
 def copy(output: str, overwrite: bool, yes: bool, limit: int, as_json: bool) -> int:
     """Write a file after a question."""
     target = command.OutputFile(output, overwrite=overwrite)
-    if not command.confirm("this will write a file", yes=yes, otherwise="nothing was written"):
+    if not command.confirm("write a file", yes=yes, otherwise="nothing was written"):
         return 1
     with command.progress("writing", limit) as bar:
         assert isinstance(bar, command.Progress)
@@ -149,10 +149,10 @@ def test_a_command_asks_shows_progress_and_writes_a_file(tmp_path: Path) -> None
     target = str(tmp_path / "file")
     refused = run_command(copy, "-o", target)
     assert (refused.code, refused.stdout) == (2, "")
-    assert "--yes" in refused.stderr
+    assert "this will write a file; use --yes" in refused.stderr
     done = run_command(copy, "-o", target, "--yes", "-n", "3")
     assert (done.code, done.stdout) == (0, "0\n1\n2\nclosed\ndone\n")
-    assert done.stderr == "This will write a file\na note\nreally done, 3 lines\n"
+    assert done.stderr == "Confirmed with --yes: write a file\na note\nreally done, 3 lines\n"
     assert Path(target).read_bytes() == b"content"
     again = run_command(copy, "-o", target, "--yes")
     assert (again.code, target in again.stderr) == (2, True)

@@ -325,7 +325,7 @@ class TestPolicy:
             assert result.code == 2
             assert result.err.startswith(f"Error: policy {file}: ")
             assert sentence in result.err
-        assert muniment("audit", "list").code == 1  # nothing was recorded, not even a store
+        assert muniment("audit", "list").code == 2  # nothing was recorded, not even a store
 
 
 class TestConfig:
@@ -527,7 +527,7 @@ class TestStore:
         assert not (home / "muniment.db").exists()
 
     def test_upgrade_makes_the_store_and_status_shows_it(self, muniment: Here, home: Path) -> None:
-        assert muniment("db", "status").code == 1
+        assert muniment("db", "status").code == 2
         assert muniment("db", "upgrade").code == 0
         (value,) = muniment("db", "status", "--json").json("store_status")
         assert value["current"] is True
@@ -536,7 +536,7 @@ class TestStore:
         assert muniment("db", "upgrade").code == 0
 
     def test_rebuild_says_how_many_rows_there_are(self, muniment: Here) -> None:
-        assert muniment("db", "rebuild").code == 1
+        assert muniment("db", "rebuild").code == 2
         assert muniment("generate", "echo", "hi").code == 0
         (value,) = muniment("db", "rebuild", "--json").json("rebuilt")
         assert value["generation"] == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.commands import Here
+from support.commands import Here, Processes
 
 
 @pytest.fixture
@@ -40,7 +40,8 @@ def test_feedback_is_shown(recorded: Here) -> None:
 
 def test_reviews_empty_the_queue_and_change_nothing(recorded: Here) -> None:
     assert queue(recorded) == ["a bomb", "darn"]
-    assert [row[9] for row in recorded("review", "queue", "-n", "1").rows] == ["a bomb"]
+    (row,) = recorded("review", "queue", "-n", "1").rows
+    assert row[9:] == ["a bomb", "words", "weapons", "says bomb"]
     overturned = recorded("review", "overturn", "last", "--reason", "a joke", "--json")
     (said,) = overturned.json("review")
     assert (said["decision"], said["reason"]) == ("overturn", "a joke")
@@ -48,6 +49,7 @@ def test_reviews_empty_the_queue_and_change_nothing(recorded: Here) -> None:
     (flagged,) = shown(recorded, "--actor", "Ada")
     assert recorded("--actor", "Eve", "review", "approve", str(flagged["id"])).code == 0
     assert queue(recorded) == []
+    assert recorded("review", "queue").err == "no generation needs a review\n"
     text = recorded("audit", "show", "last").out
     assert "status       blocked" in text
     assert "review       overturn · a joke · 小明" in text
@@ -65,7 +67,6 @@ MISTAKES = [
     (["hold", "add", "--reason", "x"], "no generation is selected"),
     (["hold", "release", "ZZZZ"], "no hold named 'ZZZZ'"),
     (["retention", "set", "--min-days", "9", "--max-days", "3"], "--min-days is more than"),
-    (["retention", "run"], "use --yes"),
 ]
 
 
@@ -134,15 +135,79 @@ def test_erasing_by_actor_takes_the_name_along(recorded: Here, home: Path) -> No
     ).fetchone() == (1,)
 
 
+def test_the_queue_on_a_terminal_has_the_reason(recorded: Here, processes: Processes) -> None:
+    queued = processes.on_terminal("review", "queue", width=120).out
+    assert "weapons: says bomb" in queued
+    assert " rude " in queued
+    assert max(map(len, queued.splitlines())) <= 120
+
+
+def test_nothing_to_erase_is_said_without_a_question(recorded: Here) -> None:
+    for arguments in (["audit", "erase", "--tag", "none"], ["retention", "run"]):
+        for options in ([], ["--yes"]):
+            result = recorded(*arguments, *options)
+            assert (result.code, result.out) == (0, "")
+            assert result.err.startswith("Nothing to erase: ")
+            assert result.err.count("\n") == 1
+    assert recorded("audit", "erase", "last", "--yes").err.splitlines() == [
+        "Confirmed with --yes: erase the texts of 1 generation",
+        "Erased the texts of 1 generation.",
+    ]
+    again = recorded("audit", "erase", "last")
+    assert (again.code, "erased already" in again.err) == (0, True)
+    (done,) = recorded("audit", "erase", "last", "--json").json("erasure")
+    assert (done["erased"], done["held"]) == (0, 0)
+    assert len(recorded("audit", "erase", "--status", "--json").lines) == 1
+
+
+def test_an_actor_whose_texts_are_erased_can_still_be_erased(recorded: Here) -> None:
+    (flagged,) = shown(recorded, "--actor", "Ada")
+    assert recorded("audit", "erase", str(flagged["id"]), "--yes").code == 0
+    erased = recorded("audit", "erase", "--actor", "Ada", "--yes")
+    assert (erased.code, erased.err.splitlines()[1]) == (0, "Erased the name of actor Ada.")
+    assert shown(recorded, "--actor", "Ada") == []
+
+
+def test_the_first_generations_are_listed_before_the_question(
+    recorded: Here, processes: Processes
+) -> None:
+    for number in range(11):
+        recorded("generate", "echo", f"number {number}", "--tag", "many")
+    recorded("hold", "add", "last", "--reason", "case 7")
+    declined = processes.on_terminal("audit", "erase", "--tag", "many", types="n\n")
+    assert declined.code == 1
+    lines = declined.out.splitlines()
+    assert [f"number {n}" in line for n, line in zip(range(9, -1, -1), lines[1:], strict=False)]
+    assert sum("number " in line for line in lines) == 10
+    assert "number 10" not in declined.out  # on hold
+    assert "Skips 1 generation: on hold." in declined.out
+    assert "erase the texts of 10 generations. Continue? [y/N]" in declined.out
+    assert not any(item["erased"] for item in shown(recorded, "--tag", "many"))
+    recorded("generate", "echo", "number 11", "--tag", "many")
+    done = processes.on_terminal("audit", "erase", "--tag", "many", types="y\n")
+    assert "and 1 more" in done.out
+    assert "Erased the texts of 11 generations." in done.out
+
+
+def test_an_event_without_texts_is_refused_before_the_question(recorded: Here) -> None:
+    recorded("review", "approve", "last", "--reason", "right")
+    (row,) = recorded("db", "sql", "SELECT seq FROM v_event WHERE kind = 'review'").rows
+    event = ("audit", "erase", "--event", row[0])
+    assert "(reason); use --yes" in recorded(*event).err
+    assert recorded(*event, "--yes").code == 0
+    assert (again := recorded(*event)).code == 2
+    assert "erased already" in again.err
+
+
 def test_a_hold_is_stronger_than_erasing(recorded: Here) -> None:
     added = recorded("hold", "add", "last", "--reason", "case 7")
     identifier = added.out.strip()
-    assert added.err == "placed 1 generation on hold\n"
+    assert added.err == "Placed 1 generation on hold.\n"
     (held,) = recorded("hold", "list", "--json").json("hold")
     assert (held["id"], held["reason"], held["generations"]) == (identifier, "case 7", 1)
     refused = recorded("audit", "erase", "last", "--yes")
     assert refused.code == 1
-    assert "skipped 1 generation: on hold" in refused.err
+    assert "Skipped 1 generation: on hold" in refused.err
     assert shown(recorded, "-n", "1")[0]["prompt"] == "a bomb"
     assert recorded("hold", "release", identifier[-5:], "--reason", "closed").code == 0
     assert recorded("hold", "list").out == ""
@@ -161,7 +226,7 @@ def test_retention_is_set_shown_and_run(recorded: Here) -> None:
     assert done["erased"] == 0
     kept = recorded("audit", "erase", "--decision", "block", "--yes")
     assert kept.code == 1
-    assert "skipped 1 generation: under retention" in kept.err
+    assert "Skipped 1 generation: under retention" in kept.err
     recorded("retention", "set", "--decision", "block")
     assert recorded("retention", "show").rows == [["output", "any", "", "30"]]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
 import pytest
 from hypothesis import given, strategies as st
 
-from muniment.errors import PromptError
-from muniment.validation import MAX_NAME, check_name, recordable_name
+from muniment.errors import PromptError, UsageError
+from muniment.validation import MAX_NAME, check_name, parse_moment, recordable_name
 
 SPACES = st.text(st.sampled_from(" \u3000\u200b\0\n\ud800"), max_size=2 * MAX_NAME)
 
@@ -29,3 +33,70 @@ def test_check_name_without_a_visible_character_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["a", "👩‍🚀", "\ue000", "乙"])
 def test_check_name_with_a_visible_character_passes(text: str) -> None:
     check_name("tag", text)
+
+
+# ---- times -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The local time of Shanghai, which is 8 hours ahead of UTC."""
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=8)
+
+
+def this_week() -> tuple[date, date]:
+    today = datetime.now().astimezone().date()
+    return today, today - timedelta(days=today.weekday())
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "back"),
+    [
+        *(("today", 1, 0), ("Yesterday", 1, 1), ("今天", 1, 0), ("昨天", 1, 1)),
+        *(("this week", 7, 0), ("last  week", 7, 1), ("last-week", 7, 1), ("上周", 7, 1)),
+    ],
+)
+def test_a_period_is_its_first_instant_or_the_next_ones(
+    shanghai: None, text: str, unit: int, back: int
+) -> None:
+    today, monday = this_week()
+    first = (today if unit == 1 else monday) - timedelta(days=unit * back)
+    assert parse_moment(text) == midnight(first)
+    assert parse_moment(text, end=True) == midnight(first + timedelta(days=unit))
+
+
+def test_a_month_begins_on_its_first_day(shanghai: None) -> None:
+    first = this_week()[0].replace(day=1)
+    before = (first - timedelta(days=1)).replace(day=1)
+    for last, this in (("last month", "this month"), ("上月", "本月")):
+        assert parse_moment(this) == parse_moment(last, end=True) == midnight(first)
+        assert parse_moment(last) == midnight(before)
+    assert parse_moment("this month", end=True) > datetime.now(UTC)
+    assert parse_moment("2026-03-02") == midnight(date(2026, 3, 2))
+
+
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [
+        *(("30m", timedelta(minutes=30)), ("2 h", timedelta(hours=2)), ("1w", timedelta(7))),
+        *(("2 weeks ago", timedelta(14)), ("1 day ago", timedelta(1)), ("3 Days", timedelta(3))),
+    ],
+)
+def test_an_age_is_that_long_ago(text: str, age: timedelta) -> None:
+    for end in (False, True):
+        assert abs(datetime.now(UTC) - age - parse_moment(text, end=end)) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("text", ["soon", "7x", "monday", "1 month ago", "last year", "week", ""])
+def test_another_text_is_refused_with_the_forms_that_are_allowed(text: str) -> None:
+    with pytest.raises(UsageError, match=r"2026-01-31.*today.*'last week'") as refused:
+        parse_moment(text)
+    assert repr(text) in str(refused.value)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from datetime import date, timedelta
+import time
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -62,6 +63,30 @@ def test_everything_is_counted(filled: Store) -> None:
     assert found.latency.mean == 5500
     assert found.output_tokens is not None
     assert (found.output_tokens.count, found.output_tokens.largest) == (9, 18)
+
+
+@pytest.mark.dialect
+def test_local_days_begin_where_those_of_the_filters_do(
+    store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        midnight = datetime(2026, 3, 1, 16, tzinfo=UTC)  # of 2 March in Shanghai
+        starts = [midnight - timedelta(milliseconds=1), midnight, midnight + timedelta(hours=9)]
+        now = datetime.now(UTC)
+        started = [start(started_at=at) for at in (*starts, now)]
+        store.record_started(started, policy_document="")
+        local = store.stats(by=["day"], local_days=True)
+        today = now.astimezone().date()
+        assert local.days == {date(2026, 3, 1): 1, date(2026, 3, 2): 2, today: 1}
+        assert local.groups["day"]["2026-03-02"] == {"": 2}
+        assert store.stats(Query(until="2026-03-02")).days[date(2026, 3, 2)] == 1  # in UTC
+        for day, count in ({today.isoformat(): 1, "today": 1, "2026-03-02": 2}).items():
+            assert store.stats(Query(since=day, until=day)).total == count
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(

@@ -344,6 +344,40 @@ def test_retention_erases_what_was_kept_long_enough(store: Store, start: Any, fi
     assert store.retention.run("keeper").erased == 0
 
 
+def test_a_generation_counts_once_for_several_rules(store: Store, start: Any, finish: Any) -> None:
+    made = aged(store, start, finish)
+    for kind, days in (("prompt", 20), ("output", 30), ("request", 90)):
+        store.retention.set_rule(Rule(kind, None, None, days), "keeper")
+    plan = store.retention.plan()
+    assert (plan.erased, plan.skipped) == (4, 0)
+    assert store.retention.run("keeper").erased == 4
+    erased = {prompt: store.generation(g.id).erased for prompt, g in made.items()}
+    assert {erased[f"{decision} 40"] for decision in ("allow", "block")} == {("output", "prompt")}
+    assert {len(erased[f"{decision} 100"]) for decision in ("allow", "block")} == {3}
+    assert store.retention.plan().erased == 0
+    verified(store)
+
+
+def test_a_plan_counts_what_an_erasure_erases_and_skips(
+    store: Store, start: Any, finish: Any
+) -> None:
+    made = aged(store, start, finish)
+    store.record_started([start("open", tags=("x",))], policy_document="")
+    store.holds.add(Query(ids=[made["block 1"].id]), "court", "case 7")
+    store.retention.set_rule(Rule(None, "block", 50, None), "keeper")
+    before = store.status()
+    plan = store.erasures.plan(Query())
+    assert store.status() == before
+    result = store.erasures.erase(Query(), "keeper")
+    assert plan.matching == len(made) + 1
+    for name in ("erased", "held", "kept", "running", "shared"):
+        assert getattr(plan, name) == getattr(result, name), name
+    assert (plan.held, plan.kept, plan.running) == (1, 1, 1)
+    assert len(plan.first) == plan.erased
+    again = store.erasures.plan(Query(ids=plan.first))
+    assert (again.matching, again.erased) == (plan.erased, 0)
+
+
 def test_what_must_be_kept_longer_is_not_erased_on_request(
     store: Store, start: Any, finish: Any
 ) -> None:

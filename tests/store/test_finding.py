@@ -52,7 +52,7 @@ def filled(store: Store, start: Any, finish: Any) -> dict[str, str]:
             "d",
             run_id=TALES,
             started_at=noon + timedelta(hours=3),
-            policy="lax",
+            policy="lax@3",
             plugins=(PluginRef("Other.Words", "2", "tree1-sha256:" + "2" * 64),),
         ),
     ]
@@ -112,6 +112,9 @@ def found(store: Store, **wanted: Any) -> str:
         ({"category": "abuse", "decision": "flag", "limit": 5}, "a"),
         ({"policy": "default"}, "cba"),
         ({"policy": "lax"}, "d"),
+        ({"policy": "lax@3"}, "d"),
+        ({"policy": "lax@"}, ""),
+        ({"policy": "la_"}, ""),
         ({"policy": "strict"}, ""),
         ({"policy": SHA256}, "dc"),
         ({"policy": "sha256:" + SHA256[:8]}, "dc"),

@@ -281,21 +281,20 @@ def _loss(plan: RestorePlan) -> str:
         return ""
     if present.unreadable:
         return gettext(
-            "this will replace the store, which cannot be read ({reason}), so its legal holds and "
-            "erasures since the backup are not known"
+            "replace the store, which cannot be read ({reason}), so its legal holds and erasures "
+            "since the backup are not known"
         ).format(reason=present.unreadable)
     if plan.other_ledger:
         text = ngettext(
-            "this will replace the store, another ledger of {number} entry",
-            "this will replace the store, another ledger of {number} entries",
+            "replace the store, another ledger of {number} entry",
+            "replace the store, another ledger of {number} entries",
             present.entries,
         )
     else:
         text = ngettext(
-            "this will replace the store of {number} entry with the backup of {backup}: {lost} "
-            "will be lost",
-            "this will replace the store of {number} entries with the backup of {backup}: {lost} "
-            "will be lost",
+            "replace the store of {number} entry with the backup of {backup}: {lost} will be lost",
+            "replace the store of {number} entries with the backup of {backup}: {lost} will be "
+            "lost",
             present.entries,
         )
     return text.format(

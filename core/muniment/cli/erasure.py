@@ -22,12 +22,23 @@ from muniment.cli.options import (
     query_of,
     yes_option,
 )
-from muniment.cli.output import emit, pluralize, short_id, write_data, write_json, write_note
+from muniment.cli.output import (
+    emit,
+    excerpt,
+    moment,
+    one_line,
+    pluralize,
+    short_id,
+    write_data,
+    write_json,
+    write_note,
+)
 from muniment.cli.progress import counting
 from muniment.cli.translation import gettext, ngettext
 
 if TYPE_CHECKING:
     from muniment.store.retention.erasure import ErasureResult
+    from muniment.store.retention.plan import ErasurePlan
 
 
 @click.command
@@ -88,43 +99,76 @@ def erase(
     if event is not None:
         if references or any(value is not None for value in filters.values()):
             raise click.UsageError("--event cannot be combined with ids or filters.")
-        if not confirm(
-            gettext("this will erase the texts of entry {number}").format(number=event),
-            yes=yes,
-            otherwise=gettext("nothing was erased"),
-        ):
+        texts = f"the texts of entry {event}"
+        kinds = ", ".join(session.store.erasures.event_kinds(event))
+        action = gettext("erase the texts of entry {number} ({kinds})").format(
+            number=event, kinds=kinds
+        )
+        if not confirm(action, yes=yes, otherwise=_declined()):
             return exit_codes.FAILED
-        result = session.erase_event(event, reason)
-        return report_erasure(result, as_json, f"the texts of entry {event}")
+        return report_erasure(session.erase_event(event, reason), as_json, texts)
     query = selection(context, references, filters)
-    number = session.store.count(query)
-    action = ngettext(
-        "this will erase the texts of {number} generation",
-        "this will erase the texts of {number} generations",
-        number,
-    ).format(number=f"{number:,}")
+    plan = session.store.erasures.plan(query)
+    parts = []
+    if plan.erased:
+        parts.append(
+            ngettext(
+                "the texts of {number} generation",
+                "the texts of {number} generations",
+                plan.erased,
+            ).format(number=f"{plan.erased:,}")
+        )
+    if plan.actor:
+        parts.append(gettext("the name of actor {name}").format(name=query.actor))
+    if not parts:
+        reason = "no generation matches"
+        if plan.matching:
+            number = pluralize(plan.matching, "generation")
+            reason = "" if plan.skipped else f"the texts of {number} are erased already"
+        return _report_nothing(plan, as_json, reason)
+    question = gettext("erase {texts}").format(texts=gettext(" and ").join(parts))
     if sharing := session.store.erasures.sharing(query):
         _list_others(sharing, "uses an input of these generations, too")
-        action += ngettext(
+        question += ngettext(
             ", and inputs that {number} other generation will lose",
             ", and inputs that {number} other generations will lose",
             len(sharing),
         ).format(number=f"{len(sharing):,}")
     if keeping := session.store.erasures.with_outputs(query):
         _list_others(keeping, "has an output of these generations as an input")
-        action += ngettext(
+        question += ngettext(
             ", but not outputs that {number} other generation will keep as inputs",
             ", but not outputs that {number} other generations will keep as inputs",
             len(keeping),
         ).format(number=f"{len(keeping):,}")
-    if not confirm(action, yes=yes, otherwise=gettext("nothing was erased")):
+    show = partial(_preview, context, plan)
+    if not confirm(question, yes=yes, otherwise=_declined(), preview=show):
         return exit_codes.FAILED
     with counting("erasing", None) as bar:
         result = session.erase(query, reason, bar.advance)
-    return report_erasure(result, as_json)
+    texts = f"the texts of {pluralize(result.erased, 'generation')}" if result.erased else ""
+    name = f"the name of actor {query.actor}" if plan.actor else ""
+    skipped = result.held + result.kept + result.running
+    erased = " and ".join(filter(None, (texts, "" if skipped else name)))
+    return report_erasure(result, as_json, erased)
 
 
 _MOST_LISTED = 10
+_EXCERPT = 60  # characters of a prompt
+
+
+def _declined() -> str:
+    return gettext("Nothing was erased.")
+
+
+def _preview(context: CliContext, plan: ErasurePlan) -> None:
+    """Print the first generations that will be erased, and how many will be skipped."""
+    for item in context.session.store.generations(muniment.Query(ids=plan.first)):
+        line = (short_id(item.id, "stderr"), moment(item.started_at))
+        write_note("  ".join((*line, excerpt(item.prompt, _EXCERPT))))
+    if plan.erased > len(plan.first):
+        write_note(f"and {plan.erased - len(plan.first):,} more")
+    _write_skipped(plan, "Skips")
 
 
 def _list_others(ids: Sequence[str], use: str) -> None:
@@ -151,31 +195,20 @@ def selection(
     return replace(query, ids=list(dict.fromkeys(map(store.find, references))))
 
 
-def report_erasure(result: ErasureResult, as_json: bool, erased: str = "") -> int:
+def report_erasure(result: ErasureResult, as_json: bool, erased: str) -> int:
     """Print the result and return the exit code, which is 1 if generations were skipped.
 
-    `erased` is printed in place of the number of generations.
+    `erased` is a phrase for the erased texts, or empty if there are none.
     """
     if as_json:
         write_json(result)
     else:
-        write_note(f"erased {erased or pluralize(result.erased, 'generation')}")
-        for number, cause in (
-            (result.held, "on hold"),
-            (result.kept, "under retention"),
-            (result.running, "still running"),
-        ):
-            if number:
-                write_note(f"skipped {pluralize(number, 'generation')}: {cause}")
+        write_note(f"Erased {one_line(erased)}." if erased else "Nothing was erased.")
+        _write_skipped(result, "Skipped")
         if result.altered:
             write_note(
                 f"{pluralize(result.altered, 'erased generation')} had texts that were altered "
                 "after they were recorded"
-            )
-        if result.shared:
-            inputs = pluralize(result.shared, "input")
-            write_note(
-                f"skipped {inputs}: used by generations on hold, under retention or still running"
             )
         if result.pending:
             write_note(
@@ -184,6 +217,39 @@ def report_erasure(result: ErasureResult, as_json: bool, erased: str = "") -> in
             )
     skipped = result.held or result.kept or result.running or result.shared
     return exit_codes.FAILED if skipped else exit_codes.DONE
+
+
+def _report_nothing(plan: ErasurePlan, as_json: bool, reason: str) -> int:
+    """Print that there is nothing to erase, and return the exit code of `report_erasure`."""
+    if as_json:
+        write_json(_result_of(plan))
+    else:
+        write_note(f"Nothing to erase: {reason}." if reason else "Nothing to erase.")
+        _write_skipped(plan, "Skipped")
+    return exit_codes.FAILED if plan.skipped or plan.shared else exit_codes.DONE
+
+
+def _result_of(plan: ErasurePlan) -> ErasureResult:
+    """Return the result of an erasure that erases nothing."""
+    from muniment.store.retention.erasure import ErasureResult
+
+    return ErasureResult(held=plan.held, kept=plan.kept, running=plan.running, shared=plan.shared)
+
+
+def _write_skipped(counts: ErasureResult | ErasurePlan, verb: str) -> None:
+    """Print the numbers of skipped generations and inputs, with the causes."""
+    for number, cause in (
+        (counts.held, "on hold"),
+        (counts.kept, "under retention"),
+        (counts.running, "still running"),
+    ):
+        if number:
+            write_note(f"{verb} {pluralize(number, 'generation')}: {cause}.")
+    if counts.shared:
+        write_note(
+            f"{verb} {pluralize(counts.shared, 'input')}: used by generations on hold, under "
+            "retention or still running."
+        )
 
 
 def _status(context: CliContext, as_json: bool) -> int:
@@ -244,7 +310,7 @@ def add(
         write_json(next(hold for hold in holds if hold.id == identifier))
         return
     write_data(identifier)
-    write_note(f"placed {pluralize(number, 'generation')} on hold")
+    write_note(f"Placed {pluralize(number, 'generation')} on hold.")
 
 
 @hold.command("list")
@@ -273,7 +339,7 @@ def list_(context: CliContext, as_json: bool) -> None:
 @click.pass_obj
 def release(context: CliContext, reference: str, reason: str | None) -> None:
     """Release a hold."""
-    write_note(f"released {context.session.release(reference, reason)}")
+    write_note(f"Released hold {context.session.release(reference, reason)}.")
 
 
 PAYLOADS = tuple("prompt input request output trace detail comment reason replay".split())
@@ -342,12 +408,23 @@ def run(context: CliContext, yes: bool, as_json: bool) -> int:
 
     Erases permanently, as `audit erase` does, and skips the same generations.
     """
-    action = gettext("this will erase all texts older than the retention rules allow")
-    if not confirm(action, yes=yes, otherwise=gettext("nothing was erased")):
+    plan = context.session.store.retention.plan()
+    if not plan.erased:
+        none = "no text is older than the retention rules allow"
+        _report_nothing(plan, as_json, none)
+        return exit_codes.DONE
+    action = ngettext(
+        "erase texts of {number} generation that retention rules expire",
+        "erase texts of {number} generations that retention rules expire",
+        plan.erased,
+    ).format(number=f"{plan.erased:,}")
+    show = partial(_preview, context, plan)
+    if not confirm(action, yes=yes, otherwise=_declined(), preview=show):
         return exit_codes.FAILED
     with counting("erasing", None) as bar:
         result = context.session.run_retention(bar.advance)
-    report_erasure(result, as_json)
+    number = pluralize(result.erased, "generation")
+    report_erasure(result, as_json, f"texts of {number}" if result.erased else "")
     return exit_codes.DONE
 
 

@@ -188,9 +188,7 @@ def remove(context: CliContext, name: str, yes: bool) -> int:
     Its generations stay recorded, but cannot be replayed without it.
     """
     context.models.check_removable(name)
-    action = gettext("this will remove model {name} ({size})").format(
-        name=name, size=_size(context, name)
-    )
+    action = gettext("remove model {name} ({size})").format(name=name, size=_size(context, name))
     if not confirm(action, yes=yes, otherwise=gettext("nothing was removed")):
         return exit_codes.FAILED
     # An unreadable record can be removed, too.

@@ -226,7 +226,7 @@ _FILTERS = {
     "policy": click.option(
         "--policy",
         metavar="POLICY",
-        help="Name of the recorded policy, or beginning of the SHA-256 of its file.",
+        help="Name of the policy, with or without a version, or beginning of its file's SHA-256.",
     ),
     "made_with": click.option(
         "--made-with",
@@ -288,31 +288,39 @@ def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> mun
 def _distribution(plugin: str) -> str:
     """Return the distribution of an installed plugin, as the record names it, for its name.
 
-    A version after the name stays. Any other text is returned unchanged.
+    A version after the name stays. Any other text is returned unchanged. Raises UsageError for the
+    name of several plugins.
     """
     from muniment.plugins.discovery import installed_plugins
 
     name, pinned, version = plugin.partition("==")
     owners = {item.distribution for item in installed_plugins() if item.name == name.strip()}
-    return f"{owners.pop()}{pinned}{version}" if len(owners) == 1 else plugin
+    if len(owners) > 1:
+        distributions = ", ".join(sorted(owners))
+        raise click.UsageError(f"several plugins are named {name!r}; use one of {distributions}.")
+    return f"{owners.pop()}{pinned}{version}" if owners else plugin
 
 
-def confirm(action: str, *, yes: bool, otherwise: str) -> bool:
-    """Return whether the user confirms an action, such as "this will erase 3 texts".
+def confirm(
+    action: str, *, yes: bool, otherwise: str, preview: Callable[[], None] | None = None
+) -> bool:
+    """Return whether the user confirms an action, such as "erase 3 texts".
 
-    `yes` confirms without a question. `otherwise` is printed when the user declines. Raises
-    UsageError if stdin is not a terminal.
+    `yes` confirms without a question. `preview` prints what is affected, before the question.
+    `otherwise` is printed when the user declines. Raises UsageError if stdin is not a terminal.
     """
-    sentence = one_line(action[:1].upper() + action[1:])
+    action = one_line(action)
     if yes:
-        write_note(sentence)
+        write_note(f"Confirmed with --yes: {action}")
         return True
     if not sys.stdin.isatty():
         sentence = gettext(
-            "{action}; use --yes to confirm, since standard input is not a terminal."
+            "this will {action}; use --yes to confirm, since standard input is not a terminal."
         )
         raise click.UsageError(sentence.format(action=action))
-    if click.confirm(gettext("{action}. Continue?").format(action=sentence), err=True):
+    if preview is not None:
+        preview()
+    if click.confirm(gettext("This will {action}. Continue?").format(action=action), err=True):
         return True
     write_note(otherwise)
     return False

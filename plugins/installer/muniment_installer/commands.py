@@ -87,7 +87,7 @@ def uninstall(session: Session, name: str, yes: bool, as_json: bool) -> int:
     plugin_installer.recover()
     plugin_installer.find(name)
     gettext = Translations("muniment-installer").gettext
-    action = gettext("this will uninstall {name}").format(name=name)
+    action = gettext("uninstall {name}").format(name=name)
     for other in plugin_installer.owned_by(name):
         action += gettext(", and {name}, which nothing else needs").format(name=other)
     if not confirm(action, yes=yes, otherwise=gettext("nothing was uninstalled")):

@@ -19,9 +19,10 @@ _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
 def policy_numbers(connection: Connection, wanted: str) -> list[int]:
     """Return the entries of the policies with a name, or with a file of a SHA-256.
 
-    The digest can be abbreviated to its first four characters or more.
+    A name without a version means every version. The digest can be abbreviated to its first four
+    characters or more.
     """
-    is_named = policy.c.name == wanted
+    is_named = (policy.c.name == wanted) | policy.c.name.startswith(f"{wanted}@", autoescape=True)
     numbers = set(connection.scalars(select(policy.c.seq).where(is_named)))
     if (digest := _DIGEST.fullmatch(wanted)) is not None:
         of_policies = select(payload.c.entry, payload.c.content).where(

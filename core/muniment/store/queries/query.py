@@ -67,7 +67,8 @@ class Query:
         item: The number of an item of an experiment, from 0. It needs `run`.
         category: A category that a filter found: one with a score above 0, of a verdict that flags,
             blocks or was acted on. With `filter`, a category that this filter found.
-        policy: The name of the recorded policy, or the SHA-256 of its file or a prefix of it.
+        policy: The name of the recorded policy, such as `team@3`, or `team` for every version. Or
+            the SHA-256 of its file, or a prefix of it.
         made_with: The distribution of a plugin that took part, such as `muniment-text`, or at one
             version, such as `muniment-text==0.1.0`. Later evaluations do not count.
         reviewed: Whether a person has decided on the verdicts.

@@ -23,14 +23,12 @@ from muniment.ledger.events import ErasureEntry, Event, GenerationEvent, Retenti
 from muniment.ledger.facts import ErasedFact, RetentionFact
 from muniment.ledger.fields import Cause, milliseconds
 from muniment.ledger.payloads import Kind, Payloads
-from muniment.ledger.schema import kinds_of
 from muniment.store.database import bulk
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.projections import Rows, add_outcome, add_started
 from muniment.store.database.tables import (
     actor,
     erasing,
-    event,
     fingerprint,
     generation,
     generation_input,
@@ -38,10 +36,9 @@ from muniment.store.database.tables import (
     payload,
     verdict_category,
 )
-from muniment.store.queries import planner
 from muniment.store.queries.loader import entries_of, load_numbers
 from muniment.store.queries.planner import QueryPlanner
-from muniment.store.queries.query import GenerationRow, Query
+from muniment.store.queries.query import Query
 from muniment.store.recording.erasure_log import (
     Backup,
     erased_generations,
@@ -55,24 +52,19 @@ from muniment.store.recording.generations import record_interruptions
 from muniment.store.recording.ledger import append_with_rows, prepare
 from muniment.store.recording.references import actor_number
 from muniment.store.retention import purge
-from muniment.store.retention.inputs import (
-    generations_sharing,
-    generations_with_outputs,
-    inputs_to_erase,
-)
+from muniment.store.retention.inputs import generations_sharing, generations_with_outputs
+from muniment.store.retention.plan import PAGE, ErasurePlan, page_to_erase, plan_erasure
 from muniment.store.retention.protection import (
     GENERATION_KINDS,
     HeldGenerations,
     Rule,
     current_rules,
     days_for,
-    erasable_kinds,
 )
 from muniment.store.search import index
 from muniment.types import DECISIONS, Generation
 from muniment.validation import now
 
-PAGE = 100  # generations of one transaction
 _TEXT_COLUMNS = ("generator", "model_name", "model_digest")
 
 
@@ -190,23 +182,46 @@ class Erasures:
         `number` is that of its entry, `seq` of the view `v_event`. Raises UsageError if it is not
         the entry of an event, has no texts, or is about a generation on hold.
         """
+        self.event_kinds(number)  # before the actor is recorded
         by = actor_number(self._database, actor)
-        with self._database.reading() as connection:
-            self._holds.read(connection)
         with self._database.writing() as connection:
-            self._holds.read(connection)
-            entry = entries_of(connection, [number]).get(number)
-            if not isinstance(entry, Event):
-                raise UsageError(f"entry {number} is not that of an event; use a seq of v_event")
-            if isinstance(entry, GenerationEvent) and self._holds.among([entry.generation]):
-                raise UsageError(f"entry {number} is about a generation on hold; release the hold")
-            texts = payload.c.entry == number
-            kinds = set(connection.scalars(select(payload.c.kind).where(texts)))
-            if not kinds:
-                raise UsageError(f"entry {number} has no texts, or they were erased before")
-            connection.execute(delete(payload).where(texts))
+            kinds = self._event_kinds(connection, number)
+            connection.execute(delete(payload).where(payload.c.entry == number))
             _record_erasure(connection, by, reason, "request", {number: kinds})
         return ErasureResult(pending=not self.finish())
+
+    def event_kinds(self, number: int) -> list[Kind]:
+        """Return the kinds of the texts of an event, sorted. Raise UsageError as `erase_event`."""
+        with self._database.reading() as connection:
+            return sorted(self._event_kinds(connection, number))
+
+    def _event_kinds(self, connection: Connection, number: int) -> set[Kind]:
+        self._holds.read(connection)
+        entry = entries_of(connection, [number]).get(number)
+        if not isinstance(entry, Event):
+            raise UsageError(f"entry {number} is not that of an event; use a seq of v_event")
+        if isinstance(entry, GenerationEvent) and self._holds.among([entry.generation]):
+            raise UsageError(f"entry {number} is about a generation on hold; release the hold")
+        kinds = set(connection.scalars(select(payload.c.kind).where(payload.c.entry == number)))
+        if not kinds:
+            raise UsageError(f"entry {number} has no texts, or they were erased already")
+        return kinds
+
+    def plan(
+        self,
+        query: Query,
+        kinds: Sequence[Kind] | None = None,
+        plan: ErasurePlan | None = None,
+    ) -> ErasurePlan:
+        """Return the numbers of generations that `erase` would erase and skip now.
+
+        The numbers are added to those of `plan`, if it is given. Nothing is written.
+        """
+        plan = plan or ErasurePlan()
+        with self._database.reading() as connection:
+            self._holds.read(connection)
+            plan_erasure(connection, self._holds, query, kinds, plan)
+        return plan
 
     def sharing(self, query: Query) -> list[str]:
         """Return the ids of other generations that use an input of the matching ones.
@@ -266,22 +281,15 @@ def _erase_page(
     Return the inputs that were skipped because other generations protect them.
     """
     with database.writing() as connection:
-        rows = list(planner.rows(connection, numbers))
-        result.running += sum(row.outcome is None for row in rows)
-        rows = [row for row in rows if row.outcome is not None]
         holds.read(connection)  # those that were placed since the command began
-        held = holds.among(row.seq for row in rows)
-        result.held += len(held)
-        rows = [row for row in rows if row.seq not in held]
-        erasable = erasable_kinds(connection, [row.seq for row in rows], kinds)
-        kinds_by_entry, kept = _erasable_payloads(connection, rows, erasable, kinds)
-        inputs = inputs_to_erase(connection, holds, [row.seq for row in rows], erasable, kinds)
-        kinds_by_entry |= {number: {"input"} for number in inputs.erased}
-        result.kept += len(kept | inputs.kept)
+        page = page_to_erase(connection, holds, numbers, kinds)
+        rows, inputs, erased = page.rows, page.inputs, page.erased
+        kinds_by_entry = page.kinds_by_entry
+        result.running += len(page.running)
+        result.held += len(page.held)
+        result.kept += len(page.kept)
         if not kinds_by_entry:
             return inputs.protected
-        erased = {row.seq for row in rows if {row.seq, row.outcome} & kinds_by_entry.keys()}
-        erased |= inputs.users & {row.seq for row in rows}
         result.erased += len(erased)
         # The index needs the terms to delete, which are computed from the texts.
         affected = sorted(erased | inputs.users)
@@ -304,44 +312,6 @@ def _erase_page(
             index.insert(connection, _search_rows(load_numbers(connection, part)))
         _record_erasure(connection, by, reason, cause, kinds_by_entry)
         return inputs.protected
-
-
-def _erasable_payloads(
-    connection: Connection,
-    rows: Sequence[GenerationRow],
-    erasable: dict[int, set[Kind] | None],
-    requested: Sequence[Kind] | None,
-) -> tuple[dict[int, set[Kind]], set[int]]:
-    """Return the kinds of the stored payloads to erase, by the number of their entry.
-
-    These are the payloads of the generations, and of events about one of them. The second result
-    are the generations of which a stored payload was requested and must be kept.
-    """
-    kept: set[int] = set()
-    generations = {number: row.seq for row in rows for number in (row.seq, row.outcome) if number}
-    own = [row.seq for row in rows]
-    about = connection.scalars(
-        select(event.c.seq).where(
-            event.c.kind.in_(kinds_of(GenerationEvent)), event.c.subject.in_(own)
-        )
-    ).all()
-    # The row of an event could name an entry of another generation, which may be on hold.
-    for number, item in entries_of(connection, about).items():
-        if isinstance(item, GenerationEvent) and item.generation in own:
-            generations[number] = item.generation
-    kinds_by_entry: dict[int, set[Kind]] = {}
-    for part in chunks(list(generations)):
-        for row in connection.execute(
-            select(payload.c.entry, payload.c.kind).where(payload.c.entry.in_(part)).distinct()
-        ):
-            number = generations[row.entry]
-            kinds = erasable.get(number, set())
-            erased_as = "output" if row.kind == "fingerprint" else row.kind
-            if kinds is None or erased_as in kinds:
-                kinds_by_entry.setdefault(row.entry, set()).add(row.kind)
-            elif requested is None or erased_as in requested:
-                kept.add(number)
-    return kinds_by_entry, kept
 
 
 def _entries_with(kinds_by_entry: Mapping[int, set[Kind]], kind: Kind) -> list[int]:
@@ -453,21 +423,33 @@ class Retention:
 
         `progress` receives the number of generations of each page. Return the sums over all rules.
         """
-        erasures, rules = Erasures(self._database), self.rules()
-        result = ErasureResult()
-        at = now()
-        for decision in DECISIONS:
-            for days, kinds in _kinds_by_max_days(rules, decision).items():
-                query = Query(until=at - timedelta(days=days), decision=decision)
-                erasures.erase(
-                    query,
-                    actor,
-                    cause="retention",
-                    kinds=kinds,
-                    progress=progress,
-                    result=result,
-                )
+        erasures, result = Erasures(self._database), ErasureResult()
+        for query, kinds in self._expired():
+            erasures.erase(
+                query, actor, cause="retention", kinds=kinds, progress=progress, result=result
+            )
         return result
+
+    def plan(self) -> ErasurePlan:
+        """Return the numbers of generations that `run` would erase and skip now."""
+        erasures, plan = Erasures(self._database), ErasurePlan()
+        for query, kinds in self._expired():
+            erasures.plan(query, kinds, plan)
+        return plan
+
+    def _expired(self) -> Iterator[tuple[Query, list[Kind]]]:
+        """Yield queries for generations, and the kinds of their payloads that are too old.
+
+        No generation matches two of the queries, so that each is counted once.
+        """
+        rules, at = self.rules(), now()
+        for decision in DECISIONS:
+            by_days = sorted(_kinds_by_max_days(rules, decision).items())
+            ends = [at - timedelta(days=days) for days, _ in by_days]
+            expired: list[Kind] = []
+            for until, since, (_, kinds) in zip(ends, [*ends, None][1:], by_days, strict=True):
+                expired = expired + kinds
+                yield Query(since=since, until=until, decision=decision), expired
 
 
 def _kinds_by_max_days(rules: list[Rule], decision: str) -> dict[int, list[Kind]]:

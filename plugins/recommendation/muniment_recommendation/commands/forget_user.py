@@ -92,13 +92,14 @@ def forget_user(
     count = int(tables.rows.users.are(user).sum())
     gettext, ngettext = _TEXTS.gettext, _TEXTS.ngettext
     action = ngettext(
-        "this will remove {number} row of user {user} from {data}, fit {model} again",
-        "this will remove {number} rows of user {user} from {data}, fit {model} again",
+        "remove {number} row of user {user} from {data}, and fit {model} again",
+        "remove {number} rows of user {user} from {data}, and fit {model} again",
         count,
     ).format(number=f"{count:,}", user=user, data=data, model=folder)
-    action += ngettext(
-        ", and erase {number} generation", ", and erase {number} generations", len(found)
-    ).format(number=f"{len(found):,}")
+    if len(found):
+        action += ngettext(
+            ". It erases {number} generation", ". It erases {number} generations", len(found)
+        ).format(number=f"{len(found):,}")
     sharing = [id for query in found.queries() for id in session.store.erasures.sharing(query)]
     if losing := len({*sharing} - {*found.lists, *found.derived}):
         action += ngettext(
