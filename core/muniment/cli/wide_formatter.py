@@ -84,13 +84,14 @@ def _may_break(before: str, after: str) -> bool:
 
 
 def _fitting(text: str, width: int) -> int:
-    """Return how many characters of a text fit into `width` cells, at least one."""
-    used = 0
-    for number, character in enumerate(text):
-        used += _cells(character)
-        if used > width:
-            return max(number, 1)
-    return len(text)
+    """Return how many characters of a longer text fit into `width` cells, at least one."""
+    number = used = 0
+    while used + _cells(text[number]) <= width:
+        used += _cells(text[number])
+        number += 1
+    while number > 1 and text[number] in _NOT_FIRST:
+        number -= 1
+    return max(number, 1)
 
 
 class WideFormatter(click.HelpFormatter):
@@ -107,8 +108,10 @@ class WideFormatter(click.HelpFormatter):
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
         """Write the usage line, with the arguments below it where they do not fit beside it."""
         start = f"{gettext('Usage:') if prefix is None else prefix.rstrip()}{prog} "
-        indent = " " * (cells(start) if cells(start) + 20 <= self.width else 4)
-        self._write_lines(wrap(args, self.width, indent, start))
+        if cells(start) + 20 <= self.width:
+            self._write_lines(wrap(args, self.width, " " * cells(start), start))
+        else:
+            self._write_lines(wrap(start + args, self.width, " " * 4, ""))
 
     def write_heading(self, heading: str) -> None:
         """Write a heading."""

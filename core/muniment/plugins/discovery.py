@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import os
 import re
 import sys
@@ -176,8 +177,10 @@ def package_folder(distribution: str) -> Path | None:
 
     Nothing is imported. Returns None when the distribution is not installed or has no package.
     """
-    folders = (root for _, root in _code_of(_modules_of(distribution)) if root.is_dir())
-    return next(folders, None)
+    installed = itertools.chain(iter(installed_commands()), installed_plugins())
+    wanted = normalised(distribution)
+    modules = (one.module for one in installed if normalised(one.distribution) == wanted)
+    return next((root for _, root in _code_of(modules) if root.is_dir()), None)
 
 
 def is_renamed(distribution: Distribution) -> bool:
