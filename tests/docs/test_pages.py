@@ -35,7 +35,7 @@ from support.commands import Here
 from support.sharing import once
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELL = re.compile(r"[|&;<>$`*]")  # what only a shell understands
 BUILDING = "hatchling packaging pathspec pluggy setuptools tomlkit trove-classifiers".split()
@@ -133,7 +133,7 @@ def muniment(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 def pages_as_cases() -> Iterator[ParameterSet]:
     """The pages; those that install plugins with pip, but for the README, take longest."""
     for page in PAGES:
-        slow = INSTALLS.search(page.read_text(encoding="utf-8")) and page.name != "README.md"
+        slow = INSTALLS.search(page.read_text(encoding="utf-8")) and page.parent != ROOT
         marks = pytest.mark.integration if slow else ()
         yield pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks)
 
@@ -146,7 +146,10 @@ def test_every_code_block_of_the_page_runs(page: Path, stub: Path, muniment: Her
 
 @pytest.mark.integration
 @pytest.mark.model
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial/first-generation.md"])
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", "docs/tutorial/first-generation.md", "docs/tutorial/first-generation.zh-CN.md"],
+)
 def test_the_first_pages_run_with_the_default_model(
     page: str, page_folder: Path, home: Path, gemma_home: Path
 ) -> None:

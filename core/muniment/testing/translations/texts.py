@@ -25,8 +25,8 @@ Message: TypeAlias = str | tuple[str, str]
 def texts(distribution: str) -> dict[Message, str]:
     """Return the texts of a distribution that are translated, each with the place that shows it.
 
-    They are the help of its commands, of the parameters, inputs and files of its objects, and the
-    texts that its code passes to `gettext` and `ngettext`. Texts of Muniment itself are left out
+    They are the help of its commands and of the parameters, inputs and files of its objects. Those
+    that its code passes to `gettext` and `ngettext` follow. Texts of Muniment itself are left out
     for other distributions.
     """
     found: dict[Message, str] = {}
