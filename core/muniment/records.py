@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct, to_builtins
+from msgspec import UNSET, Struct, UnsetType, to_builtins
 
 from muniment.parameters import Value
 from muniment.times import iso
@@ -88,6 +88,8 @@ class RecordedOutput(Struct, frozen=True, gc=False):
         kept: The positions of the selected items, from 0. None if none were selected from the
             candidates.
         wanted: The number of items that the generator wanted. None if it wanted all that pass.
+        file: Only from `audit export --outputs`. The name of the file of the output, or None if
+            it has none, as it was erased, altered or cannot be written.
     """
 
     media_type: str
@@ -97,6 +99,7 @@ class RecordedOutput(Struct, frozen=True, gc=False):
     finish_reason: FinishReason | None
     kept: Sequence[int] | None
     wanted: int | None
+    file: str | UnsetType | None = UNSET
 
 
 class RecordedVerdict(Struct, frozen=True, gc=False):

@@ -12,7 +12,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import NODEFAULT, Meta, Struct
+from msgspec import NODEFAULT, Meta, Struct, UnsetType
 
 from muniment.ledger.fields import EntryOf, PayloadOf
 
@@ -56,7 +56,11 @@ class Definitions(dict[str, Schema]):
             "description": prose,
             "type": "object",
             "additionalProperties": False,
-            "required": [field.name for field in fields if field.name not in optional],
+            "required": [
+                field.name
+                for field in fields
+                if not (field.name in optional or UnsetType in get_args(hints[field.name]))
+            ],
             "properties": {
                 field.name: self.of(_without_null(hints[field.name], field.name in optional))
                 | ({"description": meanings[field.name]} if field.name in meanings else {})
@@ -108,9 +112,10 @@ def _has_plain_default(field: Any) -> bool:
 
 
 def _without_null(hint: Any, is_optional: bool) -> Any:
-    """Return the type of an optional field, which is absent rather than null."""
-    if is_optional and get_origin(hint) in (Union, UnionType):
-        return reduce(or_, [part for part in get_args(hint) if part is not type(None)])
+    """Return the type of a field where it is present. An optional field is then not null."""
+    absent = (UnsetType, type(None)) if is_optional else (UnsetType,)
+    if get_origin(hint) in (Union, UnionType):
+        return reduce(or_, [part for part in get_args(hint) if part not in absent])
     return hint
 
 

@@ -160,3 +160,121 @@ def test_ctrl_c_ends_the_workers_without_a_word(recorded: Here, home: Path, tmp_
         command, capture_output=True, text=True, start_new_session=True, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
+
+
+def folder_of(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+def test_outputs_are_files_that_the_records_name(
+    recorded: Here, tmp_path: Path, policy_file: Path
+) -> None:
+    recorded("generate", "echo", "leak", "--policy", policy_file)
+    recorded("generate", "echo", "fail")
+    recorded("generate", "echo", "gone")
+    recorded("audit", "erase", "last", "--yes")
+    recorded("generate", "dots", "", "--bare")
+    target, folder = tmp_path / "all.jsonl", tmp_path / "outputs"
+    result = recorded("audit", "export", "-o", target, "--outputs", folder, "--bare")
+    assert result.code == 0
+    lines = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        check_shape(line, "generation")
+    named = {item["id"]: [output["file"] for output in item["outputs"]] for item in lines}
+    dots, gone, failed, blocked, three, one = named
+    assert [named[dots], named[gone], named[failed]] == [[f"{dots}.png"], [None], []]
+    assert folder_of(folder) == {
+        f"{dots}.png": (folder / f"{dots}.png").read_bytes(),
+        f"{blocked}.txt": b"leak secret",
+        f"{three}.txt": b"three",
+        f"{one}.txt": "一 two".encode(),
+    }
+    assert list(tmp_path.glob("*.part*")) == []
+
+
+def test_outputs_without_a_file_are_counted_and_the_others_written(
+    recorded: Here, tmp_path: Path
+) -> None:
+    recorded("generate", "dots", "", "--bare")
+    target, folder = tmp_path / "all.csv", tmp_path / "outputs"
+    result = recorded("audit", "export", "-o", target, "--outputs", folder)
+    assert result.code == 1
+    assert "1 output could not be written" in result.err
+    assert "image/png" in result.err
+    assert len(folder_of(folder)) == 2
+    rows = list(csv.DictReader(io.StringIO(target.read_text(encoding="utf-8"))))
+    files = [json.loads(row["outputs"])[0]["file"] for row in rows]
+    assert files == [None, f"{rows[1]['id']}.txt", f"{rows[2]['id']}.txt"]
+
+
+def test_a_folder_with_files_is_kept(recorded: Here, tmp_path: Path) -> None:
+    target, folder = tmp_path / "all.jsonl", tmp_path / "outputs"
+    folder.mkdir()
+    (folder / "mine").write_text("mine")
+    command = ("audit", "export", "-o", target, "--outputs", folder)
+    assert recorded(*command).code == 2
+    assert [file.name for file in tmp_path.glob("*.part*")] == []
+    assert not target.exists()
+    assert recorded(*command, "--overwrite").code == 0
+    assert recorded(*command, "--overwrite").code == 0
+    files = folder_of(folder)
+    assert len(files) == 3
+    assert files["mine"] == b"mine"
+    assert recorded("audit", "export", "-o", target, "--overwrite").code == 0
+    record = json.loads(target.read_text(encoding="utf-8").splitlines()[0])
+    assert "file" not in record["outputs"][0]
+
+
+def test_mistakes_with_outputs_are_one_sentence(
+    recorded: Here, subtests: pytest.Subtests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    Path("file").touch()
+    for arguments, named in [
+        (["--outputs", "new"], "-o FILE"),
+        (["--outputs", "new", "-o", "/dev/null"], "/dev/null"),
+        (["--bare"], "--outputs"),
+        (["--private", "-o", "all.csv"], "--outputs"),
+        (["--outputs", "file", "-o", "all.csv"], "not a folder"),
+        (["--outputs", "no/where", "-o", "all.csv"], "does not exist"),
+        (["--outputs", "new", "-o", "all.xlsx"], "all.xlsx"),
+    ]:
+        with subtests.test(arguments=arguments):
+            result = recorded("audit", "export", *arguments)
+            assert result.code == 2
+            assert named in result.err
+            assert result.err.count("\n") == 1
+            assert [path.name for path in here.iterdir()] == ["file"]
+
+
+def test_an_interrupted_export_of_outputs_goes_on_to_the_same_files(
+    recorded: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from muniment.store.export import batches, exporter
+
+    monkeypatch.setattr(batches, "FIRST_PAGE", 1)
+    made = batches.pages
+
+    def interrupted(*arguments: object) -> object:
+        for page in made(*arguments):  # type: ignore[arg-type]
+            yield page
+            raise KeyboardInterrupt
+
+    target, folder = tmp_path / "all.parquet", tmp_path / "outputs"
+    command = ("audit", "export", "-o", target, "--outputs", folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(exporter, "pages", interrupted)
+        assert recorded(*command).code == 130
+    assert not target.exists()
+    assert not folder.exists()
+    assert recorded("audit", "export", "-o", target, "--resume").code == 2
+    assert recorded(*command, "--resume").code == 0
+    files = folder_of(folder)
+    assert sorted(files.values()) == [b"three", "一 two".encode()]
+    assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
+    import pyarrow.parquet
+
+    rows = pyarrow.parquet.read_table(target).to_pylist()
+    assert {row["outputs"][0]["file"] for row in rows} == set(files)

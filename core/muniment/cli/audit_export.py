@@ -12,9 +12,18 @@ import click
 import muniment.store
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext, Interrupted
-from muniment.cli.options import filter_options, limit_option, overwrite_option, query_of
+from muniment.cli.options import (
+    bare_option,
+    filter_options,
+    isolate_option,
+    limit_option,
+    overwrite_option,
+    private_option,
+    query_of,
+)
 from muniment.cli.output import pluralize, write_note
 from muniment.cli.output_file import OutputFile
+from muniment.cli.output_folder import OutputFolder
 from muniment.cli.progress import counting
 from muniment.errors import UsageError
 
@@ -34,6 +43,15 @@ if TYPE_CHECKING:
     "-o", "--output", metavar="FILE", help="New file to write instead of standard output."
 )
 @overwrite_option
+@click.option(
+    "--outputs",
+    "folder",
+    metavar="FOLDER",
+    help="New folder to write each output to, as `audit get` writes it.",
+)
+@bare_option
+@private_option
+@isolate_option
 @click.option("--resume", is_flag=True, help="Continue an interrupted export to FILE.")
 @click.pass_obj
 def export(
@@ -43,6 +61,9 @@ def export(
     limit: int,
     output: str | None,
     overwrite: bool,
+    folder: str | None,
+    bare: bool,
+    private: bool,
     resume: bool,
     **filters: Any,
 ) -> int:
@@ -55,13 +76,27 @@ def export(
     An interrupted export leaves FILE.part and FILE.part.json. Run the same command with --resume
     to continue it, which results in the same file.
 
+    The option --outputs writes the outputs to files too, blocked ones included. The records name
+    the file of each. With --overwrite, files of the same names in FOLDER are replaced. An erased
+    output has no file.
+
     JSON lines, CSV rows and Parquet rows have the fields that `audit show --json` prints
     (docs/reference/json.md).
     """
     if resume and (output in (None, "-") or overwrite):
         raise click.UsageError("--resume continues a file; add -o FILE and remove --overwrite.")
+    for option in ("--bare" if bare else "", "--private" if private else ""):
+        if option and folder is None:
+            raise click.UsageError(f"{option} has no effect on records; add --outputs FOLDER.")
+    if folder is not None and output in (None, "-"):
+        raise click.UsageError("--outputs needs a file for the records; add -o FILE.")
     destination = OutputFile("-" if output is None else output, overwrite=overwrite or resume)
     target, query = destination.target, query_of(context, filters, limit=limit)
+    files = None
+    if folder is not None:
+        files = OutputFolder(context, folder, bare=bare, private=private)
+    if files is not None and destination.special:
+        raise UsageError(f"--outputs needs a file for the records, and {target} is none")
     if destination.stdout or destination.special:
         sys.stdout.flush()
         stream = nullcontext(sys.stdout.buffer) if destination.stdout else target.open("wb")
@@ -72,25 +107,35 @@ def export(
             )
         return _report_altered(len(altered), next(iter(altered), ""))
     if resume:
-        job = _resume(context, target, format, query)
+        job = _resume(context, target, format, query, files)
     elif muniment.store.unfinished(target) and not overwrite:
         raise UsageError(
             f"an export to {target} was interrupted; use --resume to continue it or --overwrite "
             "to start again"
         )
     else:
-        job = context.store.export(target, format or _format_of(target), query)
+        chosen = format or _format_of(target)
+        job = context.store.export(target, chosen, query, str(files.path) if files else "")
+        if files is not None:
+            files.begin(resume=False, overwrite=overwrite)
     with counting("exporting", None) as bar:
-        bar.advance(job.rows)
         try:
-            rows = job.run(bar.advance, muniment.store.cores())
+            rows = job.run(
+                bar.advance,
+                muniment.store.cores(),
+                write_outputs=files.write if files else None,
+                finish_outputs=files.finish if files else lambda: None,
+            )
         except KeyboardInterrupt:
             raise Interrupted(
                 f"{pluralize(job.rows, 'generation')} written; run the same command with --resume "
                 "to continue"
             ) from None
     write_note(f"wrote {target} ({pluralize(rows, 'generation')}, {target.stat().st_size:,} bytes)")
-    return _report_altered(job.altered, job.first_altered)
+    code = _report_altered(job.altered, job.first_altered)
+    if files is not None and not files.report():
+        code = exit_codes.worst((code, exit_codes.FAILED))
+    return code
 
 
 def _report_altered(number: int, first: str) -> int:
@@ -109,9 +154,21 @@ def _report_altered(number: int, first: str) -> int:
     return exit_codes.UNVERIFIED
 
 
-def _resume(context: CliContext, target: Path, format: str | None, query: muniment.Query) -> Export:
-    """Return the interrupted export. Raises UsageError for other filters than it began with."""
+def _resume(
+    context: CliContext,
+    target: Path,
+    format: str | None,
+    query: muniment.Query,
+    files: OutputFolder | None,
+) -> Export:
+    """Return the interrupted export, and open its folder of outputs.
+
+    Raises UsageError for other filters or another folder than it began with.
+    """
     job = context.store.resume_export(target)
+    if job.folder != (str(files.path) if files else ""):
+        remedy = f"use --outputs {job.folder}" if job.folder else "remove --outputs"
+        raise UsageError(f"the export to {target} began otherwise; {remedy} to resume it")
     for name in query.__slots__:
         value, original = getattr(query, name), getattr(job.query, name)
         # Times are not compared, since `7d` means a later time than it did then.
@@ -125,6 +182,8 @@ def _resume(context: CliContext, target: Path, format: str | None, query: munime
         raise UsageError(
             f"the export to {target} began as {job.format}; use --format {job.format} to resume it"
         )
+    if files is not None:
+        files.begin(resume=True, overwrite=False)
     return job
 
 

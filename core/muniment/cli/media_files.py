@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _PICTURES_AND_SOUND = ("image", "audio", "video", "font")
 _LABELLED_TEXTS = ("text/plain", "text/markdown")  # a line more leaves other texts malformed
+_SUFFIXES = {"text/plain": ".txt", "text/markdown": ".md"}  # mimetypes has others first
 
 
 NOT_WRITTEN = (ParameterError, PluginError, ProvenanceError)
@@ -88,6 +89,11 @@ class FileFormat:
     def exports(self) -> bool:
         """Whether the media type writes the files, rather than the bytes as recorded."""
         return self._suffix is not None
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of exported files, which is empty for recorded bytes."""
+        return self._suffix or ""
 
     def content(self, generation: Generation, output: Output) -> bytes:
         """Return the bytes of the file of an output.
@@ -322,6 +328,20 @@ def _named_type(target: PurePath) -> str | None:
 
     named = MimeTypes().guess_type(f"file{target.suffix}")[0]
     return None if named == "application/octet-stream" else named
+
+
+def suffix_of_type(media_type: str) -> str:
+    """Return the suffix of a file with the recorded bytes of a media type."""
+    from mimetypes import MimeTypes
+
+    kind = media_type.partition(";")[0].strip()
+    if kind in _SUFFIXES:
+        return _SUFFIXES[kind]
+    if found := MimeTypes().guess_extension(kind):
+        return found
+    if is_text_type(kind):
+        return ".txt" if kind.startswith("text/") else ".json"
+    return ".bin"
 
 
 def _may_have_name(kind: str, named: str) -> bool:

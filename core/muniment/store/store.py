@@ -273,15 +273,18 @@ class Store(Finder, AbstractContextManager["Store"]):
 
     # ---- taking out --------------------------------------------------------------------------
 
-    def export(self, target: Path, format: str, query: Query | None = None) -> Export:
+    def export(
+        self, target: Path, format: str, query: Query | None = None, folder: str = ""
+    ) -> Export:
         """Return an export of the matching generations to a file. Call its `run` to write it.
 
         `format` is `jsonl`, `csv` or `parquet`. The export has the generations recorded before
-        this call. Raises MunimentError if a package that the format needs is not installed.
+        this call. `folder` is that of the outputs, if its `run` writes them too. Raises
+        MunimentError if a package that the format needs is not installed.
         """
         from muniment.store.export import Export
 
-        return Export.begin(self._database, target, format, query or Query())
+        return Export.begin(self._database, target, format, query or Query(), folder)
 
     def resume_export(self, target: Path) -> Export:
         """Return the unfinished export to a file. Raise ExportError if there is none."""

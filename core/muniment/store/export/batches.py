@@ -8,11 +8,14 @@ of its own, so that a long export does not hold a snapshot open.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from muniment.records import record
+from msgspec import structs
+
+from muniment.records import GenerationRecord, record
 from muniment.store.database.engine import Database, chunks
 from muniment.store.export.formats import FORMATS
 from muniment.store.queries import planner
@@ -26,6 +29,12 @@ PAGE_BYTES = 8 << 20  # target size of the payloads of a page
 PARALLEL_AFTER = 20_000  # exported generations before processes are started; fewer do not pay
 _ROWS = 100  # generations of a page that are loaded at once
 PAGES_AHEAD = 2  # pages that each process may encode before the first of them is written
+
+WriteOutputs: TypeAlias = Callable[[Generation], Sequence[str | None]]
+"""A function that writes the outputs of a generation to files, and returns their names.
+
+It returns one name for each output, and None for an output without a file.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +53,17 @@ class Page:
     altered: list[str]
 
 
-def encode_page(database: Database, format: str, numbers: list[int], size: int) -> Page:
-    """Encode the generations with these numbers, in the state of the first `size` entries."""
+def encode_page(
+    database: Database,
+    format: str,
+    numbers: list[int],
+    size: int,
+    write_outputs: WriteOutputs | None = None,
+) -> Page:
+    """Encode the generations with these numbers, in the state of the first `size` entries.
+
+    With `write_outputs`, their outputs are written to files, which the records name.
+    """
     data, length = b"", 0
     altered: list[str] = []
     with database.reading() as connection:
@@ -57,12 +75,14 @@ def encode_page(database: Database, format: str, numbers: list[int], size: int) 
                 row if (row.outcome or 0) < size else row._replace(outcome=None) for row in rows
             ]
             loaded = load(connection, past, trace=False, shared=shared)
-            data += FORMATS[format].lines(
-                [
-                    record(replace(generation, status="started") if row != now else generation)
-                    for row, now, generation in zip(past, rows, loaded, strict=True)
-                ]
-            )
+            records = [
+                record(replace(generation, status="started") if row != now else generation)
+                for row, now, generation in zip(past, rows, loaded, strict=True)
+            ]
+            if write_outputs is not None:
+                pairs = zip(records, loaded, strict=True)
+                records = [_with_files(item, write_outputs(written)) for item, written in pairs]
+            data += FORMATS[format].lines(records)
             length += sum(map(_length, loaded))
             altered += [generation.id for generation in loaded if generation.altered]
     return Page(data, len(numbers), numbers[-1], length, altered)
@@ -76,16 +96,19 @@ def pages(
     before: int,
     limit: int | None,
     processes: int,
+    write_outputs: WriteOutputs | None = None,
 ) -> Generator[Page]:
     """Yield the pages of the generations that match a query, the newest first.
 
     The generations are those with numbers below `before`, at most `limit`, in the state of the
     first `size` entries. With `processes` above 1, that many processes encode the pages after
-    the first `PARALLEL_AFTER` generations.
+    the first `PARALLEL_AFTER` generations. With `write_outputs`, this process encodes all pages.
     """
+    if write_outputs is not None:
+        processes = 1
     division = _PagePlanner(database, query, before, limit)
     for numbers in division.pages(upto=PARALLEL_AFTER if processes > 1 else None):
-        page = encode_page(database, format, numbers, size)
+        page = encode_page(database, format, numbers, size, write_outputs)
         division.adjust(page)
         yield page
     if division.done:
@@ -102,6 +125,14 @@ def pages(
                 yield page
         while futures:
             yield futures.popleft().result()
+
+
+def _with_files(item: GenerationRecord, names: Sequence[str | None]) -> GenerationRecord:
+    """Return a record whose outputs name their files."""
+    outputs = [
+        structs.replace(output, file=name) for output, name in zip(item.outputs, names, strict=True)
+    ]
+    return structs.replace(item, outputs=outputs)
 
 
 class _PagePlanner:

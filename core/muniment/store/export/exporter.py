@@ -25,7 +25,7 @@ from muniment.ledger.events import ErasureEntry
 from muniment.ledger.schema import kind_of
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import event, ledger_head
-from muniment.store.export.batches import pages
+from muniment.store.export.batches import WriteOutputs, pages
 from muniment.store.export.formats import FORMATS
 from muniment.store.queries.query import Query
 
@@ -47,7 +47,7 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entries in the ledger at the start, and `before` is the entry number where to continue.
     `rows` is the number of generations written. `altered` is the number of those with texts that
     were altered after they were recorded, and `first_altered` the id of the first. `whole` is true
-    when all are written.
+    when all are written. `folder` is the folder of the outputs, if they are written too.
     """
 
     log: str
@@ -60,6 +60,7 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     whole: bool = False
     altered: int = 0
     first_altered: str = ""
+    folder: str = ""
     version: Literal[3] = 3  # of this class
 
 
@@ -80,16 +81,19 @@ class Export:
         self._part = target.with_name(f"{target.name}.part")
 
     @classmethod
-    def begin(cls, database: Database, target: Path, format: str, query: Query) -> Export:
+    def begin(
+        cls, database: Database, target: Path, format: str, query: Query, folder: str = ""
+    ) -> Export:
         """Return an export of the generations that are recorded now.
 
-        An unfinished export to the same file is discarded. Raises MunimentError if a package
-        that the format needs is not installed, or if the target is a file of the store.
+        `folder` is that of the outputs, if they are written too. An unfinished export to the same
+        file is discarded. Raises MunimentError if a package that the format needs is not installed,
+        or if the target is a file of the store.
         """
         FORMATS[format].check()
         check_target(target, database.files)
         log, size = _log_and_size(database)
-        return cls(database, target, _State(log, format, query, size, size))
+        return cls(database, target, _State(log, format, query, size, size, folder=folder))
 
     @classmethod
     def resume(cls, database: Database, target: Path) -> Export:
@@ -147,21 +151,35 @@ class Export:
         return self._state.format
 
     @property
+    def folder(self) -> str:
+        """The folder of the outputs, or an empty text if no outputs are written."""
+        return self._state.folder
+
+    @property
     def query(self) -> Query:
         """The query whose generations are exported."""
         return self._state.query
 
-    def run(self, advance: Callable[[int], None] = lambda rows: None, processes: int = 1) -> int:
+    def run(
+        self,
+        advance: Callable[[int], None] = lambda rows: None,
+        processes: int = 1,
+        *,
+        write_outputs: WriteOutputs | None = None,
+        finish_outputs: Callable[[], None] = lambda: None,
+    ) -> int:
         """Write the remaining generations. Return the number of generations in the file.
 
         `advance` receives the number of generations of each page. A large export uses up to
-        `processes` processes. Raises ExportError if the file cannot be written. The export can
-        then be resumed.
+        `processes` processes. `write_outputs` writes the outputs of each generation, and
+        `finish_outputs` is called before the file gets its name. Raises ExportError if the file
+        cannot be written. The export can then be resumed.
         """
         try:
             if not self._state.whole:
                 with self._open_part() as part:
-                    self._write(part, advance, processes)
+                    self._write(part, advance, processes, write_outputs)
+            finish_outputs()
             if self._part.exists():
                 self._format.finish(self._part, self._target)
             _state_path(self._target).unlink()
@@ -206,14 +224,27 @@ class Export:
         part.seek(self._state.size)
         return part
 
-    def _write(self, part: BinaryIO, advance: Callable[[int], None], processes: int) -> None:
+    def _write(
+        self,
+        part: BinaryIO,
+        advance: Callable[[int], None],
+        processes: int,
+        write_outputs: WriteOutputs | None,
+    ) -> None:
         """Write the remaining pages, and save the state now and then and at the end."""
         state = self._state
         query = self.query
         remaining = None if query.limit is None else query.limit - state.rows
         saved_at = time.monotonic()
         new_pages = pages(
-            self._database, state.format, query, state.upto, state.before, remaining, processes
+            self._database,
+            state.format,
+            query,
+            state.upto,
+            state.before,
+            remaining,
+            processes,
+            write_outputs,
         )
         with closing(new_pages):
             for page in new_pages:

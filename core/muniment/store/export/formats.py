@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Union, get_args, get_origin, get_type_hints
 
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 from msgspec.json import Encoder
 from msgspec.structs import replace
 
@@ -77,7 +77,8 @@ def _fields(record_class: Any) -> dict[str, Any]:
 
 def _without_none(hint: Any) -> Any:
     if get_origin(hint) in (Union, types.UnionType):
-        members = [member for member in get_args(hint) if member is not types.NoneType]
+        missing = (types.NoneType, UnsetType)
+        members = [member for member in get_args(hint) if member not in missing]
         return members[0] if len(members) == 1 else Union[tuple(members)]  # noqa: UP007
     return hint
 
