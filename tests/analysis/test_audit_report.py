@@ -71,6 +71,12 @@ def call(workspace: Workspace, *arguments: str) -> CommandResult:
     return run_command(audit_report, *arguments, session=workspace.session)
 
 
+def test_a_report_without_a_store_is_a_usage_error(tmp_path: Path) -> None:
+    with Session(tmp_path) as session:
+        result = run_command(audit_report, session=session)
+    assert (result.code, "no store" in result.stderr) == (2, True)
+
+
 def rendered(markdown: str) -> str:
     return MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown)
 

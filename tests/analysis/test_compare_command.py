@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from muniment import Cell, Generation, GenerationSpec, Levels, Query, Score
+from muniment import Cell, Generation, GenerationSpec, Levels, Query, Score, Session
 from muniment.ids import new_id
 from muniment.testing import CommandContract, CommandResult, run_command
 from muniment_analysis.commands import analyze
@@ -112,6 +112,13 @@ def the_score(result: CommandResult) -> Any:
 def refused(result: CommandResult) -> str:
     assert (result.code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
     return result.stderr
+
+
+def test_runs_without_a_store_are_a_usage_error_and_no_failed_gate(tmp_path: Path) -> None:
+    with Session(tmp_path) as session:
+        message = refused(run_command(analyze, "compare", "last", "last", session=session))
+    assert "no store" in message
+    assert list(tmp_path.iterdir()) == []
 
 
 class TestCompare(CommandContract):

@@ -33,7 +33,7 @@ from muniment.cli.output import (
     write_json,
     write_note,
 )
-from muniment.cli.progress import counting
+from muniment.cli.progress import counting, waiting
 from muniment.cli.translation import gettext, ngettext
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def erase(
             return exit_codes.FAILED
         return report_erasure(session.erase_event(event, reason), as_json, texts)
     query = selection(context, references, filters)
-    plan = session.store.erasures.plan(query)
+    with waiting("counting generations"):
+        plan = session.store.erasures.plan(query)
     parts = []
     if plan.erased:
         parts.append(
@@ -408,7 +409,8 @@ def run(context: CliContext, yes: bool, as_json: bool) -> int:
 
     Erases permanently, as `audit erase` does, and skips the same generations.
     """
-    plan = context.session.store.retention.plan()
+    with waiting("counting generations"):
+        plan = context.session.store.retention.plan()
     if not plan.erased:
         none = "no text is older than the retention rules allow"
         _report_nothing(plan, as_json, none)
