@@ -101,8 +101,8 @@ FAULTS = (
     Fault(
         "text-is-streamed-before-output-filters",
         "core/muniment/generation/pipeline.py",
-        "stream = stream and not self._policy_runner.judges_output(media_type)",
-        "pass",
+        "if stream and self._policy_runner.judges_output(media_type):",
+        "if False:",
         (
             "core/test_streaming.py::test_pieces_are_held_back_where_a_filter_judges_outputs",
             "core/test_streaming.py::test_pieces_are_held_back_where_a_filter_of_outputs_is_missing",

@@ -32,6 +32,7 @@ from muniment.errors import (
 from muniment.generation import batch
 from muniment.generation.assessment import PolicyRunner, request_contents
 from muniment.generation.evaluation import Evaluators
+from muniment.generation.notices import GenerationNotices
 from muniment.generation.pipeline import Pipeline
 from muniment.generation.policy import resolve_policy
 from muniment.generation.powers import Embeddings, Powers, ScoredTexts
@@ -127,6 +128,7 @@ class Session(AbstractContextManager["Session"]):
         self.notices: Callable[[str], AbstractContextManager[AdditionNotices]] = lambda label: (
             nullcontext(AdditionNotices())
         )
+        self.generation_notices = GenerationNotices()
         self.warn: Callable[[str], None] | None = None  # instead of warnings of Python
         self._store: Store | None = None
 
@@ -203,6 +205,7 @@ class Session(AbstractContextManager["Session"]):
             core_environment(),
             cache(lambda: self.plugins.ref(core_plugin())),  # a mistake must not create the home
             lambda: self.media,
+            self.generation_notices,
         )
         sampled = (sample for spec in specs for sample in samples(spec, samples_each))
         batches = iter(lambda: list(itertools.islice(sampled, batch_size)), [])
@@ -823,6 +826,7 @@ class Session(AbstractContextManager["Session"]):
             self._add_packaged,
             self._returned,
             lambda media_type, data: self.media.matches(media_type, data),
+            lambda model: self.generation_notices.loading(model),
         )
 
     @cached_property

@@ -283,6 +283,7 @@ class Chunk:
 
     request_id: str
     text: str
+    tokens: int | None = None  # of the reply up to here, if the generator counts them
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,12 +347,13 @@ class Request:
         """
         return Reply(self.id, outputs, usage, trace, wanted=wanted)
 
-    def chunk(self, text: str) -> Chunk:
+    def chunk(self, text: str, *, tokens: int | None = None) -> Chunk:
         """Return the next part of the reply's text. A reply with the whole text must follow.
 
         The joined chunks must be the beginning of that text, because a user may have seen them.
+        `tokens` is the number of tokens of the reply up to here, which only a display uses.
         """
-        return Chunk(self.id, text)
+        return Chunk(self.id, text, tokens)
 
     def fail(self, reason: str) -> Reply:
         """Return a reply that refuses this request. `reason` is a sentence for the user."""

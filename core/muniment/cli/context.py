@@ -118,7 +118,7 @@ class CliContext:
     @cached_property
     def session(self) -> muniment.Session:
         """The session, for writing. It loads plugins when it first needs one."""
-        from muniment.cli.models import printed_notices
+        from muniment.cli.notices import LoadingNotices, printed_notices
         from muniment.cli.output import one_line, write_note
         from muniment.plugins.registry import Plugins
 
@@ -130,6 +130,7 @@ class CliContext:
             isolate=self.isolate,
         )
         session.notices = printed_notices
+        session.generation_notices = LoadingNotices()
         session.warn = lambda text: write_note(f"Warning: {one_line(text)}")
         return session
 

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import os
 import sys
-from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import muniment
-from muniment.cli import exit_codes
+from muniment.cli.answers import Answers
 from muniment.cli.context import context_of
-from muniment.cli.interruption import full_disk_as_error, new_run
-from muniment.cli.items import write_notes
-from muniment.cli.lazy import no_such, with_checked_parser
-from muniment.cli.media_files import (
-    NOT_WRITTEN,
-    FileFormat,
-    refuse_without_file,
-    show_json_as_text,
-    show_media,
-    write,
-    write_combined,
+from muniment.cli.generators import (
+    GeneratorGroup,
+    described_input,
+    input_option_of,
+    isolate_if_asked,
+    noun_of,
 )
+from muniment.cli.interruption import new_run
+from muniment.cli.media_files import FileFormat, refuse_without_file
+from muniment.cli.notices import AnswerNotices
 from muniment.cli.options import (
     bare_option,
     combine_option,
@@ -45,25 +41,8 @@ from muniment.cli.options import (
     tag_option,
     visible_label_option,
 )
-from muniment.cli.output import (
-    on_terminal,
-    one_line,
-    outcome_sentence,
-    printable,
-    short_id,
-    status_line,
-    warn_broken,
-    write_data,
-    write_json,
-    write_note,
-)
-from muniment.cli.output_file import (
-    OutputFile,
-    content_to_stdout,
-    input_path,
-    to_stdout,
-    without_end,
-)
+from muniment.cli.output import on_terminal
+from muniment.cli.output_file import OutputFile, input_path
 from muniment.cli.parameter_options import (
     FILE,
     INPUT,
@@ -74,32 +53,27 @@ from muniment.cli.parameter_options import (
     refuse_clash,
     take_values,
 )
-from muniment.cli.plugins_list import gone_plugins
 from muniment.cli.progress import waiting
-from muniment.cli.translation import gettext, ngettext, translate, translated, translated_option
-from muniment.errors import (
-    MunimentError,
-    PromptError,
-    UnknownNameError,
-)
+from muniment.cli.translation import gettext, translated_option
+from muniment.errors import PromptError
 from muniment.plugins.registry import RegisteredObject
-from muniment.plugins.state import distributions
-from muniment.types import Chunk, Generation, InputSpec
 
 if TYPE_CHECKING:
     from muniment.provenance.labels import Language
 
 
-class _Generators(click.Group):
-    """The installed generators and media kinds, each as a command."""
+class _Generate(GeneratorGroup):
+    """The generators, with the command of the recorded one for `--like`."""
+
+    def command_of(
+        self, name: str, registered: RegisteredObject, media_type: RegisteredObject | None
+    ) -> click.Command:
+        """Return the command of a generator."""
+        return command_of(name, registered, media_type)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments. Those that begin with `--like` get the recorded generator's name.
-
-        `--isolate` is read first, because plugins are loaded to find the generator.
-        """
-        if "--isolate" in itertools.takewhile(lambda arg: arg != "--", args):
-            context_of(ctx).isolate = True
+        """Parse the arguments. Those that begin with `--like` get the recorded generator's name."""
+        isolate_if_asked(ctx, args)
         option, equals, reference = args[0].partition("=") if args else ("", "", "")
         if option == "--like":
             if not equals:
@@ -113,75 +87,8 @@ class _Generators(click.Group):
             args = [generator, option, reference, *rest]
         return super().parse_args(ctx, args)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the media kinds, then the generators."""
-        objects = context_of(ctx).session.plugins.objects("generator")
-        return list(dict.fromkeys([*_kinds(objects), *(registered.name for registered in objects)]))
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve the generator, and refuse options that are given twice."""
-        name, command, rest = super().resolve_command(ctx, args)
-        return name, command and with_checked_parser(command), rest
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of a generator. Raise as `Plugins.generator` does."""
-        if cmd_name.startswith("-"):
-            return None
-        session = context_of(ctx).session
-        if ctx.resilient_parsing:  # shell completion
-            with contextlib.suppress(MunimentError):
-                registered = session.plugins.generator(cmd_name, session.config.generators())
-                return translated(command_of(cmd_name, registered))
-            return None
-        warn_broken(session.plugins.load())
-        try:
-            registered = session.plugins.generator(cmd_name, session.config.generators())
-        except UnknownNameError as error:
-            unloaded = session.plugins.broken or session.plugins.disabled
-            if error.name != cmd_name or error.kind != "generator" or unloaded:
-                raise
-            # A plugin that is disabled, or only adds commands, is installed too.
-            if hint := gone_plugins(context_of(ctx), set(distributions())):
-                raise UnknownNameError("generator", cmd_name, hint=hint) from None
-            available = self.list_commands(ctx)
-            if not available:
-                raise UnknownNameError(
-                    "generator", cmd_name, hint="no plugin with a generator is installed"
-                ) from None
-            sentence = no_such("generator", cmd_name, available)
-            raise click.UsageError(f"{sentence} Available: {', '.join(available)}.", ctx) from None
-        media_type = None
-        if not registered.media_type.startswith("text/"):
-            media_type = session.media.registered(registered.media_type)
-        return translated(command_of(cmd_name, registered, media_type))
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the media kinds and generators."""
-        session = context_of(ctx).session
-        warn_broken(session.plugins.load())
-        objects = session.plugins.objects("generator")
-        if not objects:
-            formatter.write_text(gettext("No plugin with a generator is installed."))
-            return
-        with formatter.section(gettext("Generators and media kinds")):
-            names = {registered.name for registered in objects}
-            rows = [
-                (kind, _default_of(session, kind)) for kind in _kinds(objects) if kind not in names
-            ]
-            by = gettext("{media_type}, by {distribution}")
-            rows += [
-                (
-                    item.name,
-                    by.format(media_type=item.media_type, distribution=item.plugin.distribution),
-                )
-                for item in objects
-            ]
-            formatter.write_dl(rows)
-
-
-@click.group(cls=_Generators, options_metavar="", subcommand_metavar="NAME PROMPT [OPTIONS]")
+@click.group(cls=_Generate, options_metavar="", subcommand_metavar="NAME PROMPT [OPTIONS]")
 def generate() -> None:
     """Generate text or another kind of output.
 
@@ -209,7 +116,7 @@ def command_of(
         translated_option(option, distribution)
         for option in (parameter_option(field, PARAMETER, taken) for field in fields)
     ]
-    own += [_input_option(spec, distribution) for spec in registered.inputs if spec.option]
+    own += [input_option_of(spec, distribution) for spec in registered.inputs if spec.option]
     own += file_options(media_type)
     free = [option for option in own if not taken & flags([option]).keys()]
     return click.Command(
@@ -219,7 +126,7 @@ def command_of(
         help="\n\n".join(
             [
                 gettext("Generate {output} with {generator} ({distribution} {version}).").format(
-                    output=_noun(registered, media_type),
+                    output=noun_of(registered, media_type),
                     generator=registered.name,
                     distribution=distribution,
                     version=registered.plugin.version,
@@ -228,17 +135,14 @@ def command_of(
                     "PROMPT is text, or - for standard input. It is not needed with --like. Write "
                     "a prompt that begins with a hyphen last, after --."
                 ),
-                *(_described(spec, distribution) for spec in registered.inputs if not spec.option),
+                *(
+                    described_input(spec, distribution)
+                    for spec in registered.inputs
+                    if not spec.option
+                ),
             ]
         ),
     )
-
-
-def _noun(registered: RegisteredObject, media_type: RegisteredObject | None) -> str:
-    """Return the media type of a generator's outputs, after its name if a plugin handles it."""
-    if media_type is None:
-        return registered.media_type
-    return f"{media_type.name} ({registered.media_type})"
 
 
 def _shared_parameters(optional_prompt: bool) -> list[click.Parameter]:
@@ -367,6 +271,7 @@ def _run(
         samples > 1 or as_json or destination is not None or (file is not None and file.exports)
     )
     stream = not complete and (on_terminal() if stream is None else stream)
+    session.generation_notices = AnswerNotices()
     with new_run(session) as run:
         answers = session.run(
             [spec],
@@ -378,7 +283,12 @@ def _run(
         )
         # A heading between several JSON documents or pictures would make them invalid.
         headings = is_text or on_terminal()
-        return _present(answers, samples, destination, file, as_json, headings)
+        shown = Answers(destination, file, as_json=as_json, total=samples, headings=headings)
+        with contextlib.closing(answers) as items, waiting("preparing") as arrived:
+            for item in items:
+                arrived()
+                shown.show(item)
+        return shown.end()
 
 
 def _from_stdin() -> str:
@@ -390,124 +300,3 @@ def _from_stdin() -> str:
             f"standard input is not valid UTF-8 (at byte {error.start + 1}); save it as UTF-8"
         ) from None
     return text.removesuffix("\n").removesuffix("\r")
-
-
-def _kinds(objects: list[RegisteredObject]) -> list[str]:
-    return sorted({registered.media_type.partition("/")[0] for registered in objects})
-
-
-def _default_of(session: Any, kind: str) -> str:
-    try:
-        found = session.plugins.generator(kind, session.config.generators())
-        return gettext("the generator {name}").format(name=found.name)
-    except MunimentError:
-        choices = [
-            registered
-            for registered in session.plugins.objects("generator")
-            if registered.media_type.startswith(f"{kind}/")
-        ]
-        template = ngettext(
-            "{number} generator; `muniment config set generator.{kind} NAME`",
-            "{number} generators; `muniment config set generator.{kind} NAME`",
-            len(choices),
-        )
-        return template.format(number=len(choices), kind=kind)
-
-
-def _present(
-    answers: Generator[Generation | Chunk, None, None],
-    total: int,
-    destination: OutputFile | None,
-    file: FileFormat | None,
-    as_json: bool,
-    headings: bool,
-) -> int:
-    """Print chunks and generations as they arrive, and return the most severe exit code.
-
-    With `headings`, each of several generations has a line with its number above it.
-    """
-    code, streamed = exit_codes.DONE, ""
-    done: list[Generation] = []
-    with contextlib.closing(answers) as items, waiting("generating …") as arrived:
-        for item in items:
-            arrived()
-            if isinstance(item, Chunk):
-                streamed += item.text
-                with full_disk_as_error(item.request_id):
-                    click.echo(printable(item.text) if on_terminal() else item.text, nl=False)
-                continue
-            done.append(item)
-            code = exit_codes.worst((code, exit_codes.of_status(item.status)))
-            try:
-                with full_disk_as_error(item.id):
-                    if as_json:
-                        write_json(item)
-                    elif destination is None:
-                        if total > 1 and headings:
-                            write_data(f"--- {len(done)} of {total} ---")
-                        _to_stdout(item, file, streamed, of_several=total > 1)
-                    if destination is not None and file is not None and not file.combine:
-                        write(destination, file, item, (len(done),) if total > 1 else ())
-            except NOT_WRITTEN as error:
-                code = exit_codes.worst((code, exit_codes.of_error(error)))
-                write_note(f"Error: {one_line(str(error))}")
-            write_notes(item)
-            if item.status != "completed":
-                write_note(outcome_sentence(item))
-            if not as_json:
-                write_note(status_line(item))
-    if destination is not None and file is not None and file.combine:
-        write_combined(destination, file, done)
-    return code
-
-
-def _to_stdout(
-    item: Generation, file: FileFormat | None, streamed: str, *, of_several: bool
-) -> None:
-    """Print the outputs of a generation, without the beginning that was streamed.
-
-    In a pipe, an empty line ends each of several lists.
-    """
-    if streamed:
-        write_data(without_end(item.text.removeprefix(streamed)))
-        if file is not None and file.label:
-            write_data(file.label)
-        return
-    context = context_of(click.get_current_context())
-    for output in item.outputs:
-        wants_file = file is not None and file.has_options
-        if not wants_file and show_json_as_text(context, output):
-            if of_several and not on_terminal():
-                write_data()
-            continue
-        if file is not None and file.exports:
-            content, media_type = file.content(item, output), file.written_type(output)
-            content_to_stdout(content, media_type, of_several=of_several)
-            continue
-        to_stdout(output if file is None else file.with_label(output), short_id(item.id))
-        if on_terminal() and output.text is None:
-            show_media(context.media, output)
-
-
-def _input_option(spec: InputSpec, distribution: str) -> click.Option:
-    """Return the option of its own that an input has, for a text or for the path of a file."""
-    flag, metavar = spec.option.split(" ")
-    return click.Option(
-        [INPUT + spec.name, flag],
-        metavar=metavar,
-        type=str.encode if metavar == "TEXT" else str,
-        help=_described(spec, distribution),
-    )
-
-
-def _described(spec: InputSpec, distribution: str) -> str:
-    """Return a sentence with the name, help, media types and maximum size of an input."""
-    template = gettext("Input {name}: {help} ({types}, at most {size} bytes).")
-    if not spec.help:
-        template = gettext("Input {name}: ({types}, at most {size} bytes).")
-    return template.format(
-        name=spec.name,
-        help=translate(spec.help, distribution),
-        types=gettext(" or ").join(spec.media_types),
-        size=f"{spec.max_bytes:,}",
-    )

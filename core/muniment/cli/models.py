@@ -1,9 +1,7 @@
-"""The command group `muniment models`, and the notices while a model is added."""
+"""The command group `muniment models`."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -13,27 +11,26 @@ from msgspec import structs
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
+from muniment.cli.notices import printed_notices
 from muniment.cli.options import confirm, generator_option, json_option, yes_option
 from muniment.cli.output import (
     emit,
     emit_line,
     emit_one,
-    on_terminal,
     one_line,
     short_digest,
     warn_broken,
     write_data,
     write_note,
 )
-from muniment.cli.progress import fraction
+from muniment.cli.progress import waiting
 from muniment.cli.training import training_text
 from muniment.cli.translation import gettext, ngettext
 from muniment.errors import ModelError, MunimentError, UsageError
 from muniment.hookspecs import ModelProvider
 from muniment.ledger.events import ModelEntry
-from muniment.models.registry import AdditionNotices, ModelRecord
+from muniment.models.registry import ModelRecord
 from muniment.plugins.registry import instantiate, quiet_stdout
-from muniment.types import PackagedModel
 
 
 @click.group(cls=LazyGroup)
@@ -165,7 +162,8 @@ def verify(context: CliContext, names: tuple[str, ...], as_json: bool) -> int:
     known = context.models
     for model in [known.get(name) for name in names] if names else known.added():
         try:
-            environment = context.session.verify_model(model.name)
+            with waiting(f"verifying {model.name}"):
+                environment = context.session.verify_model(model.name)
         except MunimentError as error:
             write_note(f"Error: {one_line(str(error))}")
             code = exit_codes.UNVERIFIED
@@ -221,34 +219,3 @@ def _size(context: CliContext, name: str) -> str:
     return ngettext("{files} file, {size} bytes", "{files} files, {size} bytes", len(files)).format(
         files=f"{len(files):,}", size=f"{sum(files.values()):,}"
     )
-
-
-class PrintedNotices(AdditionNotices):
-    """Printer of the terms, with the progress bar of `printed_notices`."""
-
-    def __init__(self, label: str, bar: Callable[[str, float, float], None]) -> None:
-        self._label, self._bar = label, bar
-
-    def begin(self, model: PackagedModel) -> None:
-        """Print which model is added, and its terms."""
-        write_note(f"adding model {model.name}, which happens once")
-        if model.terms:
-            write_note(model.terms)
-
-    def waiting(self, text: str) -> None:
-        """Show the reason in the bar, or print it without a terminal."""
-        if on_terminal("stderr"):
-            self._bar(text, 0, 1)
-        else:
-            write_note(text)
-
-    def progress(self, step: str, fraction: float) -> None:
-        """Update the bar."""
-        self._bar(f"{self._label}: {step}", fraction, 1)
-
-
-@contextlib.contextmanager
-def printed_notices(label: str) -> Iterator[AdditionNotices]:
-    """Show a progress bar on a terminal, and yield the notices that move it."""
-    with fraction(label) as bar:
-        yield PrintedNotices(label, bar)

@@ -1,16 +1,57 @@
-"""Progress bars and spinners on stderr, disabled when stderr is not a terminal."""
+"""Progress on stderr: bars and spinners on a terminal, and now and then a line elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from muniment.cli.output import displays, on_terminal, suspended, write_data, write_note
 
+LINE_SECONDS = 30.0  # until the first line without a terminal, and at least between two lines
+_LINE_SHARE = 0.1  # of the running time between two lines, so that a long log stays readable
+_RATE_SECONDS = 1.0  # before that a rate is only noise
+
+
+class Pace:
+    """The amount of work done, its rate since it began, and the remaining time."""
+
+    def __init__(self, label: str, total: float | None) -> None:
+        self.label, self.total = label, total
+        self.begin()
+
+    def begin(self) -> None:
+        """Restart the clock, because the time before it was spent on something else."""
+        self.done = 0.0
+        self._began = self._last = time.monotonic()
+
+    def advance(self, steps: float) -> None:
+        """Add to the amount done."""
+        self.done += steps
+        self._last = time.monotonic()
+
+    @property
+    def rate(self) -> float | None:
+        """The amount done in a second, or None if it is too early to tell.
+
+        The time since the last advance is not counted, because items are finished in groups.
+        """
+        seconds = self._last - self._began
+        return self.done / seconds if self.done and seconds >= _RATE_SECONDS else None
+
+    @property
+    def remaining(self) -> float | None:
+        """The remaining time in seconds, or None if it is unknown."""
+        if self.total is None or (rate := self.rate) is None:
+            return None
+        since = time.monotonic() - self._last
+        return max(0.0, (self.total - self.done) / rate - since)
+
 
 class Progress:
-    """A running progress bar, or a substitute without a display.
+    """A running progress bar, or lines without a terminal.
 
     `write` and `note` print a line of data and a message above the bar.
     """
@@ -22,11 +63,26 @@ class Progress:
         self.advance = advance
 
 
+_running: list[Pace] = []  # of the counted items, to restart their clocks
+
+
+def begin_all() -> None:
+    """Restart the clocks of counted items of which none is done, as only now the first begins."""
+    for pace in _running:
+        if not pace.done:
+            pace.begin()
+
+
 @contextlib.contextmanager
 def counting(what: str, total: int | None) -> Iterator[Progress]:
     """Show the number of items done, the rate and the remaining time."""
-    with _displayed(lambda terminal: terminal.counting_bar(what, total)) as bar:
-        yield Progress(bar.advance_task) if bar else Progress()
+    pace = Pace(what, total)
+    _running.append(pace)
+    try:
+        with _displayed(lambda terminal: terminal.counting_bar(pace)), _lines(pace, _counted):
+            yield Progress(pace.advance)
+    finally:
+        _running.remove(pace)
 
 
 @contextlib.contextmanager
@@ -34,15 +90,28 @@ def fraction(what: str) -> Iterator[Callable[[str, float, float], None]]:
     """Show a fraction and yield a function that updates it.
 
     The function takes a step's name, the number of items done, and their total, which may be 0.
+    A step of which nothing is done has an unknown fraction.
     """
-    with _displayed(lambda terminal: terminal.fraction_bar(what)) as bar:
-        yield bar.update_task if bar else lambda step, done, total: None
+    pace = Pace(what, 1.0)
+
+    def update(step: str, done: float, total: float) -> None:
+        if step != pace.label:
+            pace.begin()
+            pace.label = step
+        pace.advance((done / total if total else 1.0) - pace.done)
+
+    with _displayed(lambda terminal: terminal.fraction_bar(pace)), _lines(pace, _percentage):
+        yield update
 
 
 @contextlib.contextmanager
-def waiting(what: str) -> Iterator[Callable[[], None]]:
-    """Show a spinner until the yielded function is called or the block ends."""
-    with _displayed(lambda terminal: terminal.spinner(what)) as spinner:
+def waiting(what: str | Callable[[], str]) -> Iterator[Callable[[], None]]:
+    """Show a spinner with the time until the yielded function is called or the block ends.
+
+    `what` can be a function that returns the current label.
+    """
+    label = (lambda: what) if isinstance(what, str) else what
+    with _displayed(lambda terminal: terminal.spinner(label)) as spinner:
         yield lambda: _end(spinner)
 
 
@@ -72,3 +141,61 @@ def _end(display: Any) -> None:
     if display in displays:
         displays.remove(display)
         display.stop()
+
+
+@contextlib.contextmanager
+def _lines(pace: Pace, text: Callable[[Pace], str]) -> Iterator[None]:
+    """Print a line now and then during the block, unless stderr is a terminal.
+
+    A log then shows that the command still runs. A short block prints nothing.
+    """
+    if on_terminal("stderr"):
+        yield
+        return
+    ended, began = threading.Event(), time.monotonic()
+
+    def report() -> None:
+        pause = LINE_SECONDS
+        while not ended.wait(pause):
+            write_note(text(pace))
+            pause = max(LINE_SECONDS, _LINE_SHARE * (time.monotonic() - began))
+
+    thread = threading.Thread(target=report, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _counted(pace: Pace) -> str:
+    done = f"{pace.done:,.0f}"
+    parts = [f"{done} done" if pace.total is None else f"{done} of {pace.total:,.0f}"]
+    if (rate := pace.rate) is not None:
+        parts.append(rate_text(rate))
+    return _line(pace, parts)
+
+
+def _percentage(pace: Pace) -> str:
+    return _line(pace, [f"{pace.done:.0%}"] if pace.done else [])
+
+
+def _line(pace: Pace, parts: list[str]) -> str:
+    if (remaining := pace.remaining) is not None:
+        parts.append(f"{duration(remaining)} left")
+    return f"{pace.label}: {', '.join(parts)}" if parts else f"{pace.label} …"
+
+
+def rate_text(rate: float) -> str:
+    """Return a number of items in a second, with two significant digits."""
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as text in its largest unit or two: `40 s`, `4 min`, `2 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"

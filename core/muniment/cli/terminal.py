@@ -5,25 +5,18 @@ This module imports rich, so it is imported only when one of them is displayed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.cells import cell_len
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from muniment.cli.output import cell, one_line, status_colour
+from muniment.cli.progress import Pace, duration, rate_text
 
 _MIN_WIDTH = 16  # cells of a shortened column
 _LONG_WORD = 10  # cells, from which a word of a table may be broken
@@ -90,50 +83,89 @@ def _print_blocks(console: Console, headers: Sequence[str], rows: Sequence[Seque
         console.print(grid)
 
 
-class _Rate(ProgressColumn):
-    """The number of items in a second."""
+class _Column(ProgressColumn):
+    """A text that is computed whenever the bar is drawn."""
+
+    def __init__(self, text: Callable[[], str], style: str = "") -> None:
+        super().__init__()
+        self._text, self._style = text, style
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.2f}/s", style="progress.data.speed")
+        return Text(self._text(), style=self._style)
 
 
 class _Bar(Progress):
-    """A bar of one task on stderr, removed when it stops."""
+    """A bar of one task on stderr, removed when it stops. `amount` returns the amount as text."""
 
-    def __init__(self, label: str, total: float | None, *columns: ProgressColumn) -> None:
+    def __init__(self, pace: Pace, amount: Callable[[], str], *columns: ProgressColumn) -> None:
+        self._pace = pace
         super().__init__(
-            TextColumn("{task.description}", markup=False),
+            _Column(lambda: one_line(pace.label)),
             BarColumn(),
+            _Column(amount, "progress.percentage"),
             *columns,
-            TimeRemainingColumn(),
+            _Column(lambda: _remaining(pace), "progress.remaining"),
             console=Console(stderr=True),
             redirect_stdout=False,
             redirect_stderr=False,
             transient=True,
         )
-        self._task = self.add_task(one_line(label), total=total)
+        self.add_task("", total=None)
 
-    def advance_task(self, steps: int) -> None:
-        """Add to the number of items done."""
-        self.advance(self._task, steps)
-
-    def update_task(self, step: str, done: float, total: float) -> None:
-        """Set the label and the fraction done."""
-        done = done / total if total else 1.0
-        self.update(self._task, description=one_line(step), completed=done)
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return the bar with the current amount. It pulses while that is unknown."""
+        pace = self._pace
+        for task in self.tasks:  # none while rich creates the display
+            self.update(task.id, completed=pace.done, total=pace.total if pace.done else None)
+        return super().get_renderables()
 
 
-def counting_bar(label: str, total: int | None) -> _Bar:
+def counting_bar(pace: Pace) -> Progress:
     """Return a bar with the number of items done, the rate and the remaining time."""
-    return _Bar(label, total, MofNCompleteColumn(), _Rate())
+
+    def amount() -> str:
+        return f"{pace.done:,.0f}" + ("" if pace.total is None else f"/{pace.total:,.0f}")
+
+    def rate() -> str:
+        return "" if pace.rate is None else rate_text(pace.rate)
+
+    return _Bar(pace, amount, _Column(rate, "progress.data.speed"))
 
 
-def fraction_bar(label: str) -> _Bar:
+def fraction_bar(pace: Pace) -> Progress:
     """Return a bar with the percentage done and the remaining time."""
-    return _Bar(label, 1.0, TaskProgressColumn())
+    return _Bar(pace, lambda: f"{pace.done:.0%}" if pace.done else "")
 
 
-def spinner(label: str) -> Status:
-    """Return a spinner."""
-    return Status(Text(one_line(label)), console=Console(stderr=True))
+def _remaining(pace: Pace) -> str:
+    return "" if (seconds := pace.remaining) is None else f"{duration(seconds)} left"
+
+
+class _Label:
+    """A text that is computed whenever a spinner is drawn, with the seconds since `began`."""
+
+    def __init__(self, text: Callable[[], str]) -> None:
+        self._text = text
+        self.began = time.monotonic()
+
+    def __rich__(self) -> Text:
+        seconds = int(time.monotonic() - self.began)
+        return Text(one_line(self._text() + (f", {seconds} s" if seconds else "")))
+
+
+class _Spinner(Status):
+    """A spinner on stderr, which counts the seconds since it was displayed last."""
+
+    def __init__(self, text: Callable[[], str]) -> None:
+        self._label = _Label(text)
+        super().__init__(self._label, console=Console(stderr=True))
+
+    def start(self) -> None:
+        """Display the spinner, at the beginning or after an inner display."""
+        self._label.began = time.monotonic()
+        super().start()
+
+
+def spinner(label: Callable[[], str]) -> Status:
+    """Return a spinner, whose label is computed whenever it is drawn."""
+    return _Spinner(label)

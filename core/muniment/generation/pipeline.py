@@ -24,6 +24,7 @@ from muniment.generation.assessment import (
     with_returned_outputs,
 )
 from muniment.generation.evaluation import Evaluators
+from muniment.generation.notices import GenerationNotices
 from muniment.generation.requests import BoundRequest, Resolver
 from muniment.plugins.invocation import (
     Answer,
@@ -61,12 +62,13 @@ class Pipeline:
         environment: dict[str, str | int],
         core: Callable[[], PluginRef],
         media: Callable[[], MediaTypes],
+        notices: GenerationNotices,
     ) -> None:
         """Create a pipeline.
 
         `store` returns the store and is first called when there is something to record.
         `environment` describes the machine. `core` returns the version of the core, and `media`
-        the media types, which outputs other than text need.
+        the media types, which outputs other than text need. `notices` receives the progress.
         """
         self._store = store
         self._resolver = resolver
@@ -75,6 +77,7 @@ class Pipeline:
         self._environment = environment
         self._core = core
         self._media = media
+        self._notices = notices
 
     def reject(self, generations: Sequence[Generation]) -> list[Generation]:
         """Record requests that could not be resolved, each as started and then as failed.
@@ -102,7 +105,9 @@ class Pipeline:
         in_flight = {item.request.id: _InFlight(item) for item in batch}
         media_type = batch[0].registered.media_type
         stream = stream and media_type.startswith("text/")
-        stream = stream and not self._policy_runner.judges_output(media_type)
+        if stream and self._policy_runner.judges_output(media_type):
+            stream = False
+            self._notices.withheld()
         try:
             # Standard output is redirected once for the batch. Redirecting it for each call
             # takes as long as recording.
@@ -244,7 +249,10 @@ class Pipeline:
         )
 
     def _answers(self, items: Sequence[_InFlight], stream: bool) -> Iterator[Answer]:
-        """Yield chunks, and for each item one reply or the reason why there is none."""
+        """Yield chunks, and for each item one reply or the reason why there is none.
+
+        Without `stream`, no chunks are yielded.
+        """
         if not items:
             return
         first = items[0].resolved
@@ -260,9 +268,17 @@ class Pipeline:
         for item in items:
             item.environment = environment
         requests = [item.resolved.request for item in items]
-        if stream:
+        if stream or (self._notices.counts and first.registered.media_type.startswith("text/")):
             requests = [replace(request, stream=True) for request in requests]
-        yield from run_generator(generator, first.registered, requests)
+        model = first.request.model
+        name = first.registered.name if model is None else model.name
+        with self._notices.generating(name, streams=stream) as count:
+            for answer in run_generator(generator, first.registered, requests):
+                if isinstance(answer, Chunk):
+                    count(answer)
+                    if not stream:
+                        continue
+                yield answer
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite
@@ -121,18 +122,20 @@ class Resolver:
         add: Callable[[PackagedModel, str, ModelProvider], None],
         recorded: Callable[[str], Generation],
         matches: Callable[[str, bytes], bool | None],
+        loading: Callable[[str], AbstractContextManager[object]],
     ) -> None:
         """Take the parts.
 
         `add` adds a packaged model for the generator of that name. `recorded` returns a recorded
         generation by its id, which can be abbreviated, as its caller got it. `matches` returns
-        whether a plugin recognises bytes as a media type, or None if no plugin can tell.
+        whether a plugin recognises bytes as a media type, or None if no plugin can tell. `loading`
+        shows that the model of a name is loaded.
         """
         self._config = config
         self._plugins = plugins
         self._models = models
         self._add = add
-        self._recorded, self._matches = recorded, matches
+        self._recorded, self._matches, self._loading = recorded, matches, loading
         self._last_read: tuple[GenerationSpec, RegisteredObject, ReadInputs] | None = None
         self._generators: dict[tuple[str, str], Generator] = {}
         self._loaded: set[tuple[str, str]] = set()
@@ -383,7 +386,7 @@ class Resolver:
     def _load(self, registered: RegisteredObject, generator: Generator, model: Model) -> None:
         """Load the model, after offering a folder for results that depend on the plugin's code."""
         code = self._plugins.ref(registered.plugin)
-        with quiet_stdout():
+        with self._loading(model.name), quiet_stdout():
             if code.digest != "unknown":
                 folder = f"{code.distribution}-{code.digest.rpartition(':')[2]}"
                 generator.use_cache(self._models.plugin_caches / folder)

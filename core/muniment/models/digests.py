@@ -18,6 +18,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -28,6 +29,7 @@ from muniment.ledger.canonical import canonical
 SCHEME = "muniment-model-tree/1"
 
 _IGNORED_AT_ROOT = ("model.sig",)
+_PART_BYTES = 1 << 20
 _YOUNG_NS = 100_000_000  # a second change within the file system's clock tick is not visible
 
 
@@ -35,11 +37,13 @@ class FileHashes:
     """SHA-256 of files, cached by (device, inode, size, mtime, ctime).
 
     `verify` and `replay` must not trust a cache, so they use no cache file. `cache` is a JSON file
-    that may be deleted at any time.
+    that may be deleted at any time. `progress` receives the size of each part of a hashed file.
     """
 
-    def __init__(self, cache: Path | None = None) -> None:
-        self._cache = cache
+    def __init__(
+        self, cache: Path | None = None, progress: Callable[[int], None] = lambda size: None
+    ) -> None:
+        self._cache, self._progress = cache, progress
         self._known: dict[str, str] = {}
         if cache is not None:
             with contextlib.suppress(OSError, ValueError):  # the hashes are computed again
@@ -55,11 +59,18 @@ class FileHashes:
             )
             if self._cache is not None and key in self._known:
                 return self._known[key]
-            file_digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file_digest = self._hash(file)
         if time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > _YOUNG_NS:
             self._known[key] = file_digest
             self._fresh = True
         return file_digest
+
+    def _hash(self, file: BinaryIO) -> str:
+        content = hashlib.sha256()
+        while part := file.read(_PART_BYTES):
+            content.update(part)
+            self._progress(len(part))
+        return content.hexdigest()
 
     def save(self) -> None:
         """Write new hashes to the cache file, if there is one and it can be written."""

@@ -225,7 +225,7 @@ class Models:
             facts = _model_facts(generator, source, working, notices)
             final = name or facts.name or Path(source).name
             self._check_free(final)
-            hashes = FileHashes(self.hash_cache)
+            hashes = FileHashes(self.hash_cache, _hashing_progress(working, notices))
             added = ModelRecord(
                 name=final,
                 digest=digest(working, hashes),
@@ -502,6 +502,18 @@ def _model_facts(
             "add_model",
             "a mapping with name and terms as texts, roles with files, and is_part as a bool",
         ) from None
+
+
+def _hashing_progress(folder: Path, notices: AdditionNotices) -> Callable[[int], None]:
+    """Return a function that receives the sizes of hashed parts of the files of a folder."""
+    total, done = sum(path.stat().st_size for path in files(folder).values()), 0
+
+    def advance(size: int) -> None:
+        nonlocal done
+        done += size
+        notices.progress("computing the digest", done / total)
+
+    return advance
 
 
 def _model_folder(generator: ModelProvider, reference: str) -> Path:

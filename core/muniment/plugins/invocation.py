@@ -122,7 +122,8 @@ def invoke(
                 yield _checked(answer, registered) if isinstance(answer, Reply) else answer
             elif remaining[answer.request_id].stream:
                 answer.text.encode()  # raises if it contains a lone surrogate
-                yield answer
+                tokens = None if answer.tokens is None else _whole(answer.tokens)
+                yield Chunk(answer.request_id, answer.text, tokens)
     except (KeyboardInterrupt, GeneratorExit):  # the second is raised where this function yields
         raise
     except BaseException as error:

@@ -44,10 +44,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class TextEvent:
-    """New text of a row. It does not contain the start of a stop string."""
+    """New text of a row. It does not contain the start of a stop string.
+
+    `tokens` is the number of tokens chosen so far.
+    """
 
     key: Hashable
     text: str
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +197,7 @@ class Engine:
         text, stopped = state.stops.push(state.stream.push(choice.token))
         if text:
             state.text.append(text)
-            yield TextEvent(request.key, text)
+            yield TextEvent(request.key, text, len(state.ids))
         if stopped:
             yield state.finished("stop")
         elif len(state.ids) >= state.room:
@@ -255,7 +259,7 @@ class _ActiveRow:
             text += self.stops.flush()
         if text:
             self.text.append(text)
-            yield TextEvent(self.request.key, text)
+            yield TextEvent(self.request.key, text, len(self.ids))
         yield self.finished("stop" if stopped else reason)
 
     def finished(self, reason: str) -> Finish:

@@ -85,7 +85,7 @@ class TextGenerator(muniment.Generator):
             request = by_id[str(event.key)]
             if isinstance(event, TextEvent):
                 if request.stream:
-                    yield request.chunk(event.text)
+                    yield request.chunk(event.text, tokens=event.tokens)
             elif isinstance(event, Failure):
                 yield request.fail(str(event.error))
             else:

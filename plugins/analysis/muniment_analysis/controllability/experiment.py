@@ -64,14 +64,9 @@ def resume_experiment(
     """Generate the cells of a recorded experiment that were never begun or were interrupted.
 
     Cells that were completed, blocked or failed stay as they are. Paths of inputs are relative to
-    `folder`. Raises UsageError if another process generates a cell.
+    `folder`. Raises UsageError as `ended_cells` does.
     """
-    ended = set()
-    for recorded in _recorded_cells(session, run):
-        if recorded.status == "started":
-            raise muniment.UsageError(f"run {run} is still running; wait until it ends")
-        if recorded.status != "interrupted":
-            ended.add(recorded.cell)
+    ended = ended_cells(session, run)
     specs = [spec for spec in specs_of(design, folder=folder) if spec.cell not in ended]
     generations = session.run(
         specs, run_id=run, policy=policy, evaluate=evaluators_of(design, measures)
@@ -79,6 +74,20 @@ def resume_experiment(
     for generation in generations:
         if isinstance(generation, muniment.Generation):  # without `stream` there are no chunks
             on_generation(generation)
+
+
+def ended_cells(session: muniment.Session, run: str) -> set[muniment.Cell | None]:
+    """Return the cells of a recorded experiment that were completed, blocked or failed.
+
+    Raises UsageError if another process generates a cell.
+    """
+    ended = set()
+    for recorded in _recorded_cells(session, run):
+        if recorded.status == "started":
+            raise muniment.UsageError(f"run {run} is still running; wait until it ends")
+        if recorded.status != "interrupted":
+            ended.add(recorded.cell)
+    return ended
 
 
 def _recorded_cells(session: muniment.Session, run: str) -> Iterator[muniment.Generation]:

@@ -1,0 +1,161 @@
+"""The group of commands with one command for each generator, and what these commands share."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from typing import Any
+
+import click
+
+from muniment.cli.context import context_of
+from muniment.cli.lazy import no_such, with_checked_parser
+from muniment.cli.output import warn_broken
+from muniment.cli.parameter_options import INPUT
+from muniment.cli.plugins_list import gone_plugins
+from muniment.cli.translation import gettext, ngettext, translate, translated
+from muniment.errors import MunimentError, UnknownNameError
+from muniment.plugins.registry import RegisteredObject
+from muniment.plugins.state import distributions
+from muniment.types import InputSpec
+
+
+class GeneratorGroup(click.Group):
+    """The installed generators and media kinds, each as a command that `command_of` returns."""
+
+    def command_of(
+        self, name: str, registered: RegisteredObject, media_type: RegisteredObject | None
+    ) -> click.Command:
+        """Return the command of a generator."""
+        raise NotImplementedError
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, `--isolate` first, as plugins are loaded to find the generator."""
+        isolate_if_asked(ctx, args)
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the media kinds, then the generators."""
+        objects = context_of(ctx).session.plugins.objects("generator")
+        return list(dict.fromkeys([*_kinds(objects), *(registered.name for registered in objects)]))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve the generator, and refuse options that are given twice."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and with_checked_parser(command), rest
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a generator. Raise as `Plugins.generator` does."""
+        if cmd_name.startswith("-"):
+            return None
+        session = context_of(ctx).session
+        if ctx.resilient_parsing:  # shell completion
+            with contextlib.suppress(MunimentError):
+                registered = session.plugins.generator(cmd_name, session.config.generators())
+                return translated(self.command_of(cmd_name, registered, None))
+            return None
+        warn_broken(session.plugins.load())
+        try:
+            registered = session.plugins.generator(cmd_name, session.config.generators())
+        except UnknownNameError as error:
+            unloaded = session.plugins.broken or session.plugins.disabled
+            if error.name != cmd_name or error.kind != "generator" or unloaded:
+                raise
+            # A plugin that is disabled, or only adds commands, is installed too.
+            if hint := gone_plugins(context_of(ctx), set(distributions())):
+                raise UnknownNameError("generator", cmd_name, hint=hint) from None
+            available = self.list_commands(ctx)
+            if not available:
+                raise UnknownNameError(
+                    "generator", cmd_name, hint="no plugin with a generator is installed"
+                ) from None
+            sentence = no_such("generator", cmd_name, available)
+            raise click.UsageError(f"{sentence} Available: {', '.join(available)}.", ctx) from None
+        media_type = None
+        if not registered.media_type.startswith("text/"):
+            media_type = session.media.registered(registered.media_type)
+        return translated(self.command_of(cmd_name, registered, media_type))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the media kinds and generators."""
+        session = context_of(ctx).session
+        warn_broken(session.plugins.load())
+        objects = session.plugins.objects("generator")
+        if not objects:
+            formatter.write_text(gettext("No plugin with a generator is installed."))
+            return
+        with formatter.section(gettext("Generators and media kinds")):
+            names = {registered.name for registered in objects}
+            rows = [
+                (kind, _default_of(session, kind)) for kind in _kinds(objects) if kind not in names
+            ]
+            by = gettext("{media_type}, by {distribution}")
+            rows += [
+                (
+                    item.name,
+                    by.format(media_type=item.media_type, distribution=item.plugin.distribution),
+                )
+                for item in objects
+            ]
+            formatter.write_dl(rows)
+
+
+def noun_of(registered: RegisteredObject, media_type: RegisteredObject | None) -> str:
+    """Return the media type of a generator's outputs, after its name if a plugin handles it."""
+    if media_type is None:
+        return registered.media_type
+    return f"{media_type.name} ({registered.media_type})"
+
+
+def input_option_of(spec: InputSpec, distribution: str) -> click.Option:
+    """Return the option of its own that an input has, for a text or for the path of a file."""
+    flag, metavar = spec.option.split(" ")
+    return click.Option(
+        [INPUT + spec.name, flag],
+        metavar=metavar,
+        type=str.encode if metavar == "TEXT" else str,
+        help=described_input(spec, distribution),
+    )
+
+
+def described_input(spec: InputSpec, distribution: str) -> str:
+    """Return a sentence with the name, help, media types and maximum size of an input."""
+    template = gettext("Input {name}: {help} ({types}, at most {size} bytes).")
+    if not spec.help:
+        template = gettext("Input {name}: ({types}, at most {size} bytes).")
+    return template.format(
+        name=spec.name,
+        help=translate(spec.help, distribution),
+        types=gettext(" or ").join(spec.media_types),
+        size=f"{spec.max_bytes:,}",
+    )
+
+
+def _kinds(objects: list[RegisteredObject]) -> list[str]:
+    return sorted({registered.media_type.partition("/")[0] for registered in objects})
+
+
+def _default_of(session: Any, kind: str) -> str:
+    try:
+        found = session.plugins.generator(kind, session.config.generators())
+        return gettext("the generator {name}").format(name=found.name)
+    except MunimentError:
+        choices = [
+            registered
+            for registered in session.plugins.objects("generator")
+            if registered.media_type.startswith(f"{kind}/")
+        ]
+        template = ngettext(
+            "{number} generator; `muniment config set generator.{kind} NAME`",
+            "{number} generators; `muniment config set generator.{kind} NAME`",
+            len(choices),
+        )
+        return template.format(number=len(choices), kind=kind)
+
+
+def isolate_if_asked(ctx: click.Context, args: list[str]) -> None:
+    """Set `isolate` if the option is among arguments that are not parsed yet."""
+    if "--isolate" in itertools.takewhile(lambda arg: arg != "--", args):
+        context_of(ctx).isolate = True

@@ -1,0 +1,89 @@
+"""Notices that the command line displays while it waits for a model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+from muniment.cli.output import on_terminal, one_line, pluralize, write_note
+from muniment.cli.progress import begin_all, fraction, waiting
+from muniment.generation.notices import CountChunk, GenerationNotices
+from muniment.models.registry import AdditionNotices
+from muniment.types import Chunk, PackagedModel
+
+
+class LoadingNotices(GenerationNotices):
+    """A spinner while a model is loaded. The clock of a bar starts when generating begins."""
+
+    def loading(self, model: str) -> AbstractContextManager[object]:
+        """Show the name of the model."""
+        return waiting(f"loading {one_line(model)}")
+
+    def generating(self, name: str, *, streams: bool) -> AbstractContextManager[CountChunk]:
+        """Start the clocks of the bars in which nothing is done yet."""
+        begin_all()
+        return super().generating(name, streams=streams)
+
+
+class AnswerNotices(LoadingNotices):
+    """A spinner with the number of generated tokens, until a text appears by itself."""
+
+    def __init__(self) -> None:
+        self.counts = on_terminal("stderr")
+        self._noted = False
+
+    @contextlib.contextmanager
+    def generating(self, name: str, *, streams: bool) -> Iterator[CountChunk]:
+        """Show the tokens and the time. The first chunk that the caller gets ends it."""
+        tokens: dict[str, int] = {}
+
+        def label() -> str:
+            number = sum(tokens.values())
+            return f"{one_line(name)}: {pluralize(number, 'token') if number else 'generating'}"
+
+        with waiting(label) as end:
+
+            def count(chunk: Chunk) -> None:
+                tokens[chunk.request_id] = chunk.tokens or 0
+                if streams:
+                    end()
+
+            yield count
+
+    def withheld(self) -> None:
+        """Print the reason once."""
+        if not self._noted:
+            self._noted = True
+            write_note("a filter checks whole outputs, so the text is shown when it is complete")
+
+
+class PrintedNotices(AdditionNotices):
+    """Printer of the terms, with the progress bar of `printed_notices`."""
+
+    def __init__(self, label: str, bar: Callable[[str, float, float], None]) -> None:
+        self._label, self._bar = label, bar
+
+    def begin(self, model: PackagedModel) -> None:
+        """Print which model is added, and its terms."""
+        write_note(f"adding model {model.name}, which happens once")
+        if model.terms:
+            write_note(model.terms)
+
+    def waiting(self, text: str) -> None:
+        """Show the reason in the bar, or print it without a terminal."""
+        if on_terminal("stderr"):
+            self._bar(text, 0, 1)
+        else:
+            write_note(text)
+
+    def progress(self, step: str, fraction: float) -> None:
+        """Update the bar."""
+        self._bar(f"{self._label}: {step}", fraction, 1)
+
+
+@contextlib.contextmanager
+def printed_notices(label: str) -> Iterator[AdditionNotices]:
+    """Show a progress bar on a terminal, and yield the notices that move it."""
+    with fraction(label) as bar:
+        yield PrintedNotices(label, bar)
