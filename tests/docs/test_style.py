@@ -107,7 +107,10 @@ def _commands(
     command: click.Command, context: click.Context
 ) -> Iterator[tuple[str, click.Command]]:
     yield context.command_path, command
-    if isinstance(command, click.Group) and context.command_path != "muniment generate":
+    if isinstance(command, click.Group) and context.command_path not in (
+        "muniment generate",
+        "muniment shell",
+    ):
         for name in command.list_commands(context):
             below = command.get_command(context, name)
             assert below is not None

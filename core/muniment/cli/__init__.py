@@ -19,6 +19,10 @@ from muniment.cli import exit_codes
 from muniment.errors import PromptError
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, which end every command. Ctrl-C ends only an answer of a shell."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code (docs/reference/exit-codes.md).
 
@@ -67,7 +71,7 @@ def _interrupt_at_signals(ends: list[int]) -> None:
 
     def interrupt(number: int, frame: object) -> None:
         ends.append(number)
-        raise KeyboardInterrupt
+        raise Terminated
 
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         number = getattr(signal, name, None)

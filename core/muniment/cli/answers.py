@@ -75,6 +75,12 @@ class Answers:
         if not self._as_json:
             write_note(status_line(item))
 
+    def break_line(self) -> None:
+        """End the line of a text that was streamed and has no end."""
+        if self._streamed:
+            self._streamed = ""
+            write_data()
+
     def end(self) -> int:
         """Write the file of combined outputs, if any, and return the exit code."""
         if self._destination is not None and self._file is not None and self._file.combine:

@@ -14,6 +14,7 @@ from muniment.errors import UsageError
 
 COMMANDS = {
     "generate": ("muniment.cli.generate:generate", "Generate text or another kind of output."),
+    "shell": ("muniment.cli.shell:shell", "Enter one prompt after another."),
     "batch": ("muniment.cli.batch:batch", "Generate for every line of a file."),
     "audit": ("muniment.cli.root:audit", "Search, show, replay and verify recorded generations."),
     "evaluate": ("muniment.cli.evaluate:evaluate", "Score recorded generations."),

@@ -1,0 +1,183 @@
+"""`muniment shell`: prompts on a terminal and from a pipe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.commands import Here, Processes
+from support.plugins import PluginFolder
+from support.terminals import terminal
+
+SLOW = """
+import time
+for request in requests:
+    if request.stream:
+        yield request.chunk("begun")
+    time.sleep(60 if "wait" in request.prompt else 0)
+    yield request.reply(Text("begun and done", "stop"))
+"""
+
+
+def prompts(processes: Processes) -> list[tuple[str, str]]:
+    """The recorded prompts and their statuses, oldest first."""
+    listed = processes("audit", "list", "-n", "0", "--json").json("generation")
+    return [(item["prompt"], item["status"]) for item in reversed(listed)]
+
+
+def test_a_pipe_has_a_prompt_a_line_and_one_run(muniment: Here) -> None:
+    result = muniment("shell", "echo", stdin="一 two\n\nthree\r\n".encode())
+    assert (result.code, result.out) == (0, "一 two\nthree\n")
+    assert "echo>" not in result.err
+    (run,) = muniment("audit", "runs", "--json").json("run")
+    assert run["counts"]["completed"] == 2
+
+
+def test_a_pipe_exits_with_the_most_severe_code(muniment: Here, policy_file: Path) -> None:
+    def code(*lines: str) -> int:
+        stdin = "".join(f"{line}\n" for line in lines).encode()
+        return muniment("shell", "echo", "--policy", policy_file, stdin=stdin).code
+
+    assert code("fine") == 0
+    assert code("bomb", "fine") == 3
+    assert code("fail", "bomb") == 1
+    assert code("fine", "/nothing", "fine") == 2
+
+
+def test_json_lines_are_generations(muniment: Here) -> None:
+    result = muniment("shell", "echo", "--json", "--seed", "7", stdin=b"a\nb\n")
+    assert [item["seed"] for item in result.json("generation")] == ["7", "7"]
+
+
+def test_commands_change_the_following_prompts(muniment: Here) -> None:
+    lines = ["/seed 7", "/set times 2", "hello", "/seed random", "/set mood=sad", "//set", "/again"]
+    result = muniment("shell", "echo", "--json", stdin="\n".join(lines).encode())
+    first, second, third = result.json("generation")
+    assert (first["seed"], first["parameters"]["times"]) == ("7", 2)
+    assert (second["prompt"], second["parameters"]["mood"]) == ("/set", "sad")
+    assert second["seed"] != "7"
+    assert (third["prompt"], third["seed"]) == (second["prompt"], second["seed"])
+    assert third["parents"] == [second["id"]]
+
+
+def test_mistakes_are_one_sentence_and_the_shell_goes_on(
+    muniment: Here, subtests: pytest.Subtests
+) -> None:
+    for line, named in [
+        ("/set times", "times"),
+        ("/set times 99", "times"),
+        ("/set size 3", "size"),
+        ("/seed x", "seed"),
+        ("/again", "prompt"),
+        ("/nothing", "/nothing"),
+        ("/quit now", "/quit now"),
+    ]:
+        with subtests.test(line=line):
+            result = muniment("shell", "echo", stdin=f"{line}\nafter\n".encode())
+            assert (result.code, result.out) == (2, "after\n")
+            error, _ = result.err.splitlines()
+            assert error.startswith("Error: ")
+            assert named in error
+
+
+def test_bytes_that_are_not_utf8_are_refused_by_the_line(muniment: Here) -> None:
+    result = muniment("shell", "echo", stdin=b"\xff\xfe\nafter\n")
+    assert (result.code, result.out) == (2, "after\n")
+
+
+def test_pictures_need_a_terminal_or_json(muniment: Here) -> None:
+    assert muniment("shell", "dots", stdin=b"a\n").code == 2
+    result = muniment("shell", "dots", "--json", stdin=b"a\n")
+    assert json.loads(result.out)["outputs"][0]["media_type"] == "image/png"
+
+
+def test_an_option_that_cannot_be_used_is_refused_before_the_first_prompt(muniment: Here) -> None:
+    assert muniment("shell", "echo", "-p", "times=99", stdin=b"a\n").code == 2
+    assert muniment("shell", "echo", "--policy", "nowhere.yaml", stdin=b"a\n").code != 0
+    assert muniment("shell", "nothing", stdin=b"a\n").code == 2
+
+
+def test_a_terminal_edits_wide_characters_and_pastes_lines(processes: Processes) -> None:
+    with terminal([processes.program, "shell", "echo"], processes.environment) as shell:
+        shell.expect("Ctrl-D")
+        shell.expect("echo> ")
+        shell.type("最近我国错\x7f\r")
+        shell.expect("completed")
+        shell.expect("echo> ")
+        shell.type("\x1b[A\x01新 \r")  # the line before, and text at its beginning
+        shell.expect("completed")
+        shell.expect("echo> ")
+        shell.type("\x1b[200~one\ntwo\x1b[201~\r")
+        shell.expect("completed")
+        shell.expect("echo> ")
+        shell.type("\x04")
+        assert shell.end() == 0
+    wanted = ["最近我国", "新 最近我国", "one\ntwo"]
+    assert prompts(processes) == [(prompt, "completed") for prompt in wanted]
+
+
+@pytest.mark.parametrize("options", [[], ["--isolate"]])
+def test_ctrl_c_ends_an_answer_and_not_the_shell(
+    plugin_folder: PluginFolder, processes: Processes, options: list[str]
+) -> None:
+    plugin_folder.generator("slow", SLOW, distribution="test-slow")
+    command = [processes.program, "shell", "slow", *options]
+    with terminal(command, processes.environment) as shell:
+        shell.expect("slow> ")
+        shell.type("half a line\x03")
+        shell.expect("slow> ")
+        shell.type("wait\r")
+        shell.expect("begun")
+        shell.type("\x03")
+        shell.expect("interrupted")
+        shell.expect("slow> ")
+        shell.type("next\r")
+        shell.expect("begun and done")
+        shell.expect("completed")
+        shell.expect("slow> ")
+        shell.type("/quit\r")
+        assert shell.end() == 0
+    assert prompts(processes) == [("wait", "interrupted"), ("next", "completed")]
+
+
+def test_no_file_has_the_history_of_prompts(processes: Processes, tmp_path: Path) -> None:
+    user = tmp_path / "user"
+    user.mkdir()
+    environment = {**processes.environment, "HOME": str(user)}
+    with terminal([processes.program, "shell", "echo"], environment) as shell:
+        shell.expect("echo> ")
+        shell.type("Rumpelstiltskin\r")
+        shell.expect("completed")
+        shell.type("\x04")
+        assert shell.end() == 0
+    assert [path for path in user.rglob("*") if path.is_file()] == []
+    processes("audit", "erase", "last", "--yes")
+    home = Path(processes.environment["MUNIMENT_HOME"])
+    content = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+    assert b"Rumpelstiltskin" not in content
+
+
+def test_sigterm_ends_the_shell(plugin_folder: PluginFolder, processes: Processes) -> None:
+    plugin_folder.generator("slow", SLOW, distribution="test-slow")
+    with terminal([processes.program, "shell", "slow"], processes.environment) as shell:
+        shell.expect("slow> ")
+        shell.type("wait\r")
+        shell.expect("begun")
+        shell.terminate()
+        assert shell.end() == 143
+    assert prompts(processes) == [("wait", "interrupted")]
+
+
+def test_a_redirected_output_gets_only_answers(processes: Processes, tmp_path: Path) -> None:
+    target = tmp_path / "answers.txt"
+    command = ["sh", "-c", f'"{processes.program}" shell echo > "{target}"']
+    with terminal(command, processes.environment) as shell:
+        shell.expect("echo> ")
+        shell.type("hello\r")
+        shell.expect("completed")
+        shell.expect("echo> ")
+        shell.type("\x04")
+        assert shell.end() == 0
+    assert target.read_text() == "hello\n"
