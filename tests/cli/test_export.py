@@ -239,6 +239,7 @@ def test_mistakes_with_outputs_are_one_sentence(
         (["--private", "-o", "all.csv"], "--outputs"),
         (["--outputs", "file", "-o", "all.csv"], "not a folder"),
         (["--outputs", "no/where", "-o", "all.csv"], "does not exist"),
+        (["--outputs", "all.csv", "-o", "all.csv"], "all.csv"),
         (["--outputs", "new", "-o", "all.xlsx"], "all.xlsx"),
     ]:
         with subtests.test(arguments=arguments):

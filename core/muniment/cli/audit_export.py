@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -97,6 +98,8 @@ def export(
         files = OutputFolder(context, folder, bare=bare, private=private)
     if files is not None and destination.special:
         raise UsageError(f"--outputs needs a file for the records, and {target} is none")
+    if files is not None and files.path == Path(os.path.abspath(target)):
+        raise UsageError(f"the records and the outputs cannot both be {target}; use another folder")
     if destination.stdout or destination.special:
         sys.stdout.flush()
         stream = nullcontext(sys.stdout.buffer) if destination.stdout else target.open("wb")

@@ -77,12 +77,9 @@ class PromptLoop:
                     if not (self._terminal or isinstance(error, UsageError)):
                         raise
                     self._report(error)
-        # The statuses of a conversation are no failure of the command that held it.
-        return (
-            exit_codes.DONE
-            if self._terminal
-            else exit_codes.worst((self._code, self._answers.code))
-        )
+        if self._terminal:  # the user has seen each status, and the shell itself succeeded
+            return exit_codes.DONE
+        return exit_codes.worst((self._code, self._answers.code))
 
     def _show(self, answers: Answering) -> None:
         for item in answers:
