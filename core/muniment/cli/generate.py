@@ -16,9 +16,9 @@ from muniment.cli.context import context_of
 from muniment.cli.generators import (
     GeneratorGroup,
     described_input,
-    input_option_of,
     isolate_if_asked,
     noun_of,
+    own_options,
 )
 from muniment.cli.interruption import new_run
 from muniment.cli.media_files import FileFormat, refuse_without_file
@@ -49,12 +49,11 @@ from muniment.cli.parameter_options import (
     PARAMETER,
     file_options,
     flags,
-    parameter_option,
     refuse_clash,
     take_values,
 )
 from muniment.cli.progress import waiting
-from muniment.cli.translation import gettext, translated_option
+from muniment.cli.translation import gettext
 from muniment.errors import PromptError
 from muniment.plugins.registry import RegisteredObject
 
@@ -110,14 +109,8 @@ def command_of(
     refuse_clash(registered, media_type)
     fixed = _shared_parameters(registered.prompt == "optional")
     taken = {flag for option in fixed for flag in (*option.opts, *option.secondary_opts)}
-    fields = registered.parameters.fields().values()
     distribution = registered.plugin.distribution
-    own = [
-        translated_option(option, distribution)
-        for option in (parameter_option(field, PARAMETER, taken) for field in fields)
-    ]
-    own += [input_option_of(spec, distribution) for spec in registered.inputs if spec.option]
-    own += file_options(media_type)
+    own = [*own_options(registered, taken), *file_options(media_type)]
     free = [option for option in own if not taken & flags([option]).keys()]
     return click.Command(
         name,

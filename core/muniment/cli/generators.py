@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Collection
 from typing import Any
 
 import click
@@ -11,9 +12,9 @@ import click
 from muniment.cli.context import context_of
 from muniment.cli.lazy import no_such, with_checked_parser
 from muniment.cli.output import warn_broken
-from muniment.cli.parameter_options import INPUT
+from muniment.cli.parameter_options import INPUT, PARAMETER, parameter_option
 from muniment.cli.plugins_list import gone_plugins
-from muniment.cli.translation import gettext, ngettext, translate, translated
+from muniment.cli.translation import gettext, ngettext, translate, translated, translated_option
 from muniment.errors import MunimentError, UnknownNameError
 from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions
@@ -109,7 +110,22 @@ def noun_of(registered: RegisteredObject, media_type: RegisteredObject | None) -
     return f"{media_type.name} ({registered.media_type})"
 
 
-def input_option_of(spec: InputSpec, distribution: str) -> click.Option:
+def own_options(registered: RegisteredObject, taken: Collection[str]) -> list[click.Option]:
+    """Return the options of a generator's parameters, and of its inputs that have one.
+
+    `taken` are the names of the shared options.
+    """
+    distribution = registered.plugin.distribution
+    options = [
+        translated_option(parameter_option(field, PARAMETER, taken), distribution)
+        for field in registered.parameters.fields().values()
+    ]
+    return options + [
+        _input_option(spec, distribution) for spec in registered.inputs if spec.option
+    ]
+
+
+def _input_option(spec: InputSpec, distribution: str) -> click.Option:
     """Return the option of its own that an input has, for a text or for the path of a file."""
     flag, metavar = spec.option.split(" ")
     return click.Option(

@@ -10,7 +10,7 @@ import click
 
 import muniment
 from muniment.cli.context import context_of
-from muniment.cli.generators import GeneratorGroup, input_option_of, noun_of
+from muniment.cli.generators import GeneratorGroup, noun_of, own_options
 from muniment.cli.interruption import new_run
 from muniment.cli.notices import AnswerNotices
 from muniment.cli.options import (
@@ -26,8 +26,9 @@ from muniment.cli.options import (
     tag_option,
 )
 from muniment.cli.output import on_terminal
-from muniment.cli.parameter_options import INPUT, PARAMETER, flags, parameter_option, take_values
+from muniment.cli.parameter_options import INPUT, PARAMETER, flags, take_values
 from muniment.cli.prompt_loop import Answering, PromptLoop
+from muniment.cli.translation import gettext
 from muniment.errors import UsageError
 from muniment.generation.seeds import parse_seed
 from muniment.plugins.registry import RegisteredObject
@@ -66,15 +67,14 @@ def command_of(
     """Return the command of a generator, with the shared options and those of its parameters."""
     fixed = _shared_parameters()
     taken = {flag for option in fixed for flag in (*option.opts, *option.secondary_opts)}
-    fields = registered.parameters.fields().values()
-    own = [parameter_option(field, PARAMETER, taken) for field in fields]
-    own += [input_option_of(spec) for spec in registered.inputs if spec.option]
+    own = own_options(registered, taken)
     return click.Command(
         name,
         callback=functools.partial(_run, name, registered),
         params=[*(option for option in own if not taken & flags([option]).keys()), *fixed],
-        help=f"Generate {noun_of(registered, media_type)} with {registered.name}, one prompt after "
-        "another.",
+        help=gettext("Generate {output} with {generator}, one prompt after another.").format(
+            output=noun_of(registered, media_type), generator=registered.name
+        ),
     )
 
 
