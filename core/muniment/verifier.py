@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from msgspec import to_builtins
 
@@ -28,6 +29,7 @@ from muniment.times import iso
 
 DONE, FAILED, USAGE, UNVERIFIED = 0, 1, 2, 4
 
+_IS_KEY = re.compile(r"\+[0-9a-f]{8}\+|^PRIVATE\+")  # also one that is incomplete
 _COMMITMENT = re.compile(r"[0-9a-f]{64}")
 _EXCERPT = 200  # characters of a disclosed text
 _MEANING = (
@@ -89,8 +91,17 @@ def _verify(file: str, key_argument: str, expected_file: str | None, as_json: bo
     return DONE
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the mistake and exit with the code for usage errors."""
+        _print(f"Error: {message}. Try '{self.prog} --help'.", sys.stderr)
+        self.exit(USAGE)
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="muniment-verify",
         description="Check a proof written by `muniment audit prove`, without store or network.",
         epilog="Exit codes: 0 valid proof, 4 invalid proof, 2 unreadable file or key.",
@@ -103,19 +114,23 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--checkpoint", metavar="FILE", help="published checkpoint that the proof must contain"
     )
     parser.add_argument("--json", dest="as_json", action="store_true", help="print one JSON object")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"%(prog)s {__version__}")
     return parser.parse_args(arguments)
 
 
 def public_key(argument: str) -> PublicKey:
     """Return the key that the argument is, or that its file contains. Raises UsageError."""
+    remedy = "use a public key, or a file that has one"
     try:
-        text = Path(argument).read_text("utf-8") if Path(argument).is_file() else argument
-        return PublicKey.parse(text)
+        if os.path.exists(argument):
+            return PublicKey.parse(Path(argument).read_text("utf-8"))
+        if _IS_KEY.search(argument):
+            return PublicKey.parse(argument)
+    except UnicodeDecodeError:
+        raise UsageError(f"--key {argument}: the file is not UTF-8 text; {remedy}") from None
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"--key {argument}: {_reason(error)}; use a public key, or a file that has one"
-        ) from None
+        raise UsageError(f"--key {argument}: {_reason(error)}; {remedy}") from None
+    raise UsageError(f"--key {argument}: there is no such file; {remedy}")
 
 
 def read_checkpoint(path: str) -> Note:
