@@ -48,17 +48,23 @@ _HINTS = {
     "generator": "use the name of a generator, such as text",
     "model": "use the name or the path of a model",
     "items": "use a list of items, each with an id and its paraphrases",
-    "id": "use a text between quotes, another one for each item",
-    "paraphrases": "use a list of prompts with the same meaning",
-    "references": "use a list of texts",
-    "inputs": "use names of inputs with paths or texts",
     "settings": "use names of parameters with lists of values",
     "replicates": "use the number of seeds for each combination, at least 2",
     "seed": "use a whole number from 0",
     "measures": "use a list of names of measures",
-    "measure": "use the name of a measure",
-    "requested": "use the name of a setting with numbers",
     "typos": "use the number of misspelt versions of each item's first paraphrase",
+}
+_PART_HINTS = {
+    "items": {
+        "id": "use a text between quotes, another one for each item",
+        "paraphrases": "use a list of prompts with the same meaning",
+        "references": "use a list of texts",
+        "inputs": "use names of inputs with paths or texts",
+    },
+    "measures": {
+        "measure": "use the name of a measure",
+        "requested": "use the name of a setting with numbers",
+    },
 }
 
 
@@ -169,10 +175,19 @@ def parse_design(document: str, source: str) -> ExperimentDesign:
     try:
         design = msgspec.convert(body, ExperimentDesign)
     except msgspec.ValidationError as error:
-        raise DesignFileError(source, muniment.explain_invalid(error, _HINTS)) from None
+        raise DesignFileError(source, _explained(error)) from None
     for problem in _problems(design):
         raise DesignFileError(source, problem)
     return design
+
+
+def _explained(error: msgspec.ValidationError) -> str:
+    """Return what is wrong with a field, and with an unknown one the fields of its part."""
+    if "unknown field" in str(error):
+        part = next((name for name in _PART_HINTS if f"$.{name}[" in str(error)), "")
+        return muniment.explain_invalid(error, _PART_HINTS.get(part, _HINTS))
+    hints = {**_HINTS, **_PART_HINTS["items"], **_PART_HINTS["measures"]}
+    return muniment.explain_invalid(error, hints)
 
 
 def load_design(path: Path) -> tuple[ExperimentDesign, str]:
