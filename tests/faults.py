@@ -51,7 +51,7 @@ FAULTS = (
     Fault(
         "filter-that-raises-allows",
         "core/muniment/generation/assessment.py",
-        "verdict = self._failed(describe(error))",
+        "verdict = self._failed(explain(error))",
         'verdict = Verdict("allow")',
         (
             "core/test_moderation.py::test_a_filter_that_raises_or_answers_nonsense_blocks",
@@ -369,8 +369,8 @@ FAULTS = (
     Fault(
         "exit-in-plugin-import-escapes",
         "core/muniment/plugins/registry.py",
-        "except BaseException as error:\n                    message",
-        "except Exception as error:\n                    message",
+        'except BaseException as error:\n            raise PluginError(name, f"plugin',
+        'except Exception as error:\n            raise PluginError(name, f"plugin',
         ("core/test_plugins.py::test_a_broken_plugin_is_one_line_that_names_it_and_says_why",),
     ),
     Fault(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from muniment.errors import ConfigError, PromptError, UsageError
+from muniment.names import normal_name
 
 HOME_VARIABLE = "MUNIMENT_HOME"
 # A password before the host, or the value of an option such as `password` or `sslpassword`.
@@ -191,6 +192,7 @@ def _normalised_key(path: Path, key: str, *, in_file: bool = False) -> str:
     Raise ConfigError if there is no setting of this name. If it is `in_file`, the error says how to
     remove it.
     """
+    key = normal_name(key)
     kind = key.removeprefix("generator.")
     if key in SETTINGS and "." not in key:
         return key
@@ -232,7 +234,7 @@ def _check_value(path: Path, key: str, value: str) -> None:
 def _same_key(one: str, other: str) -> bool:
     """Return whether two keys are equal, with the name of a plugin normalised."""
     if not one.startswith("plugin.") or not other.startswith("plugin."):
-        return one == other
+        return normal_name(one) == normal_name(other)
     names = (one.rpartition("."), other.rpartition("."))
     return len({(normalised(name), setting) for name, _, setting in names}) == 1
 

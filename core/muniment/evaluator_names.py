@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from muniment.errors import UsageError
+from muniment.names import normal_name
 
 _NAME = r"[^\s,()=\"]+"
 _VALUE = r"[^\s,()=\"\[\]]+"
@@ -32,7 +33,7 @@ def parse_evaluators(text: str) -> list[EvaluatorSpec]:
     while reader.remaining:
         if reader.accept(",") is not None:
             continue
-        name = reader.expect(_NAME)
+        name = normal_name(reader.expect(_NAME))
         parameters = reader.read_parameters() if reader.accept(r"\(") is not None else {}
         specs.append(EvaluatorSpec(name, parameters))
         if reader.remaining:

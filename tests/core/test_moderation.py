@@ -56,7 +56,7 @@ def test_a_filter_of_two_distributions_blocks(workspace: Workspace) -> None:
             "{filter: odd, parameters: {than: 0}}",
             "than must be a whole number of at least 1, not 0",
         ),
-        ("{filter: odd, parameters: {then: 1}}", "no parameter named 'then'; available: than"),
+        ("{filter: odd, parameters: {then: 1}}", "no parameter named 'then' (did you mean than?)"),
         ("{filter: odd, parameters: {self: 1}}", "no parameter named 'self'"),
         ("{filter: odd, parameters: {than: 2024-01-01}}", "than must be a whole number"),
     ],

@@ -331,10 +331,12 @@ def test_what_a_filter_says_of_a_blocked_output_does_not_quote_it_to_the_caller(
     said = [str(verdict) for verdict in done.verdicts]
     assert not any("SECRET" in text for text in said)
     assert done.verdicts[0].reasons == (muniment.Reason("odd", "", 0, 3),)
-    assert done.verdicts[1].failure == "filter raises failed: ValueError"
+    file = workspace.plugin_folder.folder / workspace.plugin_folder.all[-1].module / "__init__.py"
+    failure = str(done.verdicts[1].failure)
+    assert failure.startswith(f"filter raises failed: ValueError ({file}:")
     kept = workspace.recorded()[0].verdicts
     assert kept[0].reasons[0].message == "SECRET"
-    assert kept[1].failure == "filter raises failed: ValueError: cannot read: SECRET"
+    assert kept[1].failure == failure.replace(" (", ": cannot read: SECRET (")
 
 
 def test_a_filter_gets_the_parameters_of_its_entry_in_the_policy(workspace: Workspace) -> None:

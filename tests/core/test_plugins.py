@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from muniment.errors import AmbiguousNameError, PluginError, UnknownNameError
+from muniment.failures import describe
 from muniment.models import digests
 from muniment.plugins import discovery
 from muniment.plugins.discovery import installed_plugins
-from muniment.plugins.registry import Plugin, Plugins, describe, quiet_stdout
+from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
 from muniment.session import Session
 from support.plugins import PluginFolder
 
@@ -96,9 +97,9 @@ def test_what_a_plugin_registers_is_listed_by_kind_and_name(plugin_folder: Plugi
         (REGISTER.format("register('no colon')"), "register a class or 'module:Class'"),
         (
             REGISTER.format("register('m:C')"),
-            "needs a name of a-z, 0-9, '.', '_' and '-', not None",
+            "needs a name of letters, digits, '.', '_' and '-', and no capitals, not None",
         ),
-        (REGISTER.format("register('m:C', name='Big Name')"), "needs a name of a-z"),
+        (REGISTER.format("register('m:C', name='Big Name')"), "and no capitals, not 'Big Name'"),
         (REGISTER.format("register('m:C', name='m')"), "needs a media type such as"),
         (REGISTER.format("register('m:C', name='m', media_type='text')"), "needs a media type"),
         (REGISTER.format("register('m:C', name='m', media_type='Text/\\n')"), "needs a media type"),
@@ -292,7 +293,7 @@ def test_standard_output_comes_back_when_threads_overlap(capfd: pytest.CaptureFi
 
 
 def test_plugins_load_where_standard_output_is_closed(plugin_folder: PluginFolder) -> None:
-    plugin_folder.add(REGISTER.format("print('x')"), distribution="talks")
+    plugin_folder.generator("talks", "yield", attributes="print('x')", distribution="talks")
     program = (
         "import sys; from muniment.plugins.registry import Plugins;"
         "print([b.message for b in Plugins().load() if b.plugin.distribution == 'talks'],"

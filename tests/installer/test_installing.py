@@ -142,7 +142,7 @@ def refusals(wheel_folder: Any) -> dict[str, tuple[list[Any], str]]:
             [wheel_folder("muniment-bad", BAD), wheel_folder("muniment-fine", generator="fine")],
             "RuntimeError: broken at import",
         ),
-        "registers nothing": ([wheel_folder("muniment-void", "x = 1")], "it registers nothing"),
+        "registers nothing": ([wheel_folder("muniment-void", "x = 1")], "registers nothing"),
         "exits": (
             [wheel_folder("muniment-exit", "import os; os._exit(7)")],
             "exit code 7 ended the process that loaded it",

@@ -37,9 +37,9 @@ SELF_HARM = {
     ),
     "endless memory": (
         "held = []\nwhile True: held.append(bytearray(1 << 24))",
-        "MemoryError (its limit is 400 MB)",
+        " (its limit is 400 MB)",
     ),
-    "all memory at once": ("held = bytearray(1 << 40)", "MemoryError (its limit is 400 MB)"),
+    "all memory at once": ("held = bytearray(1 << 40)", " (its limit is 400 MB)"),
     "a child that goes on": ("os.fork()", ""),
     "a child that lives on": ("if os.fork() == 0: time.sleep(600)\nelse: os._exit(1)", "ended"),
     "a child in a session of its own": (

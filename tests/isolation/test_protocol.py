@@ -177,7 +177,7 @@ RESULTS: list[tuple[str, object]] = [
 ]
 OTHER_REPLIES = [
     Progress("converting", 0.5),
-    ErrorResult("ModelError", "no", "gemma", "a.py:3", "Trace"),
+    ErrorResult("ModelError", "no", "gemma", "Trace"),
     PowerCall("judge", ["最"], ["𠮷"]),
     PowerCall("judge", outputs=[Output("image/png", b"\x89PNG\x00\xff")]),
 ]

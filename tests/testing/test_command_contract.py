@@ -144,7 +144,11 @@ CASES: list[tuple[object, str, str]] = [
     (with_a_bad_one, HELP, "command with-a-bad-one without-help has no help"),
     (without_option_help, HELP, "option --number of without-option-help has no help"),
     (loud, PRINTED, "'help.n' on standard error"),
-    (loud, UNKNOWN, "loud --no-such-option raises ArithmeticError: two; raise a muniment"),
+    (
+        loud,
+        UNKNOWN,
+        r"--no-such-option raises ArithmeticError: two \(.*\.py:\d+\); raise a muniment",
+    ),
     (quiet, UNKNOWN, "ended with exit code 0 and 0 lines on standard error"),
     (without_help, JSON, "has no option --json; use muniment.command.json_option"),
     (loud, DATA, "prints 'counting', which is not a JSON object"),

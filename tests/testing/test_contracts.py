@@ -160,7 +160,11 @@ CASES: list[tuple[type, str, str]] = [
     (bad.Clamping, PARAMETERS, "is taken although the schema refuses it; declare what it takes"),
     (bad.Growing, PARAMETERS, "comes back from its record as .*; replay could not be exact"),
     (bad.Unrecordable, PARAMETERS, "cannot be recorded as JSON: .*; keep to the types"),
-    (bad.Untyped, PARAMETERS, "raised ArithmeticError: below zero; refuse values by muniment.P"),
+    (
+        bad.Untyped,
+        PARAMETERS,
+        r"raised ArithmeticError: below zero \(.*\.py:\d+\); refuse values by muniment.P",
+    ),
     (bad.Schemeless, PARAMETERS, "the schema of _Schemeless is no JSON schema"),
     (bad.Raising, TOTAL, "check.. of the text '' raised IndexError: .*; return a verdict"),
     (bad.Wordless, TOTAL, "returned bool; return content.allow.., content.flag"),

@@ -41,6 +41,7 @@ from muniment.cli.options import (
 )
 from muniment.cli.output import (
     json_text,
+    one_line,
     outcome_sentence,
     pluralize,
     warn_broken,
@@ -154,20 +155,20 @@ def batch(
             total -= sum(number for status, number in recorded.items() if status in _ANSWERED)
         write_note(f"run {run}  if interrupted, add --resume {run} to the same command")
         counts: Counter[str] = Counter()
-        evaluations = 0  # that failed
+        failures: Counter[str] = Counter()  # by evaluator
         try:
             with contextlib.closing(generations) as items, counting("generating", total) as bar:
                 for item in items:
                     counts[item.status] += 1
-                    evaluations += len({score.evaluator for score in item.scores if score.failure})
+                    failures.update({score.evaluator for score in item.scores if score.failure})
                     _print_result(item, as_json, results)
                     bar.advance(1)
         except KeyboardInterrupt:
-            message = f"{_summary(counts, evaluations)} so far; add --resume {run} to continue"
+            message = f"{_summary(counts, failures)} so far; add --resume {run} to continue"
             if interrupted := interrupted_in(session, run):
                 message += f"; {interrupted}"
             raise Interrupted(message) from None
-    write_note(f"run {run}  {_summary(counts, evaluations)}")
+    write_note(f"run {run}  {_summary(counts, failures)}")
     return exit_codes.worst(map(exit_codes.of_status, counts))
 
 
@@ -209,12 +210,14 @@ def _answered(session: muniment.Session, run: str) -> Iterator[Generation]:
             yield without_blocked_content(session.selection(line.generation))
 
 
-def _summary(counts: Counter[str], evaluations: int) -> str:
-    """Return the number of results by status, and of evaluations that failed."""
+def _summary(counts: Counter[str], failures: Counter[str]) -> str:
+    """Return the number of results by status, and of the failures of each evaluator."""
     order = ("completed", "blocked", "failed", "interrupted")
     parts = [f"{counts[status]:,} {status}" for status in order if counts[status]]
-    if evaluations:
-        parts.append(f"{pluralize(evaluations, 'evaluation')} failed")
+    parts += [
+        f"evaluator {one_line(name)} failed {pluralize(number, 'time')}"
+        for name, number in sorted(failures.items())
+    ]
     return " · ".join(parts) or "nothing to generate"
 
 

@@ -30,6 +30,7 @@ from muniment.errors import ModelError, MunimentError, UsageError
 from muniment.hookspecs import ModelProvider
 from muniment.ledger.events import ModelEntry
 from muniment.models.registry import ModelRecord
+from muniment.names import normal_name
 from muniment.plugins.registry import instantiate, quiet_stdout
 
 
@@ -185,6 +186,7 @@ def remove(context: CliContext, name: str, yes: bool) -> int:
 
     Its generations stay recorded, but cannot be replayed without it.
     """
+    name = normal_name(name)
     context.models.check_removable(name)
     action = gettext("remove model {name} ({size})").format(name=name, size=_size(context, name))
     if not confirm(action, yes=yes, otherwise=gettext("nothing was removed")):

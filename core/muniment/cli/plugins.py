@@ -8,9 +8,10 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,19 @@ from muniment.cli.output import (
 from muniment.cli.progress import counting
 from muniment.config import normalised
 from muniment.errors import PluginError, UnknownNameError, UsageError
+from muniment.failures import explain
 from muniment.ledger.events import InstallationEntry
 from muniment.ledger.fields import PluginAct
 from muniment.plugins import discovery
-from muniment.plugins.registry import describe_with_place
 from muniment.plugins.smoke_test import SmokeTestResult, smoke_test
 from muniment.plugins.state import (
     InstallEvent,
     InstallRecords,
     code_digest,
     distributions,
+    name_key,
     now,
+    one_plugin,
     plugin_names,
     signer_of,
 )
@@ -140,20 +143,20 @@ def restore_hint() -> str:
 def show(context: CliContext, name: str, as_json: bool) -> None:
     """Show the details and history of a plugin.
 
-    NAME is the name of its distribution. An enabled plugin is loaded in a process of its own, for
-    the names of what it offers. The history is what `muniment plugins` changed, and which actor
-    did, as the ledger records it.
+    NAME is the name of its distribution, of its entry point or module, or of something that it
+    offers, such as a generator. An enabled plugin is loaded in a process of its own, for the names
+    of what it offers. The history is what `muniment plugins` changed, and which actor did, as the
+    ledger records it.
     """
-    key = normalised(name)
-    plugins = list(discovery.installed_plugins())
+    present = distributions()
+    key = find_plugins(context, present, [name])[0]
     commands = discovery.installed_commands()
-    modules = [plugin for plugin in plugins if normalised(plugin.distribution) == key]
+    modules = [
+        plugin for plugin in discovery.installed_plugins() if normalised(plugin.distribution) == key
+    ]
     added = [command.words for command in commands if normalised(command.distribution) == key]
-    if not modules and not added:
-        names = {plugin.distribution for plugin in plugins}
-        names |= {command.distribution for command in commands}
-        raise UnknownNameError("plugin", name, sorted(names))
-    distribution = distributions()[key]
+    distribution = present[key]
+    policies = discovery.installed_policies().get(key, [])
     title, version = distribution.metadata["Name"], distribution.version
     record = InstallRecords(context.home).state().plugins.get(key)
     digest = code_digest(key)
@@ -169,6 +172,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
         "summary": str(distribution.metadata["Summary"] or ""),
         "entry_points": [{"name": plugin.name, "module": plugin.module} for plugin in modules],
         "commands": added,
+        "policies": policies,
         "requires": list(distribution.requires or ()),
         "digest": digest,
         "offers": result.objects if result and (result.ok or result.objects) else None,
@@ -197,6 +201,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
             ("offers", lambda _: _offers(result)),
             ("modules", lambda _: "\n".join(f"{one.name} = {one.module}" for one in modules)),
             ("commands", lambda _: "\n".join(f"muniment {words}" for words in added)),
+            ("policies", lambda _: "\n".join(policies)),
             ("needs", lambda _: "\n".join(distribution.requires or ())),
             ("digest", lambda _: short_digest(digest)),
             ("state", lambda _: "enabled" if enabled else "disabled"),
@@ -213,6 +218,57 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
         ],
         as_json,
     )
+
+
+def find_plugins(
+    context: CliContext, present: Mapping[str, Distribution], names: Sequence[str]
+) -> list[str]:
+    """Return the normalised names of installed plugins, each of which is given by any name.
+
+    The plugins are loaded, each in a process of its own, only for names that are in no metadata.
+    Raises UnknownNameError or AmbiguousNameError.
+    """
+    records = InstallRecords(context.home)
+    known = plugin_names(present)
+    keys = []
+    for name in names:
+        try:
+            key = records.find(name, present)
+        except UnknownNameError:
+            registered = {
+                key: known[key]
+                for key, objects in loaded_objects(context, known).items()
+                if any(name_key(name) == name_key(item["name"]) for item in objects)
+            }
+            key = one_plugin(name, registered, known.values())
+        if key not in present:
+            raise UsageError(f"plugin {name} is not installed any more; {restore_hint()}")
+        keys.append(key)
+    return keys
+
+
+def loaded_objects(context: CliContext, keys: Collection[str]) -> dict[str, list[dict[str, str]]]:
+    """Return the objects that enabled plugins register, each loaded in a process of its own.
+
+    `keys` are normalised names. A plugin that cannot be loaded has no objects.
+    """
+    disabled = sorted(context.config.disabled())
+    enabled = [key for key in keys if key not in disabled]
+    results = _results(lambda key: smoke_test(key, disabled), enabled)
+    return {key: result.objects for key, result in results}
+
+
+def _results(
+    check: Callable[[str], SmokeTestResult], keys: Sequence[str]
+) -> Iterator[tuple[str, SmokeTestResult]]:
+    """Yield plugins with the results of a check that runs for several plugins at a time."""
+    with (
+        counting("loading plugins", len(keys)) as bar,
+        ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool,
+    ):
+        for key, result in zip(keys, pool.map(check, keys), strict=True):
+            bar.advance(1)
+            yield key, result
 
 
 def _offers(result: SmokeTestResult | None) -> str:
@@ -339,7 +395,7 @@ def _repair_function(disabled: Collection[str]) -> Callable[[muniment.Session], 
             except (Exception, SystemExit) as error:
                 name = point.dist.name
                 raise PluginError(
-                    name, f"the repair of {name} cannot be imported: {describe_with_place(error)}"
+                    name, f"the repair of {name} cannot be imported: {explain(error)}"
                 ) from error
             return function
     return None
@@ -360,32 +416,27 @@ def _diagnose(
         return SmokeTestResult(key, False, f"it is not installed any more; {restore_hint()}")
 
     rows = []
-    with (
-        counting("loading plugins", len(keys)) as bar,
-        ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool,
-    ):
-        for key, result in zip(keys, pool.map(check, keys), strict=True):
-            bar.advance(1)
-            if key in known:
-                name, version = known[key], present[key].version
-                state = "ok" if result.ok else "broken"
-            else:
-                name, version, state = gone[key].name, gone[key].version, "gone"
-            record = recorded.get(key) if result.digest else None
-            rows.append(
-                {
-                    "distribution": name,
-                    "version": version,
-                    "state": "disabled" if key in disabled else state,
-                    "message": result.message,
-                    "traceback": result.traceback,
-                    "seconds": result.seconds,
-                    "digest": result.digest,
-                    "changed": record is not None and record.changed(version, result.digest),
-                    "offers": result.objects,
-                    "commands": [path.replace(".", " ") for path in result.commands],
-                }
-            )
+    for key, result in _results(check, keys):
+        if key in known:
+            name, version = known[key], present[key].version
+            state = "ok" if result.ok else "broken"
+        else:
+            name, version, state = gone[key].name, gone[key].version, "gone"
+        record = recorded.get(key) if result.digest else None
+        rows.append(
+            {
+                "distribution": name,
+                "version": version,
+                "state": "disabled" if key in disabled else state,
+                "message": result.message,
+                "traceback": result.traceback,
+                "seconds": result.seconds,
+                "digest": result.digest,
+                "changed": record is not None and record.changed(version, result.digest),
+                "offers": result.objects,
+                "commands": [path.replace(".", " ") for path in result.commands],
+            }
+        )
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import click
 
 from muniment.cli.context import CliContext
 from muniment.cli.options import json_option
-from muniment.cli.output import emit, write_note
+from muniment.cli.output import Column, emit, write_note
 from muniment.config import normalised
 from muniment.plugins import discovery
 from muniment.plugins.discovery import Plugin, PluginCommand
@@ -20,29 +20,63 @@ if TYPE_CHECKING:
 
 
 @click.command("list")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option(
+    "--offers",
+    is_flag=True,
+    help="Load the enabled plugins, and list what they register too.",
+)
 @json_option
 @click.pass_obj
-def list_(context: CliContext, as_json: bool) -> None:
+def list_(context: CliContext, names: tuple[str, ...], offers: bool, as_json: bool) -> None:
     """List the installed plugins.
 
-    Off a terminal the columns are: distribution, version, name, module, enabled or disabled, and
-    the commands that the plugin adds. Plugins that are recorded but missing, and an interrupted
-    change, are reported on standard error.
+    NAME selects plugins, by the names that `muniment plugins show` accepts. --offers loads each
+    plugin in a process of its own, and otherwise none is imported.
+
+    Off a terminal the columns are: distribution, version, name, module, enabled or disabled, the
+    commands that the plugin adds, and its policies. With --offers they are: distribution, version,
+    name, enabled or disabled, and all that it offers. Plugins that are recorded but missing, and an
+    interrupted change, are reported on standard error.
     """
+    columns: list[Column[Any]]
+    state: Column[Any] = ("state", lambda plugin: "enabled" if plugin["enabled"] else "disabled")
+    columns = [("distribution", "distribution"), ("version", "version"), ("name", "name")]
+    if offers:
+        columns += [state, ("offers", _offers)]
+    else:
+        columns += [("module", "module"), state, ("commands", "commands"), ("policies", "policies")]
     emit(
-        _plugins(context, as_json),
-        [
-            ("distribution", "distribution"),
-            ("version", "version"),
-            ("name", "name"),
-            ("module", "module"),
-            ("state", lambda plugin: "enabled" if plugin["enabled"] else "disabled"),
-            ("commands", "commands"),
-        ],
+        _plugins(context, names, offers=offers, as_json=as_json),
+        columns,
         as_json,
         empty="no plugin is installed; `pip install muniment-text` installs one for text",
         cut="commands",
+        show=_show_offers if offers else None,
     )
+
+
+def _by_kind(plugin: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the names of all that a plugin offers, by the kind in plural."""
+    names: dict[str, list[str]] = {}
+    for item in plugin["offers"] or ():
+        names.setdefault(f"{item['kind'].replace('_', ' ')}s", []).append(item["name"])
+    names |= {kind: plugin[kind] for kind in ("commands", "policies") if plugin[kind]}
+    return names
+
+
+def _offers(plugin: Mapping[str, Any]) -> str:
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in _by_kind(plugin).items())
+
+
+def _show_offers(plugin: Mapping[str, Any]) -> None:
+    """Print a plugin and what it offers on a terminal, a line a kind."""
+    from muniment.cli.output import write_data
+
+    state = "" if plugin["enabled"] else "  disabled"
+    write_data(f"{plugin['distribution']} {plugin['version']}{state}")
+    for kind, names in _by_kind(plugin).items():
+        write_data(f"  {kind:12}{', '.join(names)}")
 
 
 def gone_plugins(context: CliContext, present: Collection[str]) -> str:
@@ -66,10 +100,13 @@ def gone_plugins(context: CliContext, present: Collection[str]) -> str:
     )
 
 
-def _plugins(context: CliContext, as_json: bool) -> list[dict[str, Any]]:
-    """Return the installed plugins in the shape `plugin`.
+def _plugins(
+    context: CliContext, names: Sequence[str], *, offers: bool, as_json: bool
+) -> list[dict[str, Any]]:
+    """Return the installed plugins, or those with these names, in the shape `plugin`.
 
-    The signers are read only with `as_json`, because the code must be hashed to know them.
+    The signers are read only with `as_json`, because the code must be hashed to know them. The
+    plugins are loaded only for `offers`, and for a name that is in no metadata.
     """
     disabled = context.config.disabled()
     added: dict[str, list[PluginCommand]] = {}
@@ -83,6 +120,18 @@ def _plugins(context: CliContext, as_json: bool) -> list[dict[str, Any]]:
     # A distribution that only adds commands has no entry point with a name.
     entries += [(key, added[key][0], "") for key in added.keys() - present]
     records = _records(context, present | added.keys())
+    if names:
+        from muniment.cli.plugins import find_plugins
+        from muniment.plugins.state import distributions
+
+        selected = find_plugins(context, distributions(), names)
+        entries = [entry for entry in entries if entry[0] in selected]
+    registered: Mapping[str, list[dict[str, str]]] = {}
+    if offers:
+        from muniment.cli.plugins import loaded_objects
+
+        registered = loaded_objects(context, list(dict.fromkeys(key for key, _, _ in entries)))
+    policies = discovery.installed_policies()
     rows = [
         {
             "distribution": plugin.distribution,
@@ -90,6 +139,8 @@ def _plugins(context: CliContext, as_json: bool) -> list[dict[str, Any]]:
             "name": name,
             "module": plugin.module,
             "commands": [command.words for command in added.get(key, ())],
+            "policies": policies.get(key, []),
+            "offers": registered.get(key),
             "enabled": key not in disabled,
             **_origin(plugin, records.get(key) if as_json else None),
         }

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from muniment.errors import MunimentError, ParameterError, PolicyError
+from muniment.failures import explain
 from muniment.generation.policy import FilterRule, Policy
 from muniment.hookspecs import Filter
 from muniment.plugins.invocation import validate_verdict
@@ -19,7 +20,7 @@ from muniment.plugins.registry import (
     InterruptibleFilter,
     Plugins,
     RegisteredObject,
-    describe,
+    checked_values,
     instantiate,
     quiet_stdout,
 )
@@ -256,7 +257,8 @@ class _BoundFilter:
         try:
             self.registered = plugins.find("filter", rule.filter)
             declared = self.registered.load_class()
-            self.filter = instantiate(self.registered, declared.Parameters(**rule.parameters))
+            values = checked_values(self.registered, declared.Parameters, rule.parameters)
+            self.filter = instantiate(self.registered, values)
             self.declared = declared
             if isinstance(self.filter, InterruptibleFilter):
                 self.filter.time_limit = rule.time_limit
@@ -297,7 +299,7 @@ class _BoundFilter:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
-                verdict = self._failed(describe(error))
+                verdict = self._failed(explain(error))
         seconds = time.perf_counter() - start
         if verdict.failure is None and seconds > self.rule.time_limit:
             limit = f"later than its limit of {self.rule.time_limit:g} s"

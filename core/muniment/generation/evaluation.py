@@ -15,6 +15,7 @@ from typing import cast
 
 from muniment.errors import MunimentError, ParameterError, UsageError
 from muniment.evaluator_names import parse_evaluators
+from muniment.failures import explain
 from muniment.generation.powers import EvaluatorPowers, Powers
 from muniment.hookspecs import Evaluator, GroupEvaluator
 from muniment.models.registry import Models
@@ -23,8 +24,7 @@ from muniment.plugins.invocation import validate_group_values, validate_values
 from muniment.plugins.registry import (
     Plugins,
     RegisteredObject,
-    describe,
-    describe_with_place,
+    checked_values,
     instantiate,
     quiet_stdout,
 )
@@ -90,7 +90,7 @@ class BoundEvaluator:
     ) -> list[Score]:
         """Return the scores, or a failed score for each measure.
 
-        `report` receives a sentence about a failure, with the file and line if they are known.
+        `report` receives the sentence about a failure, which the failed scores have.
         """
 
         def evaluate() -> dict[str, dict[str, float]]:
@@ -135,10 +135,10 @@ class BoundEvaluator:
             raise
         except BaseException as error:
             values = dict.fromkeys(ids, dict.fromkeys(self.measures))
-            failed = f"evaluator {self.registered.name} failed: "
-            failure = escape_unencodable(failed + describe(error))
-            # The record omits the place, which is a path of this machine.
-            report(escape_unencodable(failed + describe_with_place(error)))
+            failure = escape_unencodable(
+                f"evaluator {self.registered.name} failed: {explain(error)}"
+            )
+            report(failure)
         latency_ms = round((time.perf_counter() - start) * 1000, 3)
         return {id: self._made(values.get(id, {}), failure, latency_ms) for id in ids}
 
@@ -236,10 +236,10 @@ class Evaluators:
                 if declared.default and not issubclass(declared, GroupEvaluator):
                     yield self._bind(registered, {})
             except MunimentError as error:
-                self._plugins.add_failure(registered.plugin, str(error))
+                self._plugins.add_failure(registered.plugin, error)
 
     def _bind(self, registered: RegisteredObject, values: Mapping[str, object]) -> BoundEvaluator:
-        parameters = registered.load_class().Parameters(**values)
+        parameters = checked_values(registered, registered.load_class().Parameters, values)
         find = self._powers.find_model if self._powers else self._find_model
         models = {name: find(reference) for name, reference in parameters.models().items()}
         bound = bind_evaluator(registered, parameters, models)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -400,14 +402,17 @@ def _without_quotations(verdict: Verdict) -> Verdict:
 
 
 _SUBJECT_ENDS = (" failed", " cannot check the list")
+_PLACE = re.compile(r" \(([^()]+):[0-9]+\)$")
 
 
 def _without_message(failure: str) -> str:
-    """Return a sentence of the form `SUBJECT failed: TYPE: message` without the message.
+    """Return a sentence of the form `SUBJECT failed: TYPE: message (FILE:LINE)` without `message`.
 
     The failure of a subject can be that of another, as in `FILTER cannot check the list: METHOD
-    failed: TYPE (FILE:LINE): …`.
+    failed: TYPE: …`. The place is kept if the file exists, so that no message looks like one.
     """
-    parts = failure.split(": ")
+    place = _PLACE.search(failure)
+    parts = failure.removesuffix(place[0] if place else "").split(": ")
     subjects = list(itertools.takewhile(lambda part: part.endswith(_SUBJECT_ENDS), parts))
-    return ": ".join(parts[: len(subjects) + 1])
+    kept = place[0] if place and os.path.isfile(place[1]) else ""
+    return ": ".join(parts[: len(subjects) + 1]) + kept

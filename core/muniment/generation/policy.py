@@ -45,11 +45,12 @@ from muniment.errors import (
     YamlError,
     explain_invalid,
 )
+from muniment.names import normal_name
+from muniment.plugins.discovery import POLICY_GROUP
 from muniment.types import DECISIONS, Decision, Stage, Verdict
 from muniment.validation import check_name, refuse_empty
 from muniment.yaml_text import parse_yaml
 
-ENTRY_POINT_GROUP = "muniment.policies"  # read from metadata, without importing a plugin
 DEFAULT = "default"
 
 _POLICY_HINTS = {
@@ -93,6 +94,10 @@ class FilterRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # A slow machine loads a filter's model in the default time. The maximum is a day.
     time_limit: Annotated[float, Meta(gt=0, le=86_400)] = 30.0
     name: Annotated[str, Meta(min_length=1, max_length=80)] | None = None
+
+    def __post_init__(self) -> None:
+        """Set the normal form of the filter's name."""
+        msgspec.structs.force_setattr(self, "filter", normal_name(self.filter))
 
     def applies(self, stage: Stage) -> bool:
         """Return whether the filter runs at `stage`."""
@@ -237,7 +242,7 @@ def installed_policies() -> dict[str, list[tuple[str, Path]]]:
     without filters.
     """
     policies: dict[str, list[tuple[str, Path]]] = {}
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+    for entry in importlib.metadata.entry_points(group=POLICY_GROUP):
         package, _, file = entry.value.partition(":")
         # Only the top package is looked up: find_spec of a subpackage imports its parents.
         top, *subpackages = package.split(".")

@@ -15,7 +15,7 @@ from muniment.generation.requests import Resolver
 from muniment.hookspecs import Generator, ModelProvider, powers_of
 from muniment.models.registry import Models
 from muniment.plugins.invocation import error_message, validate_scores, validate_vectors
-from muniment.plugins.registry import Plugins, RegisteredObject, quiet_stdout
+from muniment.plugins.registry import Plugins, RegisteredObject, checked_values, quiet_stdout
 from muniment.types import Model, Output, PluginRef, Request, TokenScores, is_text_type
 from muniment.validation import check_text, check_texts
 
@@ -153,7 +153,7 @@ class Powers:
         prompts: Sequence[str],
         parameters: Mapping[str, object],
     ) -> ScoredTexts:
-        checked = ready.registered.parameters(**parameters)
+        checked = checked_values(ready.registered, ready.registered.parameters, parameters)
         requests = [
             Request(id="", prompt=prompt, seed=0, parameters=checked, model=ready.model)
             for prompt in prompts

@@ -9,7 +9,7 @@ from typing import Any
 from muniment.errors import UsageError, VerificationError
 from muniment.generation.requests import GenerationSpec
 from muniment.models.registry import Models
-from muniment.plugins.registry import RegisteredObject
+from muniment.plugins.registry import RegisteredObject, checked_values
 from muniment.types import Generation, Model, Provenance
 
 
@@ -127,7 +127,8 @@ def _parameters_of_file(
         for name, value in provenance.parameters.items()
         if name not in fields or not fields[name].model
     }
-    registered.parameters(**{**parameters, **given})  # raises ParameterError
+    # raises ParameterError
+    checked_values(registered, registered.parameters, {**parameters, **given})
     for name, digest in provenance.models.items():
         if name not in fields or not fields[name].model:
             raise UsageError(

@@ -13,14 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from muniment.config import Config
-from muniment.errors import ModelError, MunimentError, UnknownNameError, UsageError
+from muniment.errors import ModelError, MunimentError, PluginError, UnknownNameError, UsageError
 from muniment.generation import seeds
 from muniment.hookspecs import Generator, ModelProvider
 from muniment.ids import new_id
 from muniment.models.registry import Models
+from muniment.names import normal_name
 from muniment.parameters import Parameters, Value
 from muniment.plugins.invocation import environment_of, error_message
-from muniment.plugins.registry import Plugins, RegisteredObject, instantiate, quiet_stdout
+from muniment.plugins.registry import (
+    Plugins,
+    RegisteredObject,
+    checked_values,
+    instantiate,
+    quiet_stdout,
+)
 from muniment.types import Cell, Failure, Generation, Input, Model, PackagedModel, Request
 from muniment.validation import (
     check_counts,
@@ -69,6 +76,8 @@ class GenerationSpec:
             text: object = getattr(self, name)
             if text is not None and not isinstance(text, str):
                 raise UsageError(f"the {name} must be a text, not {type(text).__name__}")
+        if isinstance(self.generator, str):
+            object.__setattr__(self, "generator", normal_name(self.generator))
         check_texts("tags", self.tags)
         check_texts("parents", self.parents)
         if self.inputs:
@@ -163,7 +172,7 @@ class Resolver:
         registered = self._plugins.generator(spec.generator, self._config.generators())
         if spec.prompt is None and registered.prompt == "required":
             raise UsageError(f"generator {registered.name} needs a prompt; add one")
-        parameters = registered.parameters(**spec.parameters)
+        parameters = checked_values(registered, registered.parameters, spec.parameters)
         if not spec.inputs:
             return CheckedSpec(spec, seed, registered, parameters)
         read = self.read_inputs(spec, registered)
@@ -271,7 +280,7 @@ class Resolver:
         UsageError, ModelError or PluginError.
         """
         registered = self._recorded_generator(generation)
-        parameters = registered.parameters(**generation.parameters)
+        parameters = checked_values(registered, registered.parameters, generation.parameters)
         model, generator = None, self._object(registered, None)
         if generation.model is not None:
             model = self._find_model(generation.model, generator)
@@ -384,13 +393,21 @@ class Resolver:
             self._loaded.add(key)
 
     def _load(self, registered: RegisteredObject, generator: Generator, model: Model) -> None:
-        """Load the model, after offering a folder for results that depend on the plugin's code."""
+        """Load the model, after offering a folder for results that depend on the plugin's code.
+
+        Raises PluginError for an exception of the generator that is not meant for the user.
+        """
         code = self._plugins.ref(registered.plugin)
-        with self._loading(model.name), quiet_stdout():
-            if code.digest != "unknown":
-                folder = f"{code.distribution}-{code.digest.rpartition(':')[2]}"
-                generator.use_cache(self._models.plugin_caches / folder)
-            generator.load(model)
+        try:
+            with self._loading(model.name), quiet_stdout():
+                if code.digest != "unknown":
+                    folder = f"{code.distribution}-{code.digest.rpartition(':')[2]}"
+                    generator.use_cache(self._models.plugin_caches / folder)
+                generator.load(model)
+        except (MunimentError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise PluginError(code.distribution, error_message(error, registered)) from error
 
     def close(self) -> None:
         """Close the generators, ignoring exceptions and output, and forget all models.

@@ -6,9 +6,10 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from muniment.errors import InputError, ModelError, ParameterError, PluginError, UsageError
+from muniment.failures import explain
 from muniment.generation.inputs import Matches, read_inputs, unknown
 from muniment.hookspecs import Generator
-from muniment.plugins.registry import RegisteredObject, describe, quiet_stdout
+from muniment.plugins.registry import RegisteredObject, quiet_stdout
 from muniment.types import Generation, Input, Request, Resolution
 
 
@@ -34,7 +35,7 @@ def resolve_request(
     except BaseException as error:
         raise PluginError(
             registered.plugin.distribution,
-            f"generator {registered.name} cannot resolve a request: {describe(error)}",
+            f"generator {registered.name} cannot resolve a request: {explain(error)}",
         ) from error
 
 

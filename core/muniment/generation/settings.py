@@ -21,7 +21,7 @@ def resolved_setting(key: str, value: str, plugins: Plugins, models: Models) -> 
     """
     kind, _, name = key.partition(".")
     if kind == "generator":
-        plugins.find("generator", value)
+        return plugins.find("generator", value).name
     elif kind == "model":
         generator = instantiate(plugins.find("generator", name))
         if not generator.uses_model:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import sys
 import time
@@ -21,13 +20,13 @@ from pathlib import Path
 import msgspec
 
 from muniment.errors import ModelError, ModelTermsWarning, MunimentError, UnknownNameError
+from muniment.failures import explain
 from muniment.files import atomic_write, make_folder, open_private, replacing, try_lock
 from muniment.hookspecs import Generator, ModelProvider
 from muniment.models.digests import FileHashes, digest, files
+from muniment.names import RULE, is_name, normal_name
 from muniment.times import iso
 from muniment.types import Model, PackagedModel
-
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 _LOCK_PAUSE = 0.1  # seconds between two attempts to lock
 _LABEL_BYTES = 1000
@@ -95,7 +94,7 @@ class Models:
         records = []
         for path in self._folder.glob("*.json"):
             try:
-                if MODEL_NAME.fullmatch(path.stem):
+                if is_name(path.stem):
                     records.append(self._read(path))
             except ModelError as error:
                 if on_error is None:
@@ -108,9 +107,7 @@ class Models:
         names = sorted(
             path.name
             for path in self._folder.glob("*")
-            if path.is_dir()
-            and MODEL_NAME.fullmatch(path.name)
-            and not self._record(path.name).exists()
+            if path.is_dir() and is_name(path.name) and not self._record(path.name).exists()
         )
         return [ModelError(name, _half_written(name)) for name in names]
 
@@ -122,7 +119,7 @@ class Models:
 
     def path(self, name: str) -> Path:
         """Return the folder of an added model."""
-        return self._folder / name
+        return self._folder / normal_name(name)
 
     def files(self, name: str) -> dict[str, int]:
         """Return the files of an added model with their sizes in bytes. Raise ModelError."""
@@ -137,7 +134,7 @@ class Models:
 
     def check_removable(self, name: str) -> None:
         """Raise UnknownNameError unless a record or folder of that name exists."""
-        if not MODEL_NAME.fullmatch(name) or not (
+        if not is_name(normal_name(name)) or not (
             self._record(name).is_file() or self._exists(name)
         ):
             raise UnknownNameError("model", name, [model.name for model in self._readable()])
@@ -160,6 +157,7 @@ class Models:
         the name is taken.
         """
         notices = notices or AdditionNotices()
+        name = name and normal_name(name)
         self._check_addable(source, name)
         with self._adding(source, notices):
             self._check_addable(source, name)  # another process may have added it meanwhile
@@ -223,7 +221,7 @@ class Models:
         try:
             make_folder(working)
             facts = _model_facts(generator, source, working, notices)
-            final = name or facts.name or Path(source).name
+            final = normal_name(name or facts.name or Path(source).name)
             self._check_free(final)
             hashes = FileHashes(self.hash_cache, _hashing_progress(working, notices))
             added = ModelRecord(
@@ -278,9 +276,10 @@ class Models:
         """
         if reference is None:
             reference = self._default(generator_name, generator)
-        if not MODEL_NAME.fullmatch(reference) or self._record(reference).is_file():
+        name = normal_name(reference)
+        if not is_name(name) or self._record(name).is_file():
             return reference
-        matching = (model for model in packaged_models(generator) if model.name == reference)
+        matching = (model for model in packaged_models(generator) if model.name == name)
         return next(matching, reference)
 
     def default(self, generator_name: str) -> str | None:
@@ -309,7 +308,7 @@ class Models:
                 f"model {name} was changed after it was added; remove it with "
                 f"`muniment models remove {name}`, then add it again",
             )
-        return Model(name, model_digest, str(path))
+        return Model(normal_name(name), model_digest, str(path))
 
     def reference(self, reference: str, generator_name: str, generator: object) -> str:
         """Return a model's name or hub id, or the absolute path of a folder or file.
@@ -320,7 +319,7 @@ class Models:
         if isinstance(chosen, PackagedModel) or _is_hub_id(chosen, generator):
             return reference
         _, path, added = self._locate(chosen, generator)
-        return reference if added is not None else str(path)
+        return added.name if added is not None else str(path)
 
     def with_digest(self, model_digest: str, hint: Model, generator: object) -> Model | None:
         """Return a model with exactly that digest, computed without a cache, or None."""
@@ -334,7 +333,7 @@ class Models:
 
     def _find(self, name: str) -> ModelRecord | None:
         """Return the added model of a name, or None. Raise ModelError for a half-written one."""
-        if not MODEL_NAME.fullmatch(name):
+        if not is_name(normal_name(name)):
             return None
         if self._record(name).is_file():
             return self._read(self._record(name))
@@ -344,7 +343,7 @@ class Models:
 
     def _locate(self, reference: str, generator: object) -> tuple[str, Path, ModelRecord | None]:
         if (added := self._find(reference)) is not None:
-            return reference, self.path(reference), added
+            return added.name, self.path(added.name), added
         path = Path(os.path.expanduser(reference))
         if os.path.exists(path):
             return reference, path.absolute(), None
@@ -421,15 +420,15 @@ class Models:
 
         Without a name, the generator most likely proposes the source or the last part of it.
         """
-        proposals = filter(_is_name, (source, Path(source).name))
+        proposals = filter(_is_model_name, map(normal_name, (source, Path(source).name)))
         for proposal in proposals if name is None else (name,):
             self._check_free(proposal)
 
     def _check_free(self, name: str) -> None:
-        if not _is_name(name):
+        if not _is_model_name(name):
             raise ModelError(
                 name,
-                f"{name!r} is not a valid model name; use letters, digits and .-_ in --name",
+                f"{name!r} is not a valid model name; use {RULE} in --name",
             )
         if self._record(name).exists():
             raise ModelError(
@@ -437,7 +436,7 @@ class Models:
             )
 
     def _record(self, name: str) -> Path:
-        return self._folder / f"{name}.json"
+        return self._folder / f"{normal_name(name)}.json"
 
     def _exists(self, name: str) -> bool:
         return self.path(name).is_dir() or self.path(name).is_symlink()
@@ -538,7 +537,7 @@ def _model_errors(name: str, failure: str) -> Iterator[None]:
     except (MunimentError, ModelTermsWarning):
         raise
     except (Exception, SystemExit) as error:
-        raise ModelError(name, f"{failure}: {type(error).__name__}: {error}") from error
+        raise ModelError(name, f"{failure}: {explain(error)}") from error
 
 
 def _caller_level() -> int:
@@ -549,8 +548,8 @@ def _caller_level() -> int:
     return level
 
 
-def _is_name(name: str) -> bool:
-    return MODEL_NAME.fullmatch(name) is not None and not name.endswith(".json")
+def _is_model_name(name: str) -> bool:
+    return is_name(name) and not name.endswith(".json")
 
 
 def _names(packaged: list[PackagedModel]) -> list[str]:

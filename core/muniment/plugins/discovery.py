@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from muniment.config import normalised
 from muniment.errors import UsageError
+from muniment.names import RULE, is_name, normal_name
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "muniment.v1"  # the group's name is the version of the contract
 COMMAND_GROUP = "muniment.commands"
+POLICY_GROUP = "muniment.policies"
 INSTALLER = "muniment-installer"
 # The only distribution that can add the command of a path. Another one could install anything.
 RESERVED_COMMANDS = {
     f"plugins.{name}": INSTALLER
     for name in ("install", "upgrade", "uninstall", "freeze", "restore", "bundle")
 }
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 COMMAND_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*")
 
 
@@ -57,15 +58,14 @@ class Plugin:
             raise UsageError(f"{path} is a folder; `muniment plugins install {path}` takes it")
         if not file.is_file():
             raise UsageError(f"there is no file {path}; --plugin takes a plugin of one file")
-        if file.suffix != ".py" or not NAME.fullmatch(file.stem.lower()):
-            raise UsageError(
-                f"{path} cannot be a plugin; name the file with a-z, 0-9, '.', '_', '-' and .py"
-            )
+        name = normal_name(file.stem)
+        if file.suffix != ".py" or not is_name(name):
+            raise UsageError(f"{path} cannot be a plugin; name the file with {RULE}, and .py")
         import hashlib
 
         mark = hashlib.sha256(os.fsencode(file)).hexdigest()[:8]
-        module = f"{re.sub('[^a-z0-9]', '_', file.stem.lower())}_{mark}"
-        return cls(file.stem, "", file.stem, module, str(file))
+        module = f"{re.sub('[^a-z0-9]', '_', name.lower())}_{mark}"
+        return cls(name, "", name, module, str(file))
 
     def ref(self, hash_cache: Path | None = None) -> PluginRef:
         """Return the distribution, the version and the digest of the code, for the evidence.
@@ -181,6 +181,17 @@ def package_folder(distribution: str) -> Path | None:
     wanted = normalised(distribution)
     modules = (one.module for one in installed if normalised(one.distribution) == wanted)
     return next((root for _, root in _code_of(modules) if root.is_dir()), None)
+
+
+def installed_policies() -> dict[str, list[str]]:
+    """Return the names of the policies that distributions have, by their normalised names."""
+    import importlib.metadata
+
+    names: dict[str, set[str]] = {}
+    for entry in importlib.metadata.entry_points(group=POLICY_GROUP):
+        if entry.dist is not None and entry.dist.name and not is_renamed(entry.dist):
+            names.setdefault(normalised(entry.dist.name), set()).add(entry.name)
+    return {key: sorted(found) for key, found in names.items()}
 
 
 def is_renamed(distribution: Distribution) -> bool:

@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 from muniment.errors import MunimentError
+from muniment.failures import explain, print_traceback
 from muniment.hookspecs import Generator
 from muniment.ledger.canonical import SAFE, encode_number, is_key
-from muniment.plugins.registry import RegisteredObject, describe, quiet_stdout
+from muniment.plugins.registry import RegisteredObject, quiet_stdout
 from muniment.types import (
     DECISIONS,
     FINISH_REASONS,
@@ -85,6 +86,7 @@ def environment_of(generator: Generator) -> dict[str, str | int]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
+        print_traceback(error)
         return {"environment_failed": type(error).__name__}
 
 
@@ -92,7 +94,7 @@ def error_message(error: BaseException, registered: RegisteredObject) -> str:
     """Return a sentence for the user that describes an exception of a generator."""
     if isinstance(error, MunimentError):
         return escape_unencodable(str(error))
-    return escape_unencodable(f"generator {registered.name} failed: {describe(error)}")
+    return escape_unencodable(f"generator {registered.name} failed: {explain(error)}")
 
 
 def invoke(

@@ -21,6 +21,7 @@ from muniment.errors import (
     ProvenanceError,
     SelectionError,
 )
+from muniment.failures import explain
 from muniment.hookspecs import MediaType, implemented_methods
 from muniment.parameters import Parameters
 from muniment.plugins.file_signer import FileSigner
@@ -28,7 +29,7 @@ from muniment.plugins.invocation import validate_media
 from muniment.plugins.registry import (
     Plugins,
     RegisteredObject,
-    describe_with_place,
+    checked_values,
     instantiate,
     quiet_stdout,
 )
@@ -281,7 +282,7 @@ class MediaTypes:
 
         Raises ParameterError for an invalid option, or one that the format does not have.
         """
-        values: Parameters = registered.load_class().Export(**options)
+        values: Parameters = checked_values(registered, registered.load_class().Export, options)
         for name, field in values.fields().items():
             has_option = not field.suffixes or suffix in field.suffixes
             if not has_option and getattr(values, name) != field.default:
@@ -395,7 +396,7 @@ class MediaTypes:
                 name,
                 escape_unencodable(
                     f"{method}() of media type {registered.name!r} of {name} failed: "
-                    f"{describe_with_place(error)}"
+                    f"{explain(error)}"
                 ),
             ) from error
 

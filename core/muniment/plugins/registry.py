@@ -21,15 +21,18 @@ from typing import Any, Literal, TypeAlias
 from muniment.config import normalised
 from muniment.errors import (
     AmbiguousNameError,
+    MunimentError,
     ParameterError,
     PluginError,
     UnknownNameError,
     UsageError,
 )
+from muniment.failures import explain
 from muniment.hookspecs import Evaluator, Filter, Generator, MediaType
+from muniment.names import RULE, is_object_name, normal_name
 from muniment.parameters import RESERVED, Field, Parameters
 from muniment.plugins import discovery
-from muniment.plugins.discovery import NAME, Plugin as Plugin
+from muniment.plugins.discovery import Plugin as Plugin
 from muniment.types import UNREAD_FILTER, InputSpec, Measure, PluginRef
 
 Kind: TypeAlias = Literal["generator", "filter", "evaluator", "media_type"]
@@ -90,7 +93,7 @@ class RegisteredObject:
             raise PluginError(
                 self.plugin.distribution,
                 f"{self.kind} {self.name!r} of {self.plugin.distribution} cannot be loaded: "
-                f"{describe(error)}",
+                f"{explain(error)}",
             ) from error
         return loaded
 
@@ -146,6 +149,7 @@ class Plugins:
 
         Raises UnknownNameError, or AmbiguousNameError if two distributions register the name.
         """
+        name = normal_name(name)
         objects = self.objects(kind, among=among)
         matches = [registered for registered in objects if registered.name == name]
         if not matches:
@@ -171,6 +175,7 @@ class Plugins:
 
         Raises UnknownNameError or AmbiguousNameError.
         """
+        name = normal_name(name)
         if name in defaults:
             return self.find("generator", defaults[name])
         objects = self.objects("generator")
@@ -221,9 +226,10 @@ class Plugins:
         self.all_objects()
         return self.broken
 
-    def add_failure(self, plugin: Plugin, message: str) -> None:
-        """Add a plugin to `broken`. Call this while its exception is being handled."""
-        self.broken.append(LoadFailure(plugin, message, traceback.format_exc()))
+    def add_failure(self, plugin: Plugin, error: MunimentError) -> None:
+        """Add a plugin to `broken`, with the traceback of the exception that caused the error."""
+        lines = traceback.format_exception(error.__cause__ or error)
+        self.broken.append(LoadFailure(plugin, str(error), "".join(lines)))
 
     def _load(self, among: Collection[str] | None = None) -> Iterator[RegisteredObject]:
         for plugin in self.installed:
@@ -231,16 +237,32 @@ class Plugins:
                 continue
             if plugin not in self._objects:
                 try:
-                    self._objects[plugin] = self.load_objects(plugin)
-                except KeyboardInterrupt:
-                    raise
-                except BaseException as error:
-                    message = f"plugin {plugin.distribution} cannot be loaded: {describe(error)}"
+                    self._objects[plugin] = self._load_plugin(plugin)
+                except PluginError as error:
                     if plugin.path:  # the user named this file, so the command cannot go on
-                        raise PluginError(plugin.distribution, message) from error
+                        raise
                     self._objects[plugin] = []
-                    self.add_failure(plugin, message)
+                    self.add_failure(plugin, error)
             yield from self._objects[plugin]
+
+    def _load_plugin(self, plugin: Plugin) -> list[RegisteredObject]:
+        """Return the objects of a plugin. Raise PluginError if it fails or registers nothing."""
+        name = plugin.distribution
+        try:
+            objects = self.load_objects(plugin)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError(name, f"plugin {name} cannot be loaded: {explain(error)}") from error
+        if not objects:
+            *hooks, last = [f"muniment_{kind}s" for kind in _BASES]
+            raise PluginError(
+                name,
+                f"{os.path.basename(plugin.path) or f'plugin {name}'} registers nothing; it needs "
+                f"a function {', '.join(hooks)} or {last} that is marked @muniment.hookimpl and "
+                "calls register",
+            )
+        return objects
 
     def _broken_hint(self) -> str:
         """Return the broken and disabled plugins, which may provide an unknown name."""
@@ -267,7 +289,27 @@ def instantiate(registered: RegisteredObject, *arguments: Any) -> Any:
         raise PluginError(
             registered.plugin.distribution,
             f"{registered.kind} {registered.name!r} of {registered.plugin.distribution} "
-            f"cannot be created: {describe(error)}",
+            f"cannot be created: {explain(error)}",
+        ) from error
+
+
+def checked_values(
+    registered: RegisteredObject, declared: type[Parameters], values: Mapping[str, object]
+) -> Any:
+    """Return values as parameters of a class that a registered object declares.
+
+    Raises ParameterError for an invalid value, and PluginError if the class raises anything else.
+    """
+    try:
+        with quiet_stdout():
+            return declared(**values)
+    except (ParameterError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise PluginError(
+            registered.plugin.distribution,
+            f"the parameters of {registered.kind} {registered.name!r} of "
+            f"{registered.plugin.distribution} cannot be created: {explain(error)}",
         ) from error
 
 
@@ -278,52 +320,6 @@ class InterruptibleFilter(Filter):
 
     def ready(self) -> None:
         """Start the worker process if it is not running. This time counts against no limit."""
-
-
-class WorkerError(Exception):
-    """An exception in a worker process, or its unexpected end. `str()` describes it in full.
-
-    `place` is the file and line of the exception, or an empty text.
-    """
-
-    def __init__(self, message: str, place: str = "") -> None:
-        super().__init__(message)
-        self.place = place
-
-
-def describe(error: BaseException) -> str:
-    """Return the type and the first line of an exception, as part of a sentence."""
-    if isinstance(error, WorkerError):
-        return str(error)
-    try:
-        line = str(error).strip().partition("\n")[0][:500]
-    except Exception:  # the __str__ of a plugin's exception may raise
-        line = ""
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__
-
-
-def describe_with_place(error: BaseException) -> str:
-    """Return an exception in one line, with the file and line where it was raised.
-
-    They come before the message, because callers omit a message that can quote content.
-    """
-    place = place_of(error)
-    name, colon, message = describe(error).partition(": ")
-    return f"{name} ({place}){colon}{message}" if place else describe(error)
-
-
-def place_of(error: BaseException) -> str:
-    """Return the file and line where an exception was raised, or an empty text."""
-    if isinstance(error, WorkerError):
-        return error.place
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
-    frames = traceback.walk_tb(error.__traceback__)
-    lines = [(frame.f_code.co_filename, line) for frame, line in frames]
-    core = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
-    ignored = ("<frozen", core, str(importlib.__file__))
-    places = [f"{file}:{line}" for file, line in lines if not file.startswith(ignored)]
-    return places[-1] if places else ""
 
 
 _quiet_lock = threading.Lock()
@@ -436,8 +432,9 @@ def registered_object(
         prompt = prompt or getattr(target, "prompt", None)
     elif not (isinstance(target, str) and re.fullmatch(r"[\w.]+:\w+", target)):
         raise TypeError(f"register a class or 'module:Class', not {target!r}")
-    if not (isinstance(name, str) and NAME.fullmatch(name)):
-        raise TypeError(f"{target!r} needs a name of a-z, 0-9, '.', '_' and '-', not {name!r}")
+    name = normal_name(name) if isinstance(name, str) else name
+    if not is_object_name(name):
+        raise TypeError(f"{target!r} needs a name of {RULE}, and no capitals, not {name!r}")
     if kind == "filter" and name == UNREAD_FILTER:
         raise TypeError(f"the filter name {name!r} is reserved for the core's own verdict")
     if kind == "generator" and not (

@@ -119,8 +119,6 @@ def _test_objects(result: SmokeTestResult, own: list[Plugin], others: list[Plugi
         }
         for item in objects
     ]
-    if not objects:
-        result.fail("it registers nothing")
     other_objects = Plugins(others).all_objects()
     taken = {(item.kind, item.name): item.plugin.distribution for item in other_objects}
     handled = {name: item for item in other_objects for name in item.media_types}

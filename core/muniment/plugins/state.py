@@ -12,7 +12,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from importlib.metadata import Distribution
 from pathlib import Path
@@ -21,11 +21,12 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from muniment.config import normalised
-from muniment.errors import MunimentError, UnknownNameError
+from muniment.errors import AmbiguousNameError, MunimentError, UnknownNameError
 from muniment.files import make_folder, open_private, try_lock
 from muniment.ledger.fields import PluginAct
 from muniment.plugins.discovery import (
     COMMAND_GROUP,
+    POLICY_GROUP,
     Plugin,
     installed_commands,
     installed_plugins,
@@ -121,13 +122,19 @@ class InstallRecords:
         return None
 
     def find(self, name: str, present: Distributions) -> str:
-        """Return the normalised name of a plugin that is, or was, installed."""
+        """Return the normalised name of a plugin that is, or was, installed.
+
+        `name` is that of its distribution, or another name in its metadata, as in
+        `names_in_metadata`. Raises UnknownNameError or AmbiguousNameError.
+        """
         key = normalised(name)
         known = plugin_names(present)
         known |= {gone: record.name for gone, record in self.gone(present).items()}
-        if key not in known:
-            raise UnknownNameError("plugin", name, list(known.values()))
-        return key
+        if key in known:
+            return key
+        others = known.keys() & present.keys()
+        named = [item for item in others if name_key(name) in names_in_metadata(present[item])]
+        return one_plugin(name, {item: known[item] for item in named}, known.values())
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[int]:
@@ -188,6 +195,34 @@ def plugin_names(present: Distributions) -> dict[str, str]:
         for key, distribution in present.items()
         if any(is_plugin_group(point.group) for point in distribution.entry_points)
     }
+
+
+def one_plugin(name: str, named: Mapping[str, str], known: Iterable[str]) -> str:
+    """Return the only plugin that has a name, by its normalised name.
+
+    `named` has the distributions by normalised name. Raises UnknownNameError if there is none, and
+    AmbiguousNameError if there are several.
+    """
+    if len(named) > 1:
+        raise AmbiguousNameError("plugin", name, sorted(named.values()))
+    for key in named:
+        return key
+    raise UnknownNameError("plugin", name, list(known))
+
+
+def names_in_metadata(distribution: Distribution) -> set[str]:
+    """Return the names of a plugin's entry points, modules, commands and policies, as keys."""
+    names: set[str] = set()
+    for point in distribution.entry_points:
+        if is_plugin_group(point.group) or point.group == POLICY_GROUP:
+            module = point.value.partition(":")[0].strip()
+            names |= {name_key(point.name), name_key(module), name_key(module.partition(".")[0])}
+    return names
+
+
+def name_key(name: str) -> str:
+    """Return a name in the form in which the names of plugins are compared."""
+    return normalised("-".join(name.split()))
 
 
 def is_plugin_group(group: str) -> bool:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from muniment.cli.context import CliContext, Interrupted
 from muniment.cli.error_handler import report
 from muniment.errors import MunimentError
-from muniment.plugins.registry import describe
+from muniment.failures import describe
 from muniment.testing.contract import broken, check_import, without_traceback
 
 _REPORTED = (

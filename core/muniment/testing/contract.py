@@ -14,13 +14,13 @@ import jsonschema
 import pytest
 
 from muniment.errors import MunimentError, ParameterError, PluginError
+from muniment.failures import describe
 from muniment.parameters import Field, Parameters
 from muniment.plugins.discovery import ENTRY_POINT_GROUP
 from muniment.plugins.registry import (
     Kind,
     Plugin,
     RegisteredObject,
-    describe,
     instantiate,
     registered_object,
 )

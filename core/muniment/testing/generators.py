@@ -13,11 +13,11 @@ from typing import Any, ClassVar, NoReturn
 import pytest
 
 from muniment.errors import InputError, ModelError, MunimentError, PluginError
+from muniment.failures import describe
 from muniment.generation.inputs import read_inputs
 from muniment.generation.resolution import resolve_request
 from muniment.hookspecs import Generator
-from muniment.models.registry import MODEL_NAME
-from muniment.plugins.registry import describe
+from muniment.names import RULE, is_name
 from muniment.testing import isolated
 from muniment.testing.contract import Contract, broken, without_traceback
 from muniment.testing.factories import request
@@ -412,8 +412,8 @@ def _check_packaged(generator: str, model: Any) -> None:
         f"packaged_models of {generator} has {model!r}; return muniment.PackagedModel only"
     )
     name, source, terms = (getattr(model, field) for field in ("name", "source", "terms"))
-    if not (isinstance(name, str) and MODEL_NAME.fullmatch(name)):
-        broken(f"the packaged model {name!r} needs a name of letters, digits and .-_")
+    if not (isinstance(name, str) and is_name(name)):
+        broken(f"the packaged model {name!r} needs a name of {RULE}")
     if not (isinstance(source, str) and source.strip()):
         broken(f"the packaged model {name} needs a source, the text that add_model takes")
     if not isinstance(terms, str) or "\n" in terms:

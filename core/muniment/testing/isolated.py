@@ -22,9 +22,10 @@ from typing import Any
 
 import msgspec
 
+from muniment.failures import describe
 from muniment.hookspecs import Generator
 from muniment.plugins.invocation import MissingReply, run_generator
-from muniment.plugins.registry import Plugin, describe, quiet_stdout, registered_object
+from muniment.plugins.registry import Plugin, quiet_stdout, registered_object
 from muniment.types import Chunk, Output, Request
 
 HEAVY = frozenset(

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from muniment.errors import ProvenanceError
+from muniment.failures import describe
 from muniment.hookspecs import MediaType, implemented_methods
 from muniment.ids import new_id
 from muniment.plugins.invocation import validate_media
-from muniment.plugins.registry import describe
 from muniment.provenance import from_json
 from muniment.testing.contract import Contract, broken, without_traceback
 from muniment.types import Item, Provenance

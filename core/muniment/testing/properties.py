@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from muniment.errors import ParameterError, PluginError
+from muniment.failures import describe
 from muniment.generation.evaluation import BoundEvaluator, bind_evaluator
 from muniment.hookspecs import Evaluator, Filter, GroupEvaluator, ModelPowers
 from muniment.ids import new_id
 from muniment.plugins.invocation import validate_verdict
-from muniment.plugins.registry import describe
 from muniment.testing.contract import Contract, broken, without_traceback
 from muniment.testing.factories import generation
 from muniment.types import (

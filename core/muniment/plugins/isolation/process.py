@@ -17,11 +17,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
+from muniment.failures import TRACEBACK_VARIABLE, WorkerError
 from muniment.hookspecs import ModelPowers
 from muniment.plugins.isolation import protocol
 from muniment.plugins.isolation.protocol import ErrorResult, PowerCall, Progress, Result
 from muniment.plugins.isolation.service import PluginService, Registration
-from muniment.plugins.registry import Plugin, WorkerError
+from muniment.plugins.registry import Plugin
 
 _Result = TypeVar("_Result")
 _Arguments = TypeVarTuple("_Arguments")
@@ -41,6 +42,7 @@ ENVIRONMENT = re.compile(
     "|XDG_(CACHE|DATA|CONFIG)_HOME|(HF|TORCH)_HOME|HF_HUB_(CACHE|OFFLINE)|TRANSFORMERS_OFFLINE"
     "|(OMP|MKL|OPENBLAS|NUMEXPR|VECLIB_MAXIMUM)_NUM_THREADS|CUBLAS_WORKSPACE_CONFIG"
     "|CUDA_(VISIBLE_DEVICES|DEVICE_ORDER|HOME|PATH)|TOKENIZERS_PARALLELISM"
+    f"|{TRACEBACK_VARIABLE}"
 )
 
 _MAX_LINES = 1000  # lines of output forwarded for one call, so that a loop fills no log
@@ -183,7 +185,7 @@ class Worker:
         """Return the exception that an ErrorResult describes."""
         error: Exception | None = protocol.muniment_error(result, self.plugin.distribution)
         if error is None:
-            error = WorkerError(self.with_memory_limit(result.message), result.place)
+            error = WorkerError(self.with_memory_limit(result.message))
         error.add_note(result.traceback)
         return error
 

@@ -26,8 +26,8 @@ from typing import Any, Generic, TypeVar, get_type_hints
 import msgspec
 
 from muniment.errors import ModelError, MunimentError, ParameterError, PluginError, UsageError
+from muniment.failures import describe
 from muniment.parameters import Field, Parameters
-from muniment.plugins.registry import describe, place_of
 from muniment.types import Output, TokenScores
 from muniment.validation import escape_unencodable
 
@@ -53,13 +53,12 @@ class ErrorResult(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=T
 
     `kind` is the class of a MunimentError, and empty for any other exception. `message` is the
     error's sentence or the description of the exception. `about` is the parameter or model that
-    the error concerns. `place` is the file and line of the exception, or an empty text.
+    the error concerns.
     """
 
     kind: str
     message: str
     about: str
-    place: str
     traceback: str
 
 
@@ -148,7 +147,6 @@ def error_result(error: BaseException) -> ErrorResult:
         kind,
         escape_unencodable(message),
         escape_unencodable(str(about)),
-        escape_unencodable(place_of(error)),
         escape_unencodable(traceback.format_exc()),
     )
 

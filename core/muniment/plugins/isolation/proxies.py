@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, TypeVarTuple
 
 from muniment.errors import PluginError
+from muniment.failures import WorkerError, explain
 from muniment.hookspecs import Evaluator, Generator, GroupEvaluator, MediaType, ModelPowers
 from muniment.plugins.invocation import MissingReply
 from muniment.plugins.isolation import protocol
@@ -20,7 +21,6 @@ from muniment.plugins.registry import (
     InterruptibleFilter,
     Kind,
     RegisteredObject,
-    WorkerError,
     check_class,
     options_attribute,
     registered_object,
@@ -113,7 +113,7 @@ def _proxy_class(registered: RegisteredObject, worker: Worker) -> type:
     except (WorkerError, TypeError) as error:
         distribution = registered.plugin.distribution
         raise PluginError(
-            distribution, f"{kind} {name!r} of {distribution} cannot be loaded: {error}"
+            distribution, f"{kind} {name!r} of {distribution} cannot be loaded: {explain(error)}"
         ) from error
     return proxy
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 from sqlalchemy import Connection
 
 from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError
+from muniment.names import normal_name
 from muniment.store.database.tables import generation
 from muniment.types import Decision, Status
 from muniment.validation import check_counts, check_texts, parse_moment, refuse_empty
@@ -99,6 +100,9 @@ class Query:
         """Raise UsageError if a text is empty, or a time, list, condition or order is malformed."""
         # An empty text could match all generations or none, also in an erasure.
         refuse_empty(**{name: getattr(self, name) for name in _TEXTS})
+        for name in ("generator", "model", "filter"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, normal_name(getattr(self, name)))
         object.__setattr__(self, "since", _moment("since", self.since))
         object.__setattr__(self, "until", _moment("until", self.until, end=True))
         for name in ("ids", "scores"):
@@ -165,7 +169,7 @@ def parse_condition(text: str) -> tuple[str, str, float]:
             f"{text!r} is not a condition on a score; use a name, one of < <= > >= = != and a "
             "number, as in 'perplexity<20'"
         )
-    return match[1], match[4], value
+    return normal_name(match[1]), match[4], value
 
 
 def parse_order(text: str) -> tuple[str, bool]:
@@ -179,7 +183,7 @@ def parse_order(text: str) -> tuple[str, bool]:
             f"{text!r} is not an order; use score:NAME for the lowest score first, or -score:NAME "
             "for the highest"
         )
-    return match[2], match[1] == "-"
+    return normal_name(match[2]), match[1] == "-"
 
 
 # ---- recorded values that a filter means -------------------------------------------------------

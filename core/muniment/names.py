@@ -1,0 +1,59 @@
+"""The rule for names of models, of single-file plugins and of the objects that plugins register."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TypeGuard
+
+RULE = "letters, digits, '.', '_' and '-'"
+"""The characters of a name, as part of an error message. The letters are of any language."""
+
+_LONGEST = 100  # characters
+_MOST_BYTES = 200  # a folder or file has the name of a model, and at most 255 bytes
+# Characters without a visible form that Unicode counts among letters and marks (the property
+# Default_Ignorable_Code_Point). All others are among the format characters (Cf).
+_INVISIBLE = frozenset(
+    chr(code)
+    for code in (
+        *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0),
+        *range(0x180B, 0x1810),
+        *range(0xFE00, 0xFE10),
+        *range(0xE0100, 0xE01F0),
+    )
+)
+
+
+def normal_name(text: str) -> str:
+    """Return a name in the Unicode normal form NFC, in which all names are compared and recorded.
+
+    A keyboard or a file system may write an accented letter as two characters (NFD).
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def is_name(text: object) -> TypeGuard[str]:
+    """Return whether a text is a name in normal form.
+
+    It has letters and digits of any language, and dots, underscores and hyphens after the first of
+    them. Spaces, and control, bidirectional and invisible characters are excluded.
+    """
+    if not isinstance(text, str) or not 0 < len(text) <= _LONGEST or text != normal_name(text):
+        return False
+    if not _is_letter(text[0]) or not all(_is_letter(c) or c in "._-" or _is_mark(c) for c in text):
+        return False
+    return len(text.encode()) <= _MOST_BYTES
+
+
+def is_object_name(text: object) -> TypeGuard[str]:
+    """Return whether a text is a name without capital letters, as registered objects have it."""
+    return is_name(text) and not any(map(str.isupper, text))
+
+
+def _is_letter(character: str) -> bool:
+    """Return whether a character is a visible letter or digit."""
+    return unicodedata.category(character)[0] in "LN" and character not in _INVISIBLE
+
+
+def _is_mark(character: str) -> bool:
+    """Return whether a character is a visible mark of the letter before it."""
+    return unicodedata.category(character)[0] == "M" and character not in _INVISIBLE
