@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copyreg
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class UnknownNameError(UsageError):
     """A name that no plugin object, model, generation or run has."""
 
     def __init__(self, kind: str, name: str, known: Sequence[str] = (), hint: str = "") -> None:
-        choices = f"; available: {', '.join(sorted(known))}" if known else ""
+        choices = choice_of(name, sorted(known)) if known else ""
         super().__init__(f"no {kind} named {name!r}{choices}{'; ' + hint if hint else ''}")
         self.kind, self.name, self.known = kind, name, tuple(known)
 
@@ -163,6 +163,27 @@ class VerificationError(MunimentError):
     """Evidence that was altered, truncated, rolled back or replaced after it was recorded."""
 
 
+def similar_names(name: str, known: Iterable[str], *, least: float = 0.6) -> list[str]:
+    """Return the known names that are spelled similarly, the most similar first.
+
+    `least` is the required similarity, as `difflib` measures it.
+    """
+    from difflib import get_close_matches
+
+    spelled = {item.casefold(): item for item in known}
+    return [spelled[match] for match in get_close_matches(name.casefold(), spelled, cutoff=least)]
+
+
+def choice_of(name: str, known: Sequence[str]) -> str:
+    """Return the end of a clause about an unknown name, with names that can be used instead.
+
+    Similar names replace the list of all that are known.
+    """
+    if similar := similar_names(name, known):
+        return f" (did you mean {' or '.join(similar)}?)"
+    return f"; available: {', '.join(known) or 'none'}"
+
+
 def explain_invalid(error: Exception, hints: Mapping[str, str]) -> str:
     """Return where and why a document does not fit its types, and a hint for that field.
 
@@ -172,8 +193,8 @@ def explain_invalid(error: Exception, hints: Mapping[str, str]) -> str:
     reason, _, place = str(error).partition(" - at ")
     fields = [name for name in re.findall(r"\w+", f"{reason} {place}") if name in hints]
     names = ", ".join(hints)
-    if "unknown field" in reason:
-        hint = f"; known: {names}"
+    if unknown := re.search("unknown field `(.*?)`", reason):
+        hint = choice_of(unknown[1], list(hints))
     else:
         hint = f"; {hints[fields[-1]]}" if fields else f"; use the fields {names}"
     if not hints:

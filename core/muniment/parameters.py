@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from muniment.errors import ParameterError
+from muniment.errors import ParameterError, choice_of
 
 Value: typing.TypeAlias = bool | int | float | str | tuple[str, ...] | None
 
@@ -199,8 +199,8 @@ class Parameters:
         """
         for name in values:
             if name not in self._fields:
-                known = ", ".join(self._fields) or "none"
-                raise ParameterError(name, f"no parameter named {name!r}; available: {known}")
+                choice = choice_of(name, list(self._fields))
+                raise ParameterError(name, f"no parameter named {name!r}{choice}")
         for name, field in self._fields.items():
             value = field.parse(values[name]) if name in values else field.default
             object.__setattr__(self, name, value)

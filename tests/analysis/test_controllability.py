@@ -200,7 +200,12 @@ def test_fewer_than_ten_items_are_refused_before_anything_is_generated(
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [("{level: [0, 1000]}", "100"), ("{heat: [1, 2]}", "heat"), ("{level: [a, b]}", "level")],
+    [
+        ("{level: [0, 1000]}", "100"),
+        ("{heat: [1, 2]}", "heat"),
+        ("{levle: [1, 2]}", "did you mean level"),
+        ("{level: [a, b]}", "level"),
+    ],
 )
 def test_a_setting_that_the_generator_refuses_records_nothing(
     workspace: Workspace, settings: str, message: str
@@ -214,7 +219,7 @@ def test_a_setting_that_the_generator_refuses_records_nothing(
 @pytest.mark.parametrize(
     ("measure", "message"),
     [
-        ("text-statistics.wrods", "available: text-statistics.characters, "),
+        ("text-statistics.wrods", "did you mean text-statistics.words"),
         ("no-such-evaluator.words", "available: .*wording, ranking|embedding"),
         ("embedding", "dial cannot embed"),
     ],
@@ -226,6 +231,22 @@ def test_a_measure_that_does_not_exist_records_nothing(
     with pytest.raises(muniment.UsageError, match=message):
         run(workspace, design(measures=[measure]))
     assert not (workspace.home / "muniment.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "meant"),
+    [
+        ("replicates:", "replicats:", "replicates"),
+        ("settings:", "setings:", "settings"),
+        ("paraphrases:", "paraphrase:", "paraphrases"),
+    ],
+)
+def test_an_unknown_key_of_a_design_names_the_similar_one(old: str, new: str, meant: str) -> None:
+    document = design()
+    assert old in document
+    with pytest.raises(DesignFileError, match=rf"did you mean {meant}\?") as caught:
+        parse_design(document.replace(old, new), "d.yaml")
+    assert new.rstrip(":") in str(caught.value)
 
 
 def test_a_stopped_experiment_is_continued(workspace: Workspace) -> None:

@@ -277,9 +277,9 @@ class TestPolicy:
                 "parameters": {},
             }
         ]
-        lines = muniment("policy", "show", policy_file).lines
-        assert lines[0] == "policy   team"
-        assert lines[4:] == policy_file.read_text().rstrip().splitlines()
+        shown = muniment("policy", "show", policy_file)
+        assert shown.err == f"policy team@3, source: {policy_file}\n"
+        assert shown.out == policy_file.read_text()
 
     def test_show_names_a_filter_that_cannot_be_used(self, muniment: Here, tmp_path: Path) -> None:
         file = tmp_path / "lost.yaml"
@@ -294,7 +294,7 @@ class TestPolicy:
         self, muniment: Here, policy_file: Path
     ) -> None:
         assert muniment("policy", "show", "--json").json("policy")[0]["policy"] == "none"
-        assert "this policy has no filters" in muniment("policy", "show").out
+        assert "this policy has no filters" in muniment("policy", "show").err
         muniment("config", "set", "policy", str(policy_file))
         assert muniment("policy", "show", "--json").json("policy")[0]["policy"] == "team"
         assert muniment("generate", "echo", "a bomb").code == 3
@@ -302,12 +302,15 @@ class TestPolicy:
     @pytest.mark.parametrize(
         ("document", "sentence"),
         [
-            ("policy: p\nversion: '1'\nfilterz: []\n", "unknown field `filterz`; known: policy"),
+            (
+                "policy: p\nversion: '1'\nfilterz: []\n",
+                "unknown field `filterz` (did you mean filters?)",
+            ),
             ("policy: [\n", "is not valid YAML"),
             ("version: '1'\n", "add a name"),
             (
                 "policy: p\nversion: '1'\nfilters: [{filter: words, stage: x}]\n",
-                "filters[0]: object contains unknown field `stage`; known: filter",
+                "filters[0]: object contains unknown field `stage` (did you mean stages?)",
             ),
             (
                 "policy: p\nversion: '1'\nfilters: [{filter: words, parameters: {loud: 1}}]\n",
@@ -454,7 +457,7 @@ class TestConfig:
     @pytest.mark.parametrize(
         ("key", "value", "sentence"),
         [
-            ("policy", "nope", "no policy named 'nope'; available: default, none"),
+            ("policy", "nope", "no policy named 'nope' (did you mean none?)"),
             ("policy", "nope.yaml", "no policy named 'nope.yaml'; available: default, none"),
             ("policy", "bad.yaml", "unknown field `filterz`"),
             ("policy", "loud.yaml", "no parameter named 'loud'"),

@@ -130,7 +130,7 @@ def test_what_a_line_leaves_away_comes_from_the_defaults() -> None:
         ('{"prompt": 5}', "prompt: expected `str`, got `int`; add a text"),
         (
             '{"prompt": "x", "promt": "y"}',
-            "object contains unknown field `promt`; known: prompt, system",
+            "object contains unknown field `promt` (did you mean prompt?)",
         ),
         ('{"prompt": "x", "\\ud800": 1}', "not valid JSON ("),
         ('{"prompt": "x", "system": 5}', "system: expected `str | null`, got `int`; use a text"),

@@ -310,7 +310,7 @@ def test_an_unreadable_file_is_refused(reader: Workspace, tmp_path: Path) -> Non
 def test_an_input_that_is_not_declared_names_the_declared_ones(reader: Workspace) -> None:
     with pytest.raises(InputError, match=r"'mask'; available: context, init"):
         reader.session.generate("go", generator="join", inputs={"mask": PNG})
-    with pytest.raises(InputError, match="it has none"):
+    with pytest.raises(InputError, match="available: none"):
         reader.session.generate("go", generator="dots", inputs={"init": PNG})
 
 

@@ -115,7 +115,7 @@ def one(rule: str) -> str:
         ("[" * 1500, "is nested too deeply; remove brackets"),
         ("a: " + "1" * 5000, "contains a number that is too long; shorten it"),
         ("a: &a [*a]", "contains an alias"),
-        ("a: 1", "unknown field `a`; known: policy, version, filters"),
+        ("a: 1", "unknown field `a`; available: policy, version, filters"),
         ("version: 1", "; add a name, e.g."),
         ("policy: 5\nversion: 1", "; add a name, e.g."),
         ("policy: ''\nversion: 1", "; add a name, e.g."),
@@ -124,7 +124,7 @@ def one(rule: str) -> str:
         ("policy: a\nversion: 1.0", "; add a version, e.g."),
         (
             "policy: a\nversion: 1\nfilter: []",
-            "unknown field `filter`; known: policy, version, filters",
+            "unknown field `filter` (did you mean filters?)",
         ),
         ("policy: a\nversion: 1\nfilters:", "filters: expected `array`"),
         ("policy: a\nversion: 1\nfilters: {a: b}", "filters: expected `array`"),
@@ -137,7 +137,7 @@ def one(rule: str) -> str:
         ),
         (
             one("{filter: a}\n- {filter: b, stage: output}"),
-            "filters[1]: object contains unknown field `stage`; known: filter, ",
+            "filters[1]: object contains unknown field `stage` (did you mean stages?)",
         ),
         (one("{filter: a, mode: enforce, mode: observe}"), "contains the key 'mode' twice"),
         (one("{filter: a, stages: output}"), "; use a list of prompt, input, output and item"),

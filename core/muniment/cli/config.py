@@ -10,7 +10,6 @@ from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option
 from muniment.cli.output import (
     emit,
-    emit_one,
     one_line,
     warn_broken,
     write_data,
@@ -114,10 +113,11 @@ def policy() -> None:
 def show(context: CliContext, name: str | None, as_json: bool) -> int:
     """Show a policy.
 
-    Without a name, shows the policy in force. Its filters are created as for a generation. A
-    filter that cannot be created is reported and makes the exit code 1. It blocks everything that
-    it should check. A policy with a parameter that its filter rejects is invalid, and nothing is
-    generated under it.
+    Without a name, shows the policy in force. Standard output is the policy's file, which
+    `--policy FILE` accepts, and its name and source are on standard error. Its filters are created
+    as for a generation. A filter that cannot be created is reported and makes the exit code 1. It
+    blocks everything that it should check. A policy with a parameter that its filter rejects is
+    invalid, and nothing is generated under it.
     """
     from muniment.generation.assessment import PolicyRunner
     from muniment.generation.policy import resolve_policy
@@ -126,20 +126,23 @@ def show(context: CliContext, name: str | None, as_json: bool) -> int:
     plugins = context.session.plugins
     failures = PolicyRunner(policy, plugins).failures
     warn_broken(plugins.load())
-    emit_one(
-        {
-            "policy": policy.name,
-            "version": policy.version,
-            "source": policy.source,
-            "filters": [{name: getattr(rule, name) for name in _RULE} for rule in policy.filters],
-            "failures": failures,
-        },
-        [("policy", "policy"), ("version", "version"), ("source", "source")],
-        as_json,
-    )
-    if not as_json:
-        write_data()
-        write_data(policy.document.rstrip("\n") if policy.filters else "this policy has no filters")
+    if as_json:
+        write_json(
+            {
+                "policy": policy.name,
+                "version": policy.version,
+                "source": policy.source,
+                "filters": [
+                    {name: getattr(rule, name) for name in _RULE} for rule in policy.filters
+                ],
+                "failures": failures,
+            }
+        )
+    else:
+        write_note(f"policy {one_line(policy.label)}, source: {one_line(policy.source)}")
+        if not policy.filters:
+            write_note("this policy has no filters")
+        write_data(policy.document.rstrip("\n"))
     for failure in failures:
         write_note(
             f"Error: {one_line(failure)}; everything it should check is blocked, so fix it or "

@@ -11,8 +11,7 @@ from muniment.cli import exit_codes
 from muniment.cli.context import Interrupted
 from muniment.cli.output import one_line, write_note
 from muniment.errors import MunimentError
-
-TRACEBACK_VARIABLE = "MUNIMENT_TRACEBACK"
+from muniment.failures import TRACEBACK_VARIABLE
 
 
 def report(error: BaseException) -> int:
@@ -68,7 +67,13 @@ def detach_stdout() -> None:
 
 
 def _sentence(error: click.ClickException) -> str:
-    sentence = one_line(error.format_message()).rstrip(".")
+    if isinstance(error, click.exceptions.NoSuchCommand) and error.ctx is not None:
+        from muniment.cli.suggestions import unknown_command
+
+        message = unknown_command(error.ctx, error.command_name)
+    else:
+        message = error.format_message()
+    sentence = one_line(message).rstrip(".")
     if isinstance(error, click.UsageError) and error.ctx is not None:
         stop = "" if sentence.endswith(("?", "?)")) else "."
         sentence += f"{stop} Try '{error.ctx.command_path} --help'."

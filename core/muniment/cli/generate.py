@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from muniment.cli.generators import (
     isolate_if_asked,
     noun_of,
     own_options,
+    shortened,
 )
 from muniment.cli.interruption import new_run
 from muniment.cli.media_files import FileFormat, refuse_without_file
@@ -112,7 +114,7 @@ def command_of(
     distribution = registered.plugin.distribution
     own = [*own_options(registered, taken), *file_options(media_type)]
     free = [option for option in own if not taken & flags([option]).keys()]
-    return click.Command(
+    return _GeneratorCommand(
         name,
         callback=functools.partial(_run, name, registered),
         params=[*fixed[:1], *free, *fixed[1:]],
@@ -136,6 +138,24 @@ def command_of(
             ]
         ),
     )
+
+
+class _GeneratorCommand(click.Command):
+    """A command that takes one prompt, with an error for a prompt that is not quoted."""
+
+    allow_extra_args = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments. Raise UsageError if there are several prompts."""
+        extra = super().parse_args(ctx, args)
+        if extra and not ctx.resilient_parsing:
+            words = shlex.quote(" ".join([ctx.params["prompt"], *extra]))
+            raise click.UsageError(
+                f"the prompt has {len(extra) + 1} arguments; quote it, as in "
+                f"`{ctx.command_path} {shortened(words)}`.",
+                ctx,
+            )
+        return extra
 
 
 def _shared_parameters(optional_prompt: bool) -> list[click.Parameter]:

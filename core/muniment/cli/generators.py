@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shlex
 from collections.abc import Collection
 from typing import Any
 
 import click
 
 from muniment.cli.context import context_of
-from muniment.cli.lazy import no_such, with_checked_parser
+from muniment.cli.lazy import with_checked_parser
 from muniment.cli.output import warn_broken
 from muniment.cli.parameter_options import INPUT, PARAMETER, parameter_option
 from muniment.cli.plugins_list import gone_plugins
 from muniment.cli.translation import gettext, ngettext, translate, translated, translated_option
-from muniment.errors import MunimentError, UnknownNameError
+from muniment.errors import MunimentError, UnknownNameError, similar_names
 from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions
 from muniment.types import InputSpec
@@ -72,8 +73,8 @@ class GeneratorGroup(click.Group):
                 raise UnknownNameError(
                     "generator", cmd_name, hint="no plugin with a generator is installed"
                 ) from None
-            sentence = no_such("generator", cmd_name, available)
-            raise click.UsageError(f"{sentence} Available: {', '.join(available)}.", ctx) from None
+            hint = "" if similar_names(cmd_name, available) else _as_prompt(cmd_name, available)
+            raise UnknownNameError("generator", cmd_name, available, hint) from None
         media_type = None
         if not registered.media_type.startswith("text/"):
             media_type = session.media.registered(registered.media_type)
@@ -101,6 +102,18 @@ class GeneratorGroup(click.Group):
                 for item in objects
             ]
             formatter.write_dl(rows)
+
+
+def _as_prompt(name: str, available: list[str]) -> str:
+    """Return the hint that an unknown name is meant as a prompt."""
+    generator = "text" if "text" in available else available[0]
+    command = f"muniment generate {generator} {shortened(shlex.quote(name))}"
+    return f"a prompt follows the name: `{command}`"
+
+
+def shortened(prompt: str) -> str:
+    """Return a quoted prompt, or a placeholder for a long one."""
+    return prompt if len(prompt) <= 60 else "'PROMPT'"
 
 
 def noun_of(registered: RegisteredObject, media_type: RegisteredObject | None) -> str:

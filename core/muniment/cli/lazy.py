@@ -44,6 +44,10 @@ class LazyGroup(click.Group):
             dict.fromkeys([*self.own_names, *sorted(plugin_commands.enabled_commands(ctx))])
         )
 
+    def names_to_suggest(self, ctx: click.Context) -> list[str]:
+        """Return the names of commands that an unknown name can be meant for."""
+        return self.list_commands(ctx)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command, or return None when no command has that name.
 
@@ -72,17 +76,9 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command to run. Raise UsageError with similar names for an unknown one."""
-        name: str | None = args[0]
-        if args[0] in self.own_names or args[0].startswith("-") or ctx.resilient_parsing:
-            name, command, rest = super().resolve_command(ctx, args)
-        else:
-            command, rest = self.get_command(ctx, args[0]), args[1:]
-        if command is not None:
-            return name, with_checked_parser(command), rest
-        if ctx.resilient_parsing:  # shell completion
-            return None, None, rest
-        raise click.UsageError(no_such("command", args[0], self.list_commands(ctx)), ctx)
+        """Return the command to run, with the parser of `refuse_repeated`."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and with_checked_parser(command), rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands, without importing those in `lazy`."""
@@ -148,12 +144,3 @@ def command_paths(group: LazyGroup, selected: Collection[str]) -> dict[str, bool
             nested = command_paths(command, below)
             paths |= {f"{name}.{path}": extensible for path, extensible in nested.items()}
     return paths
-
-
-def no_such(what: str, name: str, known: list[str]) -> str:
-    """Return the sentence that no such thing exists, with names that are similar to `name`."""
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, known)
-    hint = f" Did you mean {' or '.join(close)}?" if close else ""
-    return f"no {what} named {name!r}.{hint}"

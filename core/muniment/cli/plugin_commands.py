@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from muniment.config import normalised
 from muniment.errors import ConfigError, MunimentError, PluginError, UsageError
 from muniment.plugins import discovery
 from muniment.plugins.discovery import PluginCommand
+
+_LONGEST = 70  # characters of a summary in the help
 
 
 def find_command(ctx: click.Context, name: str) -> click.Command | None:
@@ -53,8 +56,8 @@ def help_rows(ctx: click.Context, own: Collection[str]) -> list[tuple[str, str]]
 
     Skips the names of the group's own commands.
 
-    At the top level the help is the summary of the distribution, and nothing is imported. In a
-    group below it, the commands are imported for their help.
+    At the top level the help is the first sentence of the distribution's summary, and nothing is
+    imported. In a group below it, the commands are imported for their help.
     """
     rows = []
     for name, commands in sorted(enabled_commands(ctx).items()):
@@ -63,7 +66,9 @@ def help_rows(ctx: click.Context, own: Collection[str]) -> list[tuple[str, str]]
         if len(commands) > 1:
             rows.append((name, f"({ambiguous(commands)})"))
         elif ctx.parent is None:
-            rows.append((name, translate(commands[0].summary, commands[0].distribution)))
+            distribution = commands[0].distribution
+            summary = translate(commands[0].summary, distribution)
+            rows.append((name, _first_sentence(summary)))
         else:
             try:
                 command = _load(commands[0], _disabled(ctx, tolerant=True))
@@ -79,6 +84,15 @@ def help_rows(ctx: click.Context, own: Collection[str]) -> list[tuple[str, str]]
     from muniment.cli.output import one_line
 
     return [(name, one_line(text)) for name, text in rows]
+
+
+def _first_sentence(summary: str) -> str:
+    """Return the first sentence of a summary, shortened to one line of help."""
+    sentence = re.split(r"(?<=\.) |(?<=。)", summary, maxsplit=1)[0].strip()
+    if len(sentence) > _LONGEST:
+        sentence = sentence[:_LONGEST].rpartition(" ")[0].rstrip(",:;") or sentence[:_LONGEST]
+        return f"{sentence}…"
+    return sentence if not sentence or sentence[-1] in ".。" else f"{sentence}."
 
 
 def check_commands(

@@ -34,6 +34,11 @@ COMMANDS = {
     "config": ("muniment.cli.config:config", "Read and change settings."),
     "keys": ("muniment.cli.signatures:keys", "Create and show the key that signs the record."),
     "db": ("muniment.cli.db:db", "Manage the store."),
+    "completion": (
+        "muniment.cli.completion:completion",
+        "Complete commands and options in a shell.",
+    ),
+    "help": ("muniment.cli.help:help_", "Show the help of a command."),
 }
 
 _ANYWHERE = ("--home", "--store", "--actor", "--plugin")
@@ -118,7 +123,12 @@ class _Root(LazyGroup):
         return any("--actor" in option.opts for option in command.params)
 
 
-@click.group(cls=_Root, lazy=COMMANDS, epilog="Global options may stand anywhere on the line.")
+@click.group(
+    cls=_Root,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Global options may stand anywhere on the line.",
+)
 @click.option(
     "--home",
     metavar="FOLDER",
@@ -134,7 +144,9 @@ class _Root(LazyGroup):
     multiple=True,
     help="Python file to use as a plugin for this command (may be repeated).",
 )
-@click.version_option(__version__, prog_name="muniment", message="%(prog)s %(version)s")
+@click.version_option(
+    __version__, "-V", "--version", prog_name="muniment", message="%(prog)s %(version)s"
+)
 @click.pass_context
 def root(
     ctx: click.Context,
@@ -215,6 +227,13 @@ _PLUGINS = {
 
 class _Plugins(LazyGroup):
     """The group, with an error for the commands of muniment-installer where it is missing."""
+
+    def names_to_suggest(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, with those of muniment-installer."""
+        from muniment.plugins.discovery import RESERVED_COMMANDS
+
+        reserved = [path.rpartition(".")[2] for path in RESERVED_COMMANDS]
+        return list(dict.fromkeys([*self.list_commands(ctx), *reserved]))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command, or raise UsageError for one that muniment-installer adds."""

@@ -9,7 +9,7 @@ import click
 import muniment.store
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
-from muniment.cli.lazy import LazyGroup, no_such
+from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option, output_option, overwrite_option
 from muniment.cli.output import (
     on_terminal,
@@ -24,7 +24,13 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import fraction
-from muniment.errors import DamagedStoreError, MunimentError, UsageError, VerificationError
+from muniment.errors import (
+    DamagedStoreError,
+    MunimentError,
+    UsageError,
+    VerificationError,
+    choice_of,
+)
 from muniment.ledger.checkpoints import Note
 from muniment.ledger.payloads import KINDS
 from muniment.signing import KeyStore, open_store
@@ -219,8 +225,9 @@ def _kinds(ctx: click.Context, option: click.Parameter, value: str) -> tuple[str
     kinds = tuple(part.strip() for part in value.split(",") if part.strip())
     for kind in kinds:
         if kind not in KINDS:
-            sentence = no_such("kind of payload", kind, list(KINDS))
-            raise click.BadParameter(f"{sentence} Use any of: {', '.join(KINDS)}.")
+            raise click.BadParameter(
+                f"no kind of payload named {kind!r}{choice_of(kind, list(KINDS))}"
+            )
     return kinds
 
 

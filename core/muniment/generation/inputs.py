@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from muniment.errors import InputError, MunimentError, UnknownNameError
+from muniment.errors import InputError, MunimentError, UnknownNameError, choice_of
 from muniment.plugins.registry import RegisteredObject
 from muniment.store import NoStoreError
 from muniment.types import Generation, Input, InputSpec, accepts_media_type
@@ -62,9 +62,10 @@ def read_inputs(
     declared = {spec.name: spec for spec in registered.inputs}
     for name in sources:
         if name not in declared:
-            known = f"available: {', '.join(declared)}" if declared else "it has none"
-            message = f"generator {registered.name} has no input named {name!r}; {known}"
-            raise InputError(name, message)
+            choice = choice_of(name, list(declared))
+            raise InputError(
+                name, f"generator {registered.name} has no input named {name!r}{choice}"
+            )
     inputs: list[Input] = []
     parents: list[str] = []
     for name, source in sorted(sources.items()):

@@ -1,0 +1,108 @@
+"""Suggestions for the names of commands that do not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+import click
+
+from muniment.cli.context import context_of
+from muniment.cli.lazy import LazyGroup
+from muniment.errors import MunimentError, similar_names
+
+_MOST = 3  # suggestions in a message
+_SYNONYMS = [
+    set(words.split())
+    for words in (
+        "add create generate init make new place",
+        "add install",
+        "import load restore",
+        "clean delete del drop erase forget remove rm uninstall unset",
+        "all index list log ls queue runs",
+        "cat describe get info inspect print show status view",
+        "check doctor test validate verify",
+        "again redo repeat replay reproduce rerun",
+        "compare diff difference",
+        "count statistics stats summary",
+        "edit set",
+        "decide resolve",
+        "dump export save",
+        "find grep query search",
+        "follow tail watch",
+        "update upgrade",
+        "backup copy",
+        "ancestors history lineage parents",
+        "evaluate score",
+        "feedback rate",
+        "off disable",
+        "on enable",
+    )
+]
+
+
+def unknown_command(ctx: click.Context, name: str) -> str:
+    """Return the sentence that a group has no such command, with commands that may be meant."""
+    hints = _suggestions(ctx, name)[:_MOST]
+    hint = f" Did you mean {' or '.join(hints)}?" if hints else ""
+    return f"no command named {name!r}.{hint}"
+
+
+def _suggestions(ctx: click.Context, name: str) -> list[str]:
+    """Return commands that may be meant: of the group itself, of other groups, or a generator."""
+    root = ctx.find_root()
+    if any(f"--{name}" in option.opts for option in root.command.params):
+        return [f"`{root.command_path} --{name}`"]
+    own = _names(ctx.command, ctx) if isinstance(ctx.command, click.Group) else []
+    others = {path: names for path, names in _groups(root) if path != ctx.command_path}
+
+    def elsewhere(find: Callable[[str, Collection[str]], list[str]]) -> list[str]:
+        return [
+            f"`{path} {match}`" for path, names in others.items() for match in find(name, names)
+        ]
+
+    similar = similar_names(name, own)
+    if ctx is root:  # a command without its group is more likely than a misspelt group
+        found = elsewhere(_same) or similar
+    else:
+        found = list(dict.fromkeys([*similar, *_synonyms(name, own)])) or elsewhere(_same)
+    if found := found or elsewhere(_synonyms) or elsewhere(_similar):
+        return found
+    return [f"`{root.command_path} generate {name}`"] if _is_generator(ctx, name) else []
+
+
+def _same(name: str, names: Collection[str]) -> list[str]:
+    return [name] if name in names else []
+
+
+def _similar(name: str, names: Collection[str]) -> list[str]:
+    return similar_names(name, names, least=0.75)
+
+
+def _synonyms(name: str, names: Collection[str]) -> list[str]:
+    alike = set().union(*(words for words in _SYNONYMS if name.lower() in words))
+    return [other for other in names if other in alike]
+
+
+def _is_generator(ctx: click.Context, name: str) -> bool:
+    """Return whether `muniment generate` accepts a name. Loads the plugins."""
+    session = context_of(ctx).session
+    try:
+        session.plugins.generator(name, session.config.generators())
+    except MunimentError:
+        return False
+    return True
+
+
+def _groups(root: click.Context) -> Iterator[tuple[str, list[str]]]:
+    """Yield the path of each group that imports its commands when called, and their names."""
+    assert isinstance(root.command, LazyGroup)
+    yield root.command_path, _names(root.command, root)
+    for name in root.command.own_names:
+        command = root.command.own_command(name)
+        if isinstance(command, LazyGroup):
+            nested = click.Context(command, info_name=name, parent=root)
+            yield nested.command_path, _names(command, nested)
+
+
+def _names(group: click.Group, ctx: click.Context) -> list[str]:
+    return group.names_to_suggest(ctx) if isinstance(group, LazyGroup) else list(group.commands)

@@ -1,0 +1,249 @@
+"""Things that one types: help, versions, shell completion, and names of commands and plugins."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from muniment.cli.root import root
+from support.commands import Here, Processes
+from support.plugins import PluginFolder
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("audit",), ("audit", "list"), ("generate", "echo"), ("completion", "install")]
+)
+def test_help_and_h_print_what_the_option_help_prints(
+    muniment: Here, words: tuple[str, ...]
+) -> None:
+    expected = muniment(*words, "--help").out
+    assert expected.startswith(" ".join(("Usage: muniment", *words)))
+    assert muniment(*words, "-h").out == expected
+    assert muniment("help", *words).out == expected
+
+
+def test_help_of_an_unknown_command_is_an_error(muniment: Here) -> None:
+    result = muniment("help", "audit", "lst")
+    assert (result.code, result.out) == (2, "")
+    assert "Did you mean list?" in result.err
+    assert muniment("help", "audit", "list", "more").code == 2
+
+
+def test_the_version_has_a_short_option(muniment: Here) -> None:
+    assert muniment("-V").out == muniment("--version").out != ""
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("keys", "make"), "generate"),
+        (("keys", "info"), "show"),
+        (("models", "rm"), "remove"),
+        (("models", "ls"), "list"),
+        (("models", "new"), "add"),
+        (("review", "list"), "queue"),
+        (("plugins", "delete"), "uninstall"),
+        (("audit", "lst"), "list"),
+        (("audti",), "audit"),
+        (("list",), "`muniment audit list`"),
+        (("replay",), "`muniment audit replay`"),
+        (("install",), "`muniment plugins install`"),
+        (("verfy",), "`muniment audit verify`"),
+        (("version",), "`muniment --version`"),
+        (("echo",), "`muniment generate echo`"),
+        (("audit", "install"), "`muniment plugins install`"),
+        (("config", "help"), "`muniment help`"),
+    ],
+)
+def test_an_unknown_command_names_the_one_that_is_meant(
+    muniment: Here, words: tuple[str, ...], meant: str
+) -> None:
+    result = muniment(*words)
+    assert (result.code, result.out) == (2, "")
+    assert f"no command named {words[-1]!r}. Did you mean {meant}" in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_every_group_suggests_a_command_for_a_synonym() -> None:
+    from muniment.cli.suggestions import unknown_command
+
+    context = click.Context(root, info_name="muniment")
+    for name in root.own_names:  # type: ignore[attr-defined]
+        command = root.own_command(name)  # type: ignore[attr-defined]
+        if isinstance(command, click.Group) and name != "generate":
+            nested = click.Context(command, info_name=name, parent=context)
+            for word in command.list_commands(nested):
+                assert word in unknown_command(nested, f"{word}x"), (name, word)
+
+
+def test_a_prompt_without_a_generator_is_answered_with_the_whole_command(muniment: Here) -> None:
+    result = muniment("generate", "a poem")
+    assert result.code == 2
+    assert "`muniment generate text 'a poem'`" in result.err
+
+
+def test_a_prompt_of_several_arguments_is_answered_with_the_quoted_prompt(muniment: Here) -> None:
+    result = muniment("generate", "echo", "one", "two")
+    assert result.code == 2
+    assert "`muniment generate echo 'one two'`" in result.err
+
+
+@pytest.mark.parametrize(
+    ("shell", "file"),
+    [
+        ("bash", "data/bash-completion/completions/muniment"),
+        ("zsh", ".zfunc/_muniment"),
+        ("fish", "config/fish/completions/muniment.fish"),
+    ],
+)
+def test_completion_is_installed_in_one_file_that_it_names(
+    muniment: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: str, file: str
+) -> None:
+    user = tmp_path / "user"
+    user.mkdir()
+    monkeypatch.setenv("HOME", str(user))
+    monkeypatch.setenv("XDG_DATA_HOME", str(user / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(user / "config"))
+    monkeypatch.delenv("BASH_COMPLETION_USER_DIR", raising=False)
+    monkeypatch.setenv("SHELL", f"/bin/{shell}")
+    result = muniment("completion", "install")
+    assert (result.code, result.out) == (0, f"{user / file}\n"), result.err
+    assert f"remove {user / file} to undo it" in result.err
+    script = (user / file).read_text()
+    assert script == muniment("completion", "show", shell).out
+    assert "_MUNIMENT_COMPLETE" in script
+    assert muniment("completion", "install", shell).out == result.out
+    assert [path for path in user.rglob("*") if path.is_file()] == [user / file]
+    (user / file).write_text("mine")
+    refused = muniment("completion", "install")
+    assert (refused.code, (user / file).read_text()) == (2, "mine")
+
+
+@pytest.mark.parametrize(("shell", "named"), [("", "SHELL"), ("/bin/tcsh", "tcsh")])
+def test_completion_for_an_unknown_shell_names_the_known_ones(
+    muniment: Here, monkeypatch: pytest.MonkeyPatch, shell: str, named: str
+) -> None:
+    monkeypatch.setenv("SHELL", shell)
+    result = muniment("completion", "show")
+    assert result.code == 2
+    assert named in result.err
+    assert "bash, zsh or fish" in result.err
+
+
+def test_a_shell_completes_commands_and_generators(
+    processes: Processes, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.generator("诗", "pass")
+
+    def completed(words: str, number: int) -> list[str]:
+        variables = {
+            "_MUNIMENT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(number)
+        }  # fmt: skip
+        return [line.partition(",")[2] for line in processes(**variables).out.splitlines()]
+
+    assert completed("muniment hel", 1) == ["help"]
+    assert completed("muniment help aud", 2) == ["audit"]
+    assert completed("muniment help audit tai", 3) == ["tail"]
+    assert completed("muniment generate 诗", 2) == ["诗"]
+
+
+class TestPlugins:
+    """`plugins list` and `plugins show`, with the names of what plugins offer."""
+
+    @pytest.fixture
+    def many(self, plugin_folder: PluginFolder) -> PluginFolder:
+        plugin_folder.evaluator("句长", "return {'value': 1.0}", distribution="Poem_Tools")
+        policy = "policy: strict\nversion: '1'\nfilters: []\n"
+        plugin_folder.add(
+            "x = 1",
+            distribution="rules",
+            files={"strict.yaml": policy},
+            policies={"strict": "strict.yaml"},
+        )
+        return plugin_folder
+
+    @pytest.mark.parametrize(
+        "name", ["Poem_Tools", "poem-tools", "POEM.TOOLS", "句长", "module of it"]
+    )
+    def test_a_plugin_is_found_by_any_name(
+        self, processes: Processes, many: PluginFolder, name: str
+    ) -> None:
+        if name == "module of it":
+            name = many.all[-2].module
+        (shown,) = processes("plugins", "show", name, "--json").json("plugin_details")
+        assert shown["distribution"] == "Poem_Tools"
+        assert shown["offers"] == [{"kind": "evaluator", "name": "句长", "media_type": ""}]
+        listed = processes("plugins", "list", name, "--offers", "--json").json("plugin")
+        assert [row["offers"] for row in listed] == [shown["offers"]]
+        assert "evaluators: 句长" in processes("plugins", "list", name, "--offers").out
+
+    def test_a_plugin_is_found_by_its_policy(
+        self, processes: Processes, many: PluginFolder
+    ) -> None:
+        (shown,) = processes("plugins", "show", "strict", "--json").json("plugin_details")
+        assert (shown["distribution"], shown["policies"]) == ("rules", ["strict"])
+        assert processes("plugins", "list", "strict").rows[0][-1] == "strict"
+
+    def test_a_name_of_several_plugins_names_them(
+        self, processes: Processes, many: PluginFolder
+    ) -> None:
+        refused = processes("plugins", "show", "plugin")  # the name of each entry point
+        assert refused.code == 2
+        assert "Poem_Tools" in refused.err
+        assert "test-echo" in refused.err
+
+
+def test_a_shown_policy_is_a_policy_file(
+    muniment: Here, policy_file: Path, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    document = "# A comment.\npolicy: strict\nversion: '2'\nfilters: [{filter: words}]\n"
+    plugin_folder.add("x = 1", files={"p.yaml": document}, policies={"strict": "p.yaml"})
+    for reference in ((), (policy_file,), ("strict",), ("none",)):
+        shown = muniment("policy", "show", *reference)
+        (expected,) = muniment("policy", "show", *reference, "--json").json("policy")
+        assert shown.code == 0, shown.err
+        assert expected["policy"] in shown.err
+        saved = tmp_path / "mine.yaml"
+        saved.write_text(shown.out, encoding="utf-8")
+        (loaded,) = muniment("policy", "show", saved, "--json").json("policy")
+        assert loaded == {**expected, "source": str(saved)}
+        assert muniment("generate", "echo", "x", "--policy", saved).code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [(None, "no such file"), (b"junk", "public key"), (b"", "public key"), (b"\xff", "UTF-8")],
+)
+def test_the_verifier_reports_a_missing_or_wrong_key_file_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, named: str
+) -> None:
+    from muniment import verifier
+
+    key = tmp_path / "signer.pub"
+    if content is not None:
+        key.write_bytes(content)
+    assert verifier.main(["proof.json", "--key", str(key)]) == verifier.USAGE
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert str(key) in printed.err
+    assert named in printed.err
+
+
+def test_the_verifier_without_a_key_prints_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    from muniment import verifier
+
+    with pytest.raises(SystemExit) as caught:
+        verifier.main(["proof.json"])
+    assert caught.value.code == verifier.USAGE
+    printed = capsys.readouterr().err
+    assert (printed.count("\n"), "--key" in printed) == (1, True)
+
+
+def test_the_program_verifier_has_a_version(processes: Processes) -> None:
+    program = Path(processes.program).with_name("muniment-verify")
+    done = subprocess.run([program, "-V"], capture_output=True, check=True)
+    assert done.stdout.startswith(b"muniment-verify ")
