@@ -36,8 +36,8 @@ say "A batch: one request a line, results in the order of the lines."
 run 0 muniment batch examples/batch.jsonl
 
 say "All of it is on record."
-run 0 muniment audit runs --limit 4
-run 0 muniment audit list --limit 8
+run 0 muniment audit runs --limit 4 --headers
+run 0 muniment audit list --limit 8 --headers
 run 0 muniment audit show last
 
 say "Made again from the record: the same bytes."
@@ -66,7 +66,7 @@ run 0 muniment generate recommendation "关于科技和历史的书" --user u002
 run 0 muniment audit replay --run last
 
 say "Controllability: what moves the text - temperature, the wording of the prompt, or the seed? 120 short texts."
-run 0 muniment analyze controllability examples/controllability.yaml -o .demo/controllability.html --overwrite
+run 0 muniment analyze controllability examples/controllability.yaml -o .demo/controllability.html --overwrite --headers
 
 say "The ledger, the tables that search it, and every prompt and output agree."
 run 0 muniment audit verify --all

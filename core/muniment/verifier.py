@@ -19,6 +19,7 @@ from msgspec import to_builtins
 
 from muniment._version import __version__
 from muniment.errors import UsageError
+from muniment.escapes import escaped
 from muniment.ledger import checkpoints, proofs
 from muniment.ledger.checkpoints import Checkpoint, CheckpointFormatError, Note
 from muniment.ledger.entries import Entry
@@ -207,13 +208,8 @@ def _report(
 
 
 def _print(text: str, stream: TextIO | None = None) -> None:
-    """Write one line, with control characters escaped.
-
-    A model's output must not be able to move the cursor of a terminal.
-    """
-    text = text.replace("\n", "\\n")
-    line = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-    (stream or sys.stdout).write(f"{line}\n")
+    """Write one line, with hidden characters escaped."""
+    (stream or sys.stdout).write(f"{escaped(text)}\n")
 
 
 if __name__ == "__main__":

@@ -164,13 +164,20 @@ def test_an_empty_filter_selects_nothing_to_erase_or_to_hold(recorded: Here) -> 
 def test_show_says_everything(recorded: Here) -> None:
     result = recorded("audit", "show", prompts_id(recorded, "one two"))
     assert result.code == 0
-    for line in (
-        *("status       completed", "seed         7", "tags         nice", "policy       team@3"),
-        "verdict      prompt: words 1.0 allow · rule words",
-        "verdict      output: words 1.0 allow · rule words",
-    ):
-        assert line in result.lines
-    assert result.out.endswith("\noutput (text/plain, 7 bytes)\none two\n")
+    assert result.fields["status"] == ["completed"]
+    assert result.fields["seed"] == ["7"]
+    assert result.fields["tags"] == ["nice"]
+    assert result.fields["policy"] == ["team@3"]
+    assert result.fields["decision"] == ["allowed · 1 filter passed"]
+    assert result.out.startswith("prompt  one two\n\noutput (text/plain, 7 bytes)\none two\n\n")
+    assert not {"verdict", "plugin", "environment"} & result.fields.keys()
+    full = recorded("audit", "show", "--full", prompts_id(recorded, "one two"))
+    assert full.fields["verdict"] == [
+        "prompt: words 1.0 allow · rule words",
+        "output: words 1.0 allow · rule words",
+    ]
+    assert len(full.fields["plugin"]) == len(set(full.fields["plugin"])) >= 2
+    assert full.fields["environment"]
 
 
 def test_show_leaves_parameters_without_a_value_out(
@@ -196,14 +203,17 @@ def test_show_leaves_parameters_without_a_value_out(
 def test_show_of_a_blocked_output_shows_it_as_blocked(muniment: Here, policy_file: Path) -> None:
     muniment("generate", "echo", "a leak", "--policy", policy_file)
     result = muniment("audit", "show", "last")
-    assert result.out.endswith("output (text/plain, 13 bytes, blocked)\na leak secret\n")
+    assert "\noutput (text/plain, 13 bytes, blocked)\na leak secret\n" in result.out
+    assert result.fields["status"] == ["blocked"]
+    assert "output: blocked by filter words: weapons 1.00, says secret" in result.out
     (value,) = muniment("audit", "show", "last", "--json").json("generation")
     assert value["outputs"][0]["text"] == "a leak secret"
     assert value["verdicts"][1]["reasons"][0]["message"] == "says secret"
 
 
 def test_show_of_a_failed_one_says_why(recorded: Here) -> None:
-    assert "failure      it cannot be met (refused)" in recorded("audit", "show", "last").lines
+    shown = recorded("audit", "show", "last")
+    assert shown.fields["failure"] == ["it cannot be met (refused)"]
 
 
 def prompts_id(muniment: Here, prompt: str) -> str:
@@ -334,9 +344,9 @@ def test_each_rule_of_a_policy_is_shown_by_its_name(muniment: Here, tmp_path: Pa
         "- {filter: words}\n"
     )
     muniment("generate", "echo", "x", "--policy", policy)
-    shown = muniment("audit", "show", "last").lines
-    assert "policy       p@010" in shown
-    rules = [line.rpartition(" · rule ")[2] for line in shown if line.startswith("verdict")]
+    shown = muniment("audit", "show", "last", "--full").fields
+    assert shown["policy"] == ["p@010"]
+    rules = [verdict.rpartition(" · rule ")[2] for verdict in shown["verdict"]]
     assert rules == ["粗话", "words", "words-2"] * 2
 
 

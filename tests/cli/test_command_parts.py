@@ -116,6 +116,24 @@ class TestEmit:
         assert json.loads(capfd.readouterr().out)["name"] == "two"
 
 
+@click.command
+@command.headers_option
+@command.json_option
+def numbers(as_json: bool) -> None:
+    """Print two tables."""
+    for name in ("first", "second"):
+        command.emit([{"n": 1}], [(name, "n")], as_json)
+
+
+def test_headers_stand_above_every_table_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers.main(["--headers"], standalone_mode=False)
+    assert capsys.readouterr().out == "first\n1\nsecond\n1\n"
+    numbers.main([], standalone_mode=False)
+    assert capsys.readouterr().out == "1\n1\n"
+    with pytest.raises(click.UsageError, match="--headers"):
+        numbers.main(["--headers", "--json"], standalone_mode=False)
+
+
 @click.command("copy")
 @command.output_option
 @command.overwrite_option

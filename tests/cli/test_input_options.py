@@ -251,7 +251,7 @@ def test_a_filters_verdict_on_an_input_names_it(
     done = muniment("generate", "join", "go", "--user", "a bomb", "--policy", policy_file)
     assert done.code == 3
     assert "blocked the input user" in done.err
-    assert "input user: words 1.0 block" in muniment("audit", "show", "last").out
+    assert "input user: blocked by filter words" in muniment("audit", "show", "last").out
 
 
 def test_worker_processes_get_the_inputs(muniment: Here, files: Path) -> None:

@@ -134,7 +134,7 @@ def test_find_knows_the_file_of_a_selection(ranked: Here, tmp_path: Path) -> Non
     file = tmp_path / "selected.json"
     file.write_text(json.dumps(SELECTED))
     found = ranked("audit", "find", file)
-    assert (found.code, found.out.partition("\n")[0].split()) == (0, ["id", made["id"]])
+    assert (found.code, found.fields["id"]) == (0, [made["id"]])
     assert "with only the selected items" in found.out
     file.write_text(json.dumps(SELECTED[:2]))
     assert ranked("audit", "find", file).code == 1
@@ -207,7 +207,7 @@ def test_show_prints_the_items_with_the_rules_that_blocked_them(ranked: Here) ->
         ["4", "kept", "id-black", "black"],
     ]
     assert "1 more candidate not selected" in shown.out
-    assert "item 1: colour" in shown.out
+    assert "item 1: blocked by filter colour (rule no-red)" in shown.out
     (whole,) = ranked("audit", "show", "last", "--json").json("generation")
     assert [item["id"] for item in whole["items"] if item["kept"]] == [
         f"id-{title}" for title in SELECTED
@@ -222,9 +222,12 @@ def test_feedback_on_an_item_is_shown_with_its_id(ranked: Here) -> None:
     )
     assert (said["item"], said["action"], said["rating"]) == (3, None, "up")
     ranked("feedback", "last", "--action", "buy")
-    text = ranked("audit", "show", "last").out
-    assert "feedback     item id-blue · click · 小明" in text
-    assert "feedback     buy · 小明" in text
+    said_of = ranked("audit", "show", "last").fields["feedback"]
+    assert [" · ".join(line.split(" · ")[:-1]) for line in said_of] == [
+        "item id-blue · click · 小明",
+        "item id-blue · up · 小明",
+        "buy · 小明",
+    ]
     assert ranked("audit", "verify", "--all").code == 0
 
 

@@ -32,7 +32,7 @@ def test_feedback_is_shown(recorded: Here) -> None:
     assert recorded("feedback", "last", "--rating", "up", "--comment", "说得好").code == 0
     (said,) = recorded("feedback", "last", "--rating", "2", "--json").json("feedback")
     assert (said["actor"], said["rating"], said["comment"]) == ("小明", "2", None)
-    assert "feedback     up · 说得好 · 小明" in recorded("audit", "show", "last").out
+    assert recorded("audit", "show", "last").fields["feedback"][0].startswith("up · 说得好 · 小明")
     (whole,) = recorded("audit", "show", "last", "--json").json("generation")
     assert [item["rating"] for item in whole["feedback"]] == ["up", "2"]
     assert whole["reviews"] == []
@@ -50,9 +50,9 @@ def test_reviews_empty_the_queue_and_change_nothing(recorded: Here) -> None:
     assert recorded("--actor", "Eve", "review", "approve", str(flagged["id"])).code == 0
     assert queue(recorded) == []
     assert recorded("review", "queue").err == "no generation needs a review\n"
-    text = recorded("audit", "show", "last").out
-    assert "status       blocked" in text
-    assert "review       overturn · a joke · 小明" in text
+    text = recorded("audit", "show", "last")
+    assert text.fields["status"] == ["blocked"]
+    assert text.fields["review"][0].startswith("overturn · a joke · 小明")
     assert recorded("audit", "verify", "--all").code == 0
 
 
@@ -102,9 +102,11 @@ def test_an_erased_generation_says_so_everywhere(recorded: Here, tmp_path: Path)
     (value,) = [g for g in shown(recorded) if g["erased"]]
     identifier = str(value["id"])
     assert value["prompt"] == ""
-    text = recorded("audit", "show", identifier).out
-    assert "erased       output, prompt, request" in text
-    assert text.endswith("the output was erased\n")
+    text = recorded("audit", "show", identifier)
+    assert text.fields["erased"] == ["output, prompt, request"]
+    assert text.out.startswith("prompt  [erased]\n\nthe output was erased\n")
+    (listed,) = [row for row in recorded("audit", "list").rows if row[0] == identifier]
+    assert listed[-1] == "[erased: output, prompt, request]"
     assert "was erased" in recorded("audit", "get", identifier).err
     assert recorded("audit", "search", "two").out == ""
     replayed = recorded("audit", "replay", identifier, "--json")

@@ -79,7 +79,7 @@ def test_a_command_is_listed_by_its_summary_and_called(
     none = muniment("words", "--tag", "missing")
     assert (none.code, none.out, none.err) == (0, "", "no generation matches\n")
     assert "Count the words of generations." in muniment("words", "--help").out
-    assert processes.on_terminal("words").out.split()[:3] == ["id", "words", "tags"]
+    assert processes.on_terminal("words").out.split()[:3] == ["words", "tags", "id"]
 
 
 def test_emit_on_a_terminal_colours_states_and_counts_what_a_limit_cut(

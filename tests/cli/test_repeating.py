@@ -130,7 +130,7 @@ def test_the_model_of_a_parameter_is_printed_and_never_replaced(
     value = generated(muniment, "adapted", "a", "--adapter", folder)
     model = value["models"]["adapter"]
     assert model["name"] == folder
-    shown = muniment("audit", "show", "last").out
+    shown = muniment("audit", "show", "last", "--full").out
     assert f"adapter = {folder}" in shown
     assert model["digest"] in shown
     generated(muniment, "adapted", "a", "--seed", value["seed"])

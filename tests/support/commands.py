@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -44,6 +45,15 @@ class Result:
     def rows(self) -> list[list[str]]:
         """The cells of tab-separated lines."""
         return [line.split("\t") for line in self.lines]
+
+    @property
+    def fields(self) -> dict[str, list[str]]:
+        """The values of the lines that begin with a name, such as those of `audit show`."""
+        values: dict[str, list[str]] = {}
+        for line in self.lines:
+            if found := re.match(r"([^\s:]+) {2,}(\S.*)", line):
+                values.setdefault(found[1], []).append(found[2])
+        return values
 
     def json(self, shape: str) -> list[Any]:
         """The objects on standard output; each must be of the documented shape."""
@@ -77,6 +87,34 @@ class Here:
         self._capture.readouterr()
         code = main([str(argument) for argument in arguments])
         return Result(code, *self._capture.readouterr())
+
+    def on_terminal(self, *arguments: str | Path, width: int = 100, colour: bool = False) -> Result:
+        """Run a command on a terminal, as `Processes.on_terminal` does, in this process."""
+        ours, theirs = _terminal(width)
+        kept = [os.dup(1), os.dup(2)]
+        said: list[bytes] = []
+        reader = threading.Thread(target=_read_all, args=(ours, said))
+        with self._patch.context() as patch:
+            for name, value in (("TERM", "xterm"), ("NO_COLOR", "" if colour else "1")):
+                patch.setenv(name, value)
+            patch.delenv("COLUMNS", raising=False)
+            for descriptor, name in ((1, "stdout"), (2, "stderr")):
+                os.dup2(theirs, descriptor)
+                stream = open(descriptor, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+                patch.setattr(sys, name, stream)
+            os.close(theirs)
+            reader.start()
+            try:
+                code = main([str(argument) for argument in arguments])
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                for descriptor, copy in zip((1, 2), kept, strict=True):
+                    os.dup2(copy, descriptor)
+                    os.close(copy)
+        reader.join()
+        os.close(ours)
+        return _result(code, b"".join(said))
 
 
 class Processes:
@@ -128,8 +166,7 @@ class Processes:
         `types` is what someone types there; `out` is what it wrote without control sequences,
         `err` with them.
         """
-        ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+        ours, theirs = _terminal(width)
         process = subprocess.Popen(
             [self.program, *arguments],
             stdin=theirs,
@@ -139,15 +176,31 @@ class Processes:
         )
         os.close(theirs)
         os.write(ours, types.encode())
-        said = b""
-        while True:
-            try:
-                part = os.read(ours, 65536)
-            except OSError:  # how Linux says that the other end was closed
-                break
-            if not part:
-                break
-            said += part
+        said: list[bytes] = []
+        _read_all(ours, said)
         os.close(ours)
-        raw = said.decode().replace("\r\n", "\n")
-        return Result(process.wait(timeout=120), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", raw), raw)
+        return _result(process.wait(timeout=120), b"".join(said))
+
+
+def _terminal(width: int) -> tuple[int, int]:
+    """Return both ends of a new terminal, the second for the command."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    return ours, theirs
+
+
+def _read_all(terminal: int, said: list[bytes]) -> None:
+    """Read what a command writes to a terminal until it has closed it."""
+    while True:
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:  # how Linux says that the other end was closed
+            return
+        if not part:
+            return
+        said.append(part)
+
+
+def _result(code: int, said: bytes) -> Result:
+    raw = said.decode().replace("\r\n", "\n")
+    return Result(code, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", raw), raw)

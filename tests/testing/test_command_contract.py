@@ -26,6 +26,7 @@ KIND = "it_is_a_command"
 
 @click.command
 @command.generation_filters(limit=5)
+@command.headers_option
 @command.json_option
 @command.pass_session
 def words(session: Any, query: muniment.Query, as_json: bool) -> None:

@@ -20,12 +20,13 @@ from muniment.cli.output import (
     on_terminal,
     one_line,
     outcome_sentence,
-    printable,
     short_id,
-    status_line,
+    write_chunk,
     write_data,
     write_json,
     write_note,
+    write_rest,
+    write_status,
 )
 from muniment.cli.output_file import OutputFile, content_to_stdout, to_stdout, without_end
 from muniment.types import Chunk, Generation
@@ -50,7 +51,7 @@ class Answers:
         self.code = exit_codes.DONE  # the most severe one
         self._destination, self._file, self._as_json = destination, file, as_json
         self._total, self._headings = total, headings
-        self._streamed = ""
+        self._streamed, self._shown = "", 0  # a text so far, and its characters on the screen
         self._done: list[Generation] = []
 
     def show(self, item: Generation | Chunk) -> None:
@@ -58,7 +59,7 @@ class Answers:
         if isinstance(item, Chunk):
             self._streamed += item.text
             with full_disk_as_error(item.request_id):
-                click.echo(printable(item.text) if on_terminal() else item.text, nl=False)
+                self._shown = write_chunk(self._streamed, self._shown)
             return
         self._done.append(item)
         self._add_code(exit_codes.of_status(item.status))
@@ -68,18 +69,18 @@ class Answers:
         except NOT_WRITTEN as error:
             self._add_code(exit_codes.of_error(error))
             write_note(f"Error: {one_line(str(error))}")
-        self._streamed = ""
+        self._streamed, self._shown = "", 0
         write_notes(item)
         if item.status != "completed":
             write_note(outcome_sentence(item))
         if not self._as_json:
-            write_note(status_line(item))
+            write_status(item)
 
     def break_line(self) -> None:
         """End the line of a text that was streamed and has no end."""
         if self._streamed:
-            self._streamed = ""
-            write_data()
+            write_rest(self._streamed, self._shown)
+            self._streamed, self._shown = "", 0
 
     def end(self) -> int:
         """Write the file of combined outputs, if any, and return the exit code."""
@@ -97,20 +98,18 @@ class Answers:
         elif self._destination is None:
             if self._total > 1 and self._headings:
                 write_data(f"--- {number} of {self._total} ---")
-            _to_stdout(item, self._file, self._streamed, of_several=self._total > 1)
+            _to_stdout(item, self._file, self._shown, of_several=self._total > 1)
         if self._destination is not None and self._file is not None and not self._file.combine:
             write(self._destination, self._file, item, (number,) if self._total > 1 else ())
 
 
-def _to_stdout(
-    item: Generation, file: FileFormat | None, streamed: str, *, of_several: bool
-) -> None:
-    """Print the outputs of a generation, without the beginning that was streamed.
+def _to_stdout(item: Generation, file: FileFormat | None, shown: int, *, of_several: bool) -> None:
+    """Print the outputs of a generation, without the `shown` characters that were streamed.
 
     In a pipe, an empty line ends each of several lists.
     """
-    if streamed:
-        write_data(without_end(item.text.removeprefix(streamed)))
+    if shown:
+        write_rest(without_end(item.text), shown)
         if file is not None and file.label:
             write_data(file.label)
         return

@@ -7,17 +7,18 @@ import click
 from muniment.cli import exit_codes
 from muniment.cli.audit_show import show_generation
 from muniment.cli.context import CliContext
-from muniment.cli.options import isolate_option, json_option
+from muniment.cli.options import full_option, isolate_option, json_option
 from muniment.cli.output import one_line, pluralize, short_id, write_note
 from muniment.generation.origin import Origin, find_origin, read_file
 
 
 @click.command
 @click.argument("file", metavar="FILE")
+@full_option
 @isolate_option
 @json_option
 @click.pass_obj
-def find(context: CliContext, file: str, as_json: bool) -> int:
+def find(context: CliContext, file: str, full: bool, as_json: bool) -> int:
     """Find the generation that a file came from or that used it, and show it.
 
     A recorded output or input is found by its bytes. A file whose media type a plugin registers,
@@ -29,7 +30,7 @@ def find(context: CliContext, file: str, as_json: bool) -> int:
     """
     store, media = context.store, lambda: context.media
     origin = find_origin(read_file(file, media), store, media)
-    code = show_generation(context, origin.id, as_json, origin)
+    code = show_generation(context, origin.id, as_json, origin, full=full)
     write_remarks(origin)
     return code if origin.same_content else exit_codes.UNVERIFIED
 

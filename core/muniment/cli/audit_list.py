@@ -12,11 +12,19 @@ import click
 
 import muniment.store
 from muniment.cli.context import CliContext
-from muniment.cli.options import filter_options, json_option, limit_option, query_of
+from muniment.cli.options import (
+    filter_options,
+    headers_option,
+    json_option,
+    limit_option,
+    query_of,
+)
 from muniment.cli.output import (
     Column,
     altered_mark,
     coloured,
+    coloured_status,
+    content_marks,
     emit,
     excerpt,
     moment,
@@ -47,6 +55,7 @@ _RUN = ("id", "started_at", "finished_at", "counts", "lines", "generators", "act
     help="Order by a score: score:NAME for the lowest first, -score:NAME for the highest first.",
 )
 @limit_option(20)
+@headers_option
 @json_option
 @click.pass_obj
 def list_(context: CliContext, /, limit: int, as_json: bool, **filters: Any) -> None:
@@ -65,12 +74,20 @@ def print_generations(
     as_json: bool,
     empty: str,
     limit: int,
-    total: Callable[[], int] | None = None,
+    total: Callable[[], int | None] | None = None,
     further: Sequence[Column[Generation]] = (),
 ) -> None:
     """Print a line or a JSON object for each generation. `further` are the last piped columns."""
-    columns = _ON_TERMINAL if on_terminal() else [*_PIPED, *further]
-    emit(generations, columns, as_json, empty=empty, cut="prompt", limit=limit, total=total)
+    emit(
+        generations,
+        _ON_TERMINAL if on_terminal() else [*_PIPED, *further],
+        as_json,
+        empty=empty,
+        cut="prompt",
+        drop=("tags", "actor", "model", "started"),
+        limit=limit,
+        total=total,
+    )
 
 
 def _id(generation: Generation) -> str:
@@ -82,10 +99,16 @@ def _model(generation: Generation) -> str:
 
 
 def prompt_excerpt(generation: Generation, length: int = 200) -> str:
-    """Return the beginning of the prompt, after a mark if texts of the generation were altered."""
-    return " ".join(
-        filter(None, (altered_mark(generation.altered), excerpt(generation.prompt, length)))
-    )
+    """Return the beginning of the prompt, after marks if texts were erased or altered."""
+    marks = content_marks(generation)
+    return " ".join(filter(None, (marks, excerpt(generation.prompt, length))))
+
+
+def _status(generation: Generation) -> str:
+    """Return the status for a terminal, which is `flagged` for a completed flagged generation."""
+    if generation.decision != "flag":
+        return generation.status
+    return "flagged" if generation.status == "completed" else f"{generation.status}, flagged"
 
 
 _PIPED: list[Column[Generation]] = [
@@ -103,7 +126,7 @@ _PIPED: list[Column[Generation]] = [
 _ON_TERMINAL: list[Column[Generation]] = [
     ("id", _id),
     ("started", "started_at"),
-    ("status", lambda item: item.status + (", flagged" if item.decision == "flag" else "")),
+    ("status", _status),
     ("model", lambda item: _model(item) or item.generator),
     ("actor", "actor"),
     ("tags", "tags"),
@@ -116,6 +139,7 @@ _ON_TERMINAL: list[Column[Generation]] = [
 @click.option("--rank", is_flag=True, help="Best matches first, among the newest 10,000 matches.")
 @filter_options
 @limit_option(20)
+@headers_option
 @json_option
 @click.pass_obj
 def search(
@@ -137,7 +161,15 @@ def search(
         return
     hits = context.store.search(words, query, ranked=rank)
     if as_json or on_terminal():
-        emit(hits, (), as_json, show=_print_hit, empty=_EMPTY, limit=limit)
+        emit(
+            hits,
+            (),
+            as_json,
+            show=_print_hit,
+            empty=_EMPTY,
+            limit=limit,
+            total=lambda: _count_hits(context, words, query),
+        )
     else:
         emit(
             ((hit.generation, *text) for hit in hits for text in _texts(hit)),
@@ -155,26 +187,34 @@ def search(
         write_note(f"ranked among the newest {muniment.store.RANKED:,} matches")
 
 
+def _count_hits(context: CliContext, words: str, query: muniment.Query) -> int | None:
+    """Return the number of all hits, or None if there are more and counting reads their texts."""
+    count = context.store.search_count(words, query)
+    if count is None and query.limit is not None:
+        hits = context.store.search(words, replace(query, limit=query.limit + 1))
+        count = sum(1 for _ in hits)
+        return None if count > query.limit else count
+    return count
+
+
 def _texts(hit: Hit) -> Iterator[tuple[str, str]]:
-    """Yield name and excerpt of each text of a hit, and a mark if texts were altered."""
+    """Yield name and excerpt of each text of a hit, and a mark if texts were erased or altered."""
     yield from ((snippet.source, snippet.text) for snippet in hit.snippets)
+    if hit.generation.erased:
+        yield "erased", ", ".join(hit.generation.erased)
     if mark := altered_mark(hit.generation.altered):
         yield "altered", mark
 
 
 def _print_hit(hit: Hit) -> None:
-    generation = hit.generation
-    source = one_line(_model(generation) or generation.generator)
-    started = moment(generation.started_at)
-    cells = (_id(generation), started, generation.status, source, altered_mark(generation.altered))
-    write_data("  ".join(filter(None, cells)))
+    _print_line(hit.generation, content_marks(hit.generation))
     for snippet in hit.snippets:
         line, position = "", 0
         for start, end in snippet.highlights:
-            line += one_line(snippet.text[position:start])
-            line += coloured(one_line(snippet.text[start:end]), "yellow")
+            line += one_line(snippet.text, position, start)
+            line += coloured(one_line(snippet.text, start, end), "yellow")
             position = end
-        write_styled(f"    {snippet.source}: {line}{one_line(snippet.text[position:])}")
+        write_styled(f"    {one_line(snippet.source)}: {line}{one_line(snippet.text, position)}")
 
 
 @click.command
@@ -191,6 +231,7 @@ def _print_hit(hit: Hit) -> None:
     help="Maximum number of existing generations (0 for none).",
 )
 @filter_options
+@headers_option
 @json_option
 @click.pass_obj
 def tail(context: CliContext, /, follow: bool, limit: int, as_json: bool, **filters: Any) -> None:
@@ -210,16 +251,61 @@ def tail(context: CliContext, /, follow: bool, limit: int, as_json: bool, **filt
         ("prompt", prompt_excerpt),
     ]
     with contextlib.suppress(*([KeyboardInterrupt] if follow else [])):
-        emit(generations, columns, as_json, show=_print_line)
+        empty = "" if follow else _EMPTY
+        number = emit(generations, columns, as_json, show=_print_newest, empty=empty)
+        if limit and number == limit and on_terminal() and not as_json:
+            _note_earlier(context.store.count(query) - number)
 
 
-def _print_line(item: Generation) -> None:
-    cells = (_id(item), moment(item.started_at), item.status, item.generator, _model(item))
-    write_data("  ".join(filter(None, map(one_line, (*cells, prompt_excerpt(item, 80))))))
+def _note_earlier(number: int) -> None:
+    if number:
+        write_note(f"{pluralize(number, 'earlier generation')}; use -n for more")
+
+
+def _print_newest(item: Generation) -> None:
+    _print_line(item, prompt_excerpt(item))
+
+
+_LEAST_EXCERPT = 16  # cells of a prompt on the line of its generation
+
+
+def _print_line(item: Generation, text: str) -> None:
+    """Print a generation and the beginning of a text, with the id last.
+
+    On a narrow terminal the model and the generator are left out, and the text follows below. If
+    the line is still too long, the seconds are left out, then the time.
+    """
+    from rich.cells import cell_len
+
+    from muniment.cli.wrapping import shortened, terminal_width
+
+    started, status, identifier = moment(item.started_at), _status(item), _id(item)
+    names = [one_line(name) for name in (item.generator, _model(item)) if name]
+    whole = [started, status, *names]
+    heads = [whole[:length] for length in range(len(whole), 1, -1)]
+    heads += [[started.rpartition(":")[0], status], [status]]
+
+    def room(head: list[str]) -> int:
+        """Return the cells that are left between the parts of a line and the id."""
+        parts = [*head, identifier]
+        return terminal_width() - sum(map(cell_len, parts)) - 2 * len(parts)
+
+    least = min(cell_len(text), _LEAST_EXCERPT)
+    head = next((head for head in heads[: len(whole) - 1] if room(head) >= least), None)
+    below = head is None
+    if head is None:
+        head = next((head for head in heads if room(head) >= -2), [status])
+    parts = [coloured_status(part) if part == status else part for part in head]
+    if text and not below:
+        parts.append(shortened(text, room(head)))
+    write_styled("  ".join([*parts, identifier]))
+    if text and below:
+        write_styled(f"    {shortened(text, terminal_width() - 4)}")
 
 
 @click.command
 @limit_option(20)
+@headers_option
 @json_option
 @click.pass_obj
 def runs(context: CliContext, limit: int, as_json: bool) -> None:
@@ -245,7 +331,9 @@ def runs(context: CliContext, limit: int, as_json: bool) -> None:
         as_json,
         to_json=lambda run: {name: getattr(run, name) for name in _RUN},
         empty="no run is recorded",
+        drop=("actor", "generators", "lines"),
         limit=limit,
+        total=context.store.run_count,
     )
 
 

@@ -11,8 +11,17 @@ import click
 import muniment
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
-from muniment.cli.options import isolate_option, json_option
-from muniment.cli.output import emit, one_line, pluralize, short_id, write_data, write_note
+from muniment.cli.options import headers_option, isolate_option, json_option
+from muniment.cli.output import (
+    coloured_status,
+    emit,
+    one_line,
+    pluralize,
+    short_id,
+    write_data,
+    write_note,
+    write_styled,
+)
 from muniment.cli.progress import counting
 from muniment.types import Generation, Replay
 
@@ -37,6 +46,7 @@ _STRICT_CODES = {
 @click.option("--strict", is_flag=True, help="Exit with 4 unless all are exact or certified.")
 @click.option("--no-record", is_flag=True, help="Do not record the results.")
 @isolate_option
+@headers_option
 @json_option
 @click.pass_obj
 def replay(
@@ -135,6 +145,8 @@ def _differences(result: Replay) -> list[str]:
 
 
 def _show(result: Replay) -> None:
-    write_data(f"{result.result:<11}  {short_id(result.id)}  {one_line(result.detail)}")
+    padding = " " * (11 - len(result.result))
+    status = coloured_status(result.result) + padding
+    write_styled(f"{status}  {short_id(result.id)}  {one_line(result.detail)}")
     for line in _differences(result):
         write_data(f"{'':<11}  {one_line(line)}")

@@ -1,4 +1,4 @@
-"""The commands `muniment audit show`, `get`, `diff` and `lineage`."""
+"""The commands `muniment audit show`, `diff` and `lineage`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.items import candidates_of, print_candidates, selection_of, unread_of
 from muniment.cli.media_files import show_json_as_text, show_media
-from muniment.cli.options import isolate_option, json_option
+from muniment.cli.options import full_option, isolate_option, json_option
 from muniment.cli.output import (
     altered_mark,
     coloured,
+    coloured_status,
+    content_marks,
     moment,
+    on_terminal,
     one_line,
     pluralize,
     print_fields,
@@ -28,12 +31,13 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import without_end
 from muniment.cli.training import training_text
+from muniment.cli.verdicts import decision_text, rule_names, verdict_text
 from muniment.diff import OutputDifference, differences
-from muniment.errors import PolicyError
 from muniment.ledger.events import Event, FeedbackEntry, ReplayEntry, ReviewEntry, ScoredEntry
-from muniment.types import Cell, Generation, Input, Score, Verdict
+from muniment.types import Cell, Generation, Input, Model, Score
 
 if TYPE_CHECKING:
+    from muniment.generation.lists import Candidate
     from muniment.generation.origin import Origin
     from muniment.store.queries.finder import Lineage
     from muniment.store.recording.events import RecordedEvent
@@ -44,24 +48,34 @@ _MARKS = {"blocked": ", blocked", "interrupted": ", incomplete", "failed": ", in
 
 @click.command
 @click.argument("reference", metavar="ID")
+@full_option
 @isolate_option
 @json_option
 @click.pass_obj
-def show(context: CliContext, reference: str, as_json: bool) -> int:
-    """Show everything recorded about a generation.
+def show(context: CliContext, reference: str, full: bool, as_json: bool) -> int:
+    """Show the record of a generation.
 
-    ID is a unique beginning or end of an id, or `last`. Blocked outputs are shown too, because
-    they are evidence. Of a list, the items that its caller got and those that a filter blocked are
-    shown, and --json has all. Parameters without a value are left out. The exit code is 4 if texts
-    were altered after they were recorded.
+    ID is a unique beginning or end of an id, or `last`. The prompt, the output and the decision of
+    the policy come first. Blocked outputs are shown too, because they are evidence. Of a list, the
+    items that its caller got and those that a filter blocked are shown, and --json has all.
+    Parameters without a value are left out.
+
+    The option --full adds every verdict, with the version of its filter, and the digests of the
+    models, the plugins and the environment. The exit code is 4 if texts were altered after they
+    were recorded.
     """
-    return show_generation(context, context.store.find(reference), as_json)
+    return show_generation(context, context.store.find(reference), as_json, full=full)
 
 
 def show_generation(
-    context: CliContext, id: str, as_json: bool, origin: Origin | None = None
+    context: CliContext,
+    id: str,
+    as_json: bool,
+    origin: Origin | None = None,
+    *,
+    full: bool = False,
 ) -> int:
-    """Print everything recorded about the generation with a complete id.
+    """Print the record of the generation with a complete id, and all details with `full`.
 
     `origin` has the file that led to it, if any. Return the exit code.
     """
@@ -79,19 +93,41 @@ def show_generation(
         file = {} if origin is None else {"file": _file_properties(origin)}
         write_json({**generation.to_json(), **items, **events, **file})
         return code
-    rules = _rule_names(store.policy_document(generation.id)) if generation.verdicts else ()
+    rules = rule_names(store.policy_document(generation.id)) if generation.verdicts else ()
     ids = {candidate.position: candidate.id for candidate in candidates}
-    unread = unread_of(store, generation)
-    fields = [*_fields(generation, rules, unread), *_event_lines(recorded, ids)]
+    print_fields(_request_fields(generation))
+    _print_outputs(context, generation, candidates)
+    if candidates and not {"output"} & {*generation.erased, *generation.altered}:
+        print_candidates(candidates, generation, rules)
+    write_data()
+    fields = [
+        ("decision", decision_text(generation, rules)),
+        *(("unread", f"no filter read the {content}") for content in unread_of(store, generation)),
+        *_outcome_fields(generation),
+        *_fact_fields(generation, full),
+        *_event_lines(recorded, ids, full),
+    ]
     if origin is not None:
         fields.append(("file", _file_sentence(origin)))
+    if full:
+        fields += _detail_fields(generation, rules)
     print_fields(fields)
-    if "output" in generation.erased:
-        write_data("\nthe output was erased")
-        return code
-    if "output" in generation.altered:
-        write_data("\nthe output was changed after it was recorded")
-        return code
+    if not full and on_terminal():
+        write_note("use --full for verdicts, digests, plugins and environment")
+    return code
+
+
+def _print_outputs(
+    context: CliContext, generation: Generation, candidates: Sequence[Candidate]
+) -> None:
+    """Print each output under a line with its type and size, or why it is missing."""
+    for kinds, state in (
+        (generation.erased, "erased"),
+        (generation.altered, "changed after it was recorded"),
+    ):
+        if "output" in kinds:
+            write_data(f"\nthe output was {state}")
+            return
     returned = selection_of(context, generation) if candidates else generation
     pairs = zip(generation.outputs, returned.outputs, strict=True)
     for number, (output, selection) in enumerate(pairs, 1):
@@ -105,9 +141,6 @@ def show_generation(
         else:  # bytes would mix with the text, even in a file
             show_media(context.media, selection)
             write_note(f"run `muniment audit get {generation.id} -o FILE` to save it")
-    if candidates:
-        print_candidates(candidates, generation, rules)
-    return code
 
 
 def _file_properties(origin: Origin) -> dict[str, object]:
@@ -144,60 +177,75 @@ _SENTENCES = {
 }
 
 
-def _rule_names(document: str) -> Sequence[str]:
-    """Return the names of the rules of a recorded policy, or none if it cannot be read."""
-    from muniment.generation.policy import parse_policy
-
-    try:
-        return parse_policy(document, "").rule_names
-    except PolicyError:  # erased, or of another version of Muniment
-        return ()
-
-
-def _fields(
-    generation: Generation, rules: Sequence[str], unread: Sequence[str]
-) -> list[tuple[str, object]]:
-    model, usage, failure = generation.model, generation.usage, generation.failure
+def _request_fields(generation: Generation) -> list[tuple[str, object]]:
+    prompt = generation.prompt
+    for kinds, state in ((generation.erased, "erased"), (generation.altered, "altered")):
+        if "prompt" in kinds and not prompt:
+            prompt = f"[{state}]"
     return [
-        ("id", generation.id),
-        ("run", generation.run_id + (f", line {generation.line}" if generation.line else "")),
-        ("cell", generation.cell and _cell(generation.cell)),
+        ("system", generation.system),
+        ("prompt", prompt),
+        *(("input", _input(item, generation)) for item in generation.inputs),
+    ]
+
+
+def _outcome_fields(generation: Generation) -> list[tuple[str, object]]:
+    failure = generation.failure
+    return [
         ("status", generation.status),
+        ("failure", failure and f"{failure.message} ({failure.code})"),
         ("erased", generation.erased),
         ("altered", generation.altered),
-        ("failure", failure and f"{failure.message} ({failure.code})"),
-        ("actor", generation.actor),
-        ("started", generation.started_at),
-        ("finished", generation.finished_at),
+    ]
+
+
+def _fact_fields(generation: Generation, full: bool) -> list[tuple[str, object]]:
+    usage = generation.usage
+    return [
+        ("id", generation.id),
         ("generator", generation.generator),
-        ("model", model and f"{model.name}  {model.digest}".rstrip()),
-        *(
-            ("model", f"{name} = {item.name}  {item.digest}".rstrip())
-            for name, item in sorted(generation.models.items())
-        ),
+        *(("model", _model(name, model, full)) for name, model in _models(generation)),
         ("seed", generation.seed),
         ("parameters", _pairs(generation.parameters)),
         ("policy", generation.policy),
-        ("tags", generation.tags),
-        ("parents", generation.parents),
+        ("actor", generation.actor),
+        ("started", generation.started_at),
+        ("finished", generation.finished_at),
         (
             "usage",
             usage
             and f"{pluralize(usage.prompt_tokens, 'prompt token')}, "
             f"{pluralize(usage.output_tokens, 'output token')}",
         ),
-        ("system", generation.system),
-        ("prompt", generation.prompt),
-        *(("input", _input(item, generation)) for item in generation.inputs),
-        *(("verdict", _verdict(verdict, rules)) for verdict in generation.verdicts),
-        *(("unread", f"no filter read the {content}") for content in unread),
-        *(("score", _score(score)) for score in generation.scores),
+        ("tags", generation.tags),
+        *(("parent", parent) for parent in generation.parents),
+        ("run", generation.run_id + (f", line {generation.line}" if generation.line else "")),
+        ("cell", generation.cell and _cell(generation.cell)),
+        *(("score", _score(score, full)) for score in generation.scores),
+    ]
+
+
+def _detail_fields(generation: Generation, rules: Sequence[str]) -> list[tuple[str, object]]:
+    return [
+        *(("verdict", verdict_text(verdict, rules)) for verdict in generation.verdicts),
         *(
             ("plugin", f"{plugin.distribution} {plugin.version}  {plugin.digest}")
             for plugin in generation.plugins
         ),
         ("environment", _pairs(generation.environment)),
     ]
+
+
+def _models(generation: Generation) -> Iterator[tuple[str, Model]]:
+    """Yield the model of a generation without a name, then those of its parameters."""
+    if generation.model is not None:
+        yield "", generation.model
+    yield from sorted(generation.models.items())
+
+
+def _model(name: str, model: Model, full: bool) -> str:
+    text = f"{name} = {model.name}" if name else model.name
+    return f"{text}  {model.digest}".rstrip() if full else text
 
 
 def _cell(cell: Cell) -> str:
@@ -215,7 +263,7 @@ def _input(item: Input, generation: Generation) -> str:
 
 
 def _event_lines(
-    events: Iterable[RecordedEvent[Any]], ids: Mapping[int, str]
+    events: Iterable[RecordedEvent[Any]], ids: Mapping[int, str], full: bool
 ) -> Iterator[tuple[str, str]]:
     """Yield the name and the line of each event. An event has a line for each of its scores."""
     for event in events:
@@ -231,14 +279,15 @@ def _event_lines(
                 parts = [result, event.replay.detail, _environment(event)]
             case ScoredEntry():
                 for score in event.scores:
-                    yield "scored", " · ".join(filter(None, [_score(score), *end]))
+                    yield "scored", " · ".join(filter(None, [_score(score, full), *end]))
                 continue
         yield event.entry.kind, " · ".join(filter(None, [*parts, *end]))
 
 
-def _score(score: Score) -> str:
+def _score(score: Score, full: bool) -> str:
     value = score.failure or f"{score.value:.4g} {score.unit}".strip()
-    models = "".join(f" · {name} {digest}" for name, digest in sorted(score.models.items()))
+    digests = sorted(score.models.items()) if full else ()
+    models = "".join(f" · {name} {digest}" for name, digest in digests)
     return f"{score.evaluator} {score.name}: {value}{models}"
 
 
@@ -258,30 +307,6 @@ def _rating(event: RecordedEvent[FeedbackEntry]) -> str:
 def _environment(event: RecordedEvent[ReplayEntry]) -> str:
     number = len(event.replay.differences or ())
     return f"{pluralize(number, 'difference')} of environment" if number else ""
-
-
-def _verdict(verdict: Verdict, rules: Sequence[str]) -> str:
-    parts = [f"{_judged(verdict)}: {verdict.filter} {verdict.version} {verdict.decision}"]
-    if verdict.action != verdict.decision:
-        parts.append(f"taken: {verdict.action}")
-    if verdict.observed_action:
-        parts.append(f"only observed: {verdict.observed_action}")
-    if verdict.failure:
-        parts.append(verdict.failure)
-    parts += [f"{name} {score:.2f}" for name, score in verdict.categories.items() if score]
-    parts += [reason.message for reason in verdict.reasons if reason.message]
-    if (rule := verdict.policy_rule) is not None:
-        parts.append(f"rule {rules[rule] if rule < len(rules) else rule}")
-    return " · ".join(parts)
-
-
-def _judged(verdict: Verdict) -> str:
-    """Return which content of a request or its outputs a verdict is about."""
-    if verdict.input is not None:
-        return f"input {verdict.input}"
-    if verdict.parameter is not None:
-        return f"parameter {verdict.parameter}"
-    return verdict.stage + (f" {verdict.item}" if verdict.item else "")
 
 
 def _pairs(values: Any) -> str:
@@ -350,7 +375,8 @@ def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
         for item in items:
             sides = (("removed", item.a), ("added", item.b))
             values = [(kind, _value_text(value)) for kind, value in sides if value is not None]
-            write_styled(f"{title}{item.name}  {' '.join(_marked(values))}")
+            name = one_line(f"{title}{item.name}")
+            write_styled(f"{name}  {' '.join(_marked(values))}")
             if isinstance(item, OutputDifference) and item.comparison is not None:
                 write_data(f"{item.name}  {one_line(str(item.comparison))}")
     for text in differing.texts:
@@ -432,7 +458,7 @@ def lineage(context: CliContext, reference: str, as_json: bool) -> None:
         )
         return
     for line in _tree(family, id):
-        write_data(line)
+        write_styled(line)
     if not family.whole:
         write_data("… more generations, not shown")
     if trainings:
@@ -472,10 +498,10 @@ def _line(item: Generation, attempt: int | None, marked: bool) -> str:
     parts = [
         short_id(item.id) + (" *" if marked else ""),
         moment(item.started_at),
-        item.status,
-        item.generator,
-        *((item.model.name,) if item.model else ()),
+        coloured_status(item.status),
+        one_line(item.generator),
+        *((one_line(item.model.name),) if item.model else ()),
     ]
     if item.line is not None:
         parts.append(f"line {item.line}, attempt {attempt}")
-    return one_line("  ".join(parts))
+    return "  ".join([*parts, *filter(None, [content_marks(item)])])

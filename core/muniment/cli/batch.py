@@ -40,6 +40,7 @@ from muniment.cli.options import (
     tag_option,
 )
 from muniment.cli.output import (
+    coloured_status,
     json_text,
     one_line,
     outcome_sentence,
@@ -48,6 +49,7 @@ from muniment.cli.output import (
     write_data,
     write_json,
     write_note,
+    write_styled,
 )
 from muniment.cli.output_file import OutputFile, described, input_path, without_end
 from muniment.cli.progress import counting
@@ -228,7 +230,7 @@ def _print_result(item: Generation, as_json: bool, results: Results | None) -> N
     elif as_json:
         write_json(item)
     else:
-        write_data(f"--- line {item.line} · {item.status} ---")
+        write_styled(f"--- line {item.line} · {coloured_status(item.status)} ---")
         for output in item.outputs:
             write_data(described(output) if output.text is None else without_end(output.text))
     write_notes(item)

@@ -7,7 +7,7 @@ import click
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
-from muniment.cli.options import json_option
+from muniment.cli.options import headers_option, json_option
 from muniment.cli.output import (
     emit,
     one_line,
@@ -89,6 +89,7 @@ def unset(context: CliContext, key: str) -> None:
 
 @config.command("list")
 @click.option("--known", is_flag=True, help="List all known settings and their meaning.")
+@headers_option
 @json_option
 @click.pass_obj
 def list_(context: CliContext, known: bool, as_json: bool) -> None:

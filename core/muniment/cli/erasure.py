@@ -17,6 +17,7 @@ from muniment.cli.options import (
     DECISIONS,
     confirm,
     filter_options,
+    headers_option,
     json_option,
     moment_of,
     query_of,
@@ -315,6 +316,7 @@ def add(
 
 
 @hold.command("list")
+@headers_option
 @json_option
 @click.pass_obj
 def list_(context: CliContext, as_json: bool) -> None:
@@ -402,6 +404,7 @@ def show(context: CliContext, as_json: bool) -> None:
 
 @retention.command
 @yes_option
+@headers_option
 @json_option
 @click.pass_obj
 def run(context: CliContext, yes: bool, as_json: bool) -> int:

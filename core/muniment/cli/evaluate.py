@@ -12,7 +12,7 @@ import click
 import muniment
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
-from muniment.cli.options import isolate_option, json_option
+from muniment.cli.options import headers_option, isolate_option, json_option
 from muniment.cli.output import emit, one_line, pluralize, short_id, write_json, write_note
 from muniment.cli.progress import counting
 from muniment.generation.scoring import ScoredGroup
@@ -51,6 +51,7 @@ class _Row:
     help="JSON lines with `references` and one of `id`, `item` and `prompt`.",
 )
 @isolate_option
+@headers_option
 @json_option
 @click.pass_obj
 def evaluate(

@@ -12,7 +12,7 @@ from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.notices import printed_notices
-from muniment.cli.options import confirm, generator_option, json_option, yes_option
+from muniment.cli.options import confirm, generator_option, headers_option, json_option, yes_option
 from muniment.cli.output import (
     emit,
     emit_line,
@@ -40,6 +40,7 @@ def models() -> None:
 
 
 @models.command("list")
+@headers_option
 @json_option
 @click.pass_obj
 def list_(context: CliContext, as_json: bool) -> None:

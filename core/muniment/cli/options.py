@@ -12,7 +12,7 @@ import click
 
 import muniment
 from muniment.cli.context import CliContext, context_of
-from muniment.cli.output import one_line, write_note
+from muniment.cli.output import one_line, want_headers, write_note
 from muniment.cli.translation import gettext
 from muniment.errors import UsageError
 from muniment.validation import parse_moment
@@ -24,6 +24,13 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, one object per line."
+)
+headers_option = click.option(
+    "--headers",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda context, parameter, value: want_headers() if value else None,
+    help="Print column headers in a pipe or file, too.",
 )
 tag_option = click.option(
     "--tag",
@@ -63,6 +70,13 @@ visible_label_option = click.option(
     help="Language of a label in the output that says it is AI-generated.",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+
+
+full_option = click.option(
+    "--full",
+    is_flag=True,
+    help="Add all verdicts, the digests, the plugins and the environment.",
+)
 
 
 def _isolate(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import click
 
+from muniment.escapes import escaped, json_escaped, settled
 from muniment.times import iso
 
 if TYPE_CHECKING:
@@ -25,16 +26,7 @@ if TYPE_CHECKING:
 
 Stream: TypeAlias = Literal["stdout", "stderr"]
 
-_UNESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _COLOUR_CODE = re.compile(r"(\x1b\[[0-9;:]*m)")
-# Controls that a terminal acts on: the first two ranges of codes, and the writing direction.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(0x7F, 0xA0))}
-_CONTROLS |= {
-    code: f"\\u{code:04x}"
-    for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-}
-_ONE_LINE = _CONTROLS | {9: "\\t", 10: "\\n", 13: "\\r", 0x2028: "\\u2028", 0x2029: "\\u2029"}
-_PRINTABLE = {code: text for code, text in _CONTROLS.items() if chr(code) not in "\n\t"}
 _VERBS: dict[Decision, str] = {
     "allow": "passed",
     "flag": "flagged",
@@ -78,10 +70,30 @@ def write_data(text: str = "") -> None:
         click.echo(text, color=True)  # otherwise click would remove the text's own sequences
 
 
-def write_styled(text: str) -> None:
-    """Write a line to stdout, in which `coloured` is the only source of control characters."""
-    with suspended("stdout"):
-        click.echo(text)
+def write_rest(text: str, start: int) -> None:
+    """Write a line of the text from `start`, after `write_chunk` has written the beginning."""
+    if on_terminal():
+        write_styled(printable(text, start))
+    else:
+        write_data(text[start:])
+
+
+def write_chunk(text: str, start: int) -> int:
+    """Write a growing text from `start` to stdout, and return the start of the next chunk.
+
+    On a terminal the escapes of the last characters depend on the next chunk, so these are kept.
+    """
+    end = settled(text) if on_terminal() else len(text)
+    if end <= start:
+        return start
+    click.echo(printable(text, start, end) if on_terminal() else text[start:end], nl=False)
+    return end
+
+
+def write_styled(text: str, stream: Stream = "stdout") -> None:
+    """Write a line in which `coloured` is the only source of control characters."""
+    with suspended(stream):
+        click.echo(text, err=stream == "stderr")
 
 
 def write_bytes(content: bytes) -> None:
@@ -98,13 +110,13 @@ def write_json(value: Any) -> None:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as one line of JSON, without escaping non-ASCII characters.
+    """Return a value as one line of JSON, in which only hidden characters are escaped.
 
     A record becomes what its `to_json()` returns, else its fields. A time becomes text in UTC,
     and a value of another type its `str`.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_json_value)
-    return text if text.isprintable() else _UNESCAPED.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
+    return json_escaped(text)
 
 
 def _json_value(value: Any) -> Any:
@@ -125,13 +137,12 @@ def write_note(text: str) -> None:
         click.echo(printable(text), err=True)
 
 
-def printable(text: str) -> str:
-    """Return text with all control characters except newline and tab escaped.
+def printable(text: str, start: int = 0, end: int | None = None) -> str:
+    """Return text, or a part of it, with hidden characters except newline and tab escaped.
 
-    A model's output must not be able to move the cursor, set a terminal's title or reverse the
-    direction of writing.
+    `muniment.escapes` states which these are.
     """
-    return text if text.isprintable() else text.translate(_PRINTABLE)
+    return escaped(text, "\n\t", start, end)
 
 
 def printable_colours(text: str) -> str:
@@ -144,20 +155,27 @@ def printable_colours(text: str) -> str:
     )
 
 
-def one_line(text: str) -> str:
-    """Return text as one line, for a table's cell or a message."""
-    return text if text.isprintable() else text.translate(_ONE_LINE)
+def one_line(text: str, start: int = 0, end: int | None = None) -> str:
+    """Return text, or a part of it, as one line, for a table's cell or a message."""
+    return escaped(text, "", start, end)
 
 
 def coloured(text: str, colour: str) -> str:
     """Return text in bold and a colour, both of which `click.echo` strips off a terminal."""
-    return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour, bold=True)
+    if not colour or os.environ.get("NO_COLOR"):
+        return text
+    return click.style(text, fg=colour, bold=True)
 
 
 def status_colour(header: str, text: str) -> str:
     """Return the colour of a known word in a column of statuses, else an empty text."""
     known = header in _STATUS_COLUMNS
     return _STATUS_COLOURS.get(text.rpartition(", ")[2], "") if known else ""
+
+
+def coloured_status(status: str) -> str:
+    """Return a word for a status in its colour."""
+    return coloured(one_line(status), status_colour("status", status))
 
 
 def cell(value: object) -> str:
@@ -181,8 +199,7 @@ def cell(value: object) -> str:
 
 def excerpt(text: str, length: int = 200) -> str:
     """Return the beginning of a text as one line."""
-    line = one_line(text[: length + 1])
-    return line if len(text) <= length else line[:length] + "…"
+    return one_line(text) if len(text) <= length else one_line(text, end=length) + "…"
 
 
 def short_id(identifier: str, stream: Stream = "stdout") -> str:
@@ -207,6 +224,12 @@ def altered_mark(kinds: Sequence[str]) -> str:
     return f"[altered after it was recorded: {', '.join(kinds)}]" if kinds else ""
 
 
+def content_marks(generation: Generation) -> str:
+    """Return marks with the kinds of a generation's texts that were erased or altered."""
+    erased = f"[erased: {', '.join(generation.erased)}]" if generation.erased else ""
+    return " ".join(filter(None, (erased, altered_mark(generation.altered))))
+
+
 def pluralize(number: int, noun: str) -> str:
     """Return a number with its noun: `1 filter`, `1,204 entries`."""
     plural = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
@@ -222,11 +245,29 @@ def short_digest(digest: str) -> str:
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
-    """Print names and aligned values, without those that are empty."""
-    lines = [(name, text) for name, value in fields if (text := cell(value))]
-    width = max((len(name) for name, _ in lines), default=0)
+    """Print names and aligned values, without those that are empty.
+
+    On a terminal, values are wrapped between words. A value with a word that is too long for the
+    space after its name begins on the next line. Statuses are coloured.
+    """
+    lines = [(one_line(name), text) for name, value in fields if (text := cell(value))]
+    width = max((len(name) for name, _ in lines), default=0) + 2
+    if not on_terminal():
+        for name, text in lines:
+            parts = text.removesuffix("\n").split("\n")
+            write_data(f"{name:<{width}}" + f"\n{'':<{width}}".join(parts))
+        return
+    from muniment.cli import wrapping
+
+    columns = wrapping.terminal_width()
     for name, text in lines:
-        write_data(f"{name:<{width}}  " + f"\n{'':<{width}}  ".join(text.splitlines()))
+        value, indent = printable(text.removesuffix("\n")).expandtabs(), width
+        if wrapping.least_width(value) > columns - width:
+            write_styled(name)
+            name, indent = "", 2
+        parts = wrapping.wrapped(value, columns - indent)
+        parts = [coloured(part, status_colour(name, text)) for part in parts]
+        write_styled(f"{name:<{indent}}" + f"\n{'':<{indent}}".join(parts))
 
 
 def warn_broken(broken: Iterable[Any]) -> None:
@@ -235,19 +276,21 @@ def warn_broken(broken: Iterable[Any]) -> None:
         write_note(f"Warning: {one_line(plugin.message)}")
 
 
-def status_line(generation: Generation) -> str:
-    """Return the one-line summary that `generate` prints for a generation."""
-    parts: list[str] = [generation.status]
+def write_status(generation: Generation) -> None:
+    """Write the one-line summary of a generation that `generate` prints to stderr."""
+    parts: list[str] = []
     if generation.model is not None:
         parts.append(generation.model.name)
     parts.append(f"seed {generation.seed}")
-    if filters := _filters(generation):
-        parts.append(filters)
+    if counts := filter_counts(generation):
+        parts.append(counts)
     if generation.finished_at is not None:
         took = f"{(generation.finished_at - generation.started_at).total_seconds():.1f} s"
         usage = generation.usage
         parts.append(f"{pluralize(usage.output_tokens, 'token')} in {took}" if usage else took)
-    return f"{short_id(generation.id, 'stderr')}  {one_line(' · '.join(parts))}"
+    details = one_line(" · ".join(["", *parts]))
+    identifier = short_id(generation.id, "stderr")
+    write_styled(f"{identifier}  {coloured_status(generation.status)}{details}", "stderr")
 
 
 def outcome_sentence(generation: Generation) -> str:
@@ -284,7 +327,7 @@ def _finding(verdict: Any) -> str:
     return f"filter {verdict.filter} blocked the {stage}{one_line(suffix)}"
 
 
-def _filters(generation: Generation) -> str:
+def filter_counts(generation: Generation) -> str:
     """Return how many of the policy's rules, and of a list's items, passed or not."""
     worst: dict[tuple[str, int | None], Decision] = {}
     for verdict in generation.verdicts:
@@ -305,6 +348,9 @@ Column: TypeAlias = tuple[str, str | Callable[[_Record], object]]
 """A header, and the key, the attribute or the function that gives a record's value."""
 
 
+_IDS = ("id", "run", "hold")
+
+
 def emit(
     records: Iterable[_Record],
     columns: Sequence[Column[_Record]],
@@ -313,16 +359,20 @@ def emit(
     to_json: Callable[[_Record], object] | None = None,
     empty: str = "",
     cut: str = "",
+    drop: Sequence[str] = (),
     limit: int | None = None,
-    total: Callable[[], int] | None = None,
+    total: Callable[[], int | None] | None = None,
     show: Callable[[_Record], None] | None = None,
 ) -> int:
     """Print a list of records and return their number.
 
-    A terminal gets a table with headers, in which numbers are right-aligned and the column `cut`
-    is shortened to fit. Known words in a column named status, state or result are coloured. With
-    `show`, that function prints each record on a terminal as it comes, instead of the table.
-    Anything else gets one line of tab-separated values a record, without headers.
+    A terminal gets a table with headers. Numbers are right-aligned, the column `cut` is shortened
+    to fit, and a column of ids comes last. On a narrow terminal the columns `drop` are
+    left out, the first of them first, and a note names them. If the rest does not fit either, each
+    record is a block of lines. Known words in a column named status, state or result are coloured.
+    With `show`, that function prints each record on a terminal as it comes, instead of the table.
+    Anything else gets one line of tab-separated values a record, after a line with the headers if
+    `--headers` is given.
 
     With `as_json`, each record is one JSON object a line: the result of `to_json`, else of the
     record's own `to_json()`, else its keys or fields.
@@ -332,7 +382,11 @@ def emit(
     records, it is "20 of 53", and omitted when these are all.
     """
     rows: list[Sequence[object]] = []
-    terminal = on_terminal()
+    terminal, headers = on_terminal(), _headers_wanted(as_json)
+    if terminal:
+        columns = sorted(columns, key=lambda column: column[0] in _IDS)
+    elif headers:
+        write_data("\t".join(one_line(header) for header, _ in columns))
     number = 0
     for record in records:
         number += 1
@@ -347,12 +401,29 @@ def emit(
     if rows:
         from muniment.cli.terminal import print_table
 
-        print_table([header for header, _ in columns], rows, cut)
+        print_table([header for header, _ in columns], rows, cut, drop)
     if number == 0 and empty:
         write_note(empty)
     if terminal and not as_json and limit and limit <= number:
         _write_limit(number, total)
     return number
+
+
+_HEADERS = "muniment.headers"
+
+
+def want_headers() -> None:
+    """Let `emit` print a line of headers above tab-separated values in the current command."""
+    click.get_current_context().meta[_HEADERS] = True
+
+
+def _headers_wanted(as_json: bool) -> bool:
+    context = click.get_current_context(silent=True)
+    if context is None or not context.meta.get(_HEADERS):
+        return False
+    if as_json:
+        raise click.UsageError("--headers has no effect with --json; remove one.")
+    return True
 
 
 def emit_one(
@@ -377,7 +448,7 @@ def emit_line(record: object, line: str, as_json: bool) -> None:
         write_data(line)
 
 
-def _write_limit(number: int, total: Callable[[], int] | None) -> None:
+def _write_limit(number: int, total: Callable[[], int | None] | None) -> None:
     count = None if total is None else total()
     if count is None:
         write_note(f"stopped at the limit of {number:,}; use -n 0 for all")

@@ -79,11 +79,11 @@ def help_rows(ctx: click.Context, own: Collection[str]) -> list[tuple[str, str]]
                 continue
             if not command.hidden:
                 rows.append((name, command.get_short_help_str(200)))
-    if all(text.isprintable() for _, text in rows):  # most are, and `--help` imports little
-        return rows
-    from muniment.cli.output import one_line
+    if all(text.isascii() and text.isprintable() for _, text in rows):
+        return rows  # most are, and `--help` imports little
+    from muniment.escapes import escaped
 
-    return [(name, one_line(text)) for name, text in rows]
+    return [(name, escaped(text)) for name, text in rows]
 
 
 def _first_sentence(summary: str) -> str:

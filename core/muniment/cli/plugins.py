@@ -21,7 +21,7 @@ import muniment
 from muniment.cli import exit_codes, plugin_commands
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import command_paths
-from muniment.cli.options import json_option
+from muniment.cli.options import headers_option, json_option
 from muniment.cli.output import (
     emit,
     emit_one,
@@ -336,6 +336,7 @@ _SLOW = 1.0  # seconds of loading from which a warning is printed
 
 @click.command
 @click.argument("names", metavar="[NAME]...", nargs=-1)
+@headers_option
 @json_option
 @click.pass_obj
 def doctor(context: CliContext, names: tuple[str, ...], as_json: bool) -> int:

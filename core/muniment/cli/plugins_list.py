@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muniment.cli.context import CliContext
-from muniment.cli.options import json_option
+from muniment.cli.options import headers_option, json_option
 from muniment.cli.output import Column, emit, write_note
 from muniment.config import normalised
 from muniment.plugins import discovery
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Load the enabled plugins, and list what they register too.",
 )
+@headers_option
 @json_option
 @click.pass_obj
 def list_(context: CliContext, names: tuple[str, ...], offers: bool, as_json: bool) -> None:

@@ -14,7 +14,7 @@ import muniment
 from muniment.cli import Terminated, exit_codes
 from muniment.cli.answers import Answers
 from muniment.cli.options import parameters_given
-from muniment.cli.output import cell, on_terminal, one_line, status_line, write_data, write_note
+from muniment.cli.output import cell, on_terminal, one_line, write_data, write_note, write_status
 from muniment.cli.progress import waiting
 from muniment.errors import MunimentError, PromptError, StoreError, UsageError
 from muniment.generation.seeds import parse_seed
@@ -205,6 +205,6 @@ class PromptLoop:
             recorded = list(self._session.store.generations(query))
         if recorded and recorded[0].id != self._last:
             self._last = recorded[0].id
-            write_note(status_line(recorded[0]))
+            write_status(recorded[0])
         else:
             write_note("interrupted")

@@ -7,7 +7,7 @@ import click
 from muniment.cli.audit_list import print_generations, prompt_excerpt
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
-from muniment.cli.options import json_option, limit_option
+from muniment.cli.options import headers_option, json_option, limit_option
 from muniment.cli.output import (
     Column,
     emit,
@@ -69,6 +69,7 @@ def review() -> None:
 
 @review.command
 @limit_option(20)
+@headers_option
 @json_option
 @click.pass_obj
 def queue(context: CliContext, limit: int, as_json: bool) -> None:
@@ -77,12 +78,13 @@ def queue(context: CliContext, limit: int, as_json: bool) -> None:
     Filter and reason are those of the most severe verdict. Piped output has the columns of `audit
     list`, and then filter, category and reason.
     """
-    queued = context.store.events.unreviewed(limit or None)
+    events = context.store.events
+    queued, total = events.unreviewed(limit or None), events.unreviewed_count
     empty = "no generation needs a review"
     if on_terminal() and not as_json:
-        emit(queued, _QUEUE, as_json, empty=empty, cut="prompt", limit=limit)
+        emit(queued, _QUEUE, as_json, empty=empty, cut="prompt", limit=limit, total=total)
     else:
-        print_generations(queued, as_json, empty, limit, further=_FINDING)
+        print_generations(queued, as_json, empty, limit, total, further=_FINDING)
 
 
 _SHOWN = 40  # characters of a category with its reason on a terminal

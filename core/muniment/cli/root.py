@@ -182,7 +182,7 @@ _AUDIT = {
         "muniment.cli.audit_show:lineage",
         "Show parents and children of a generation, and the trainings of its models.",
     ),
-    "show": ("muniment.cli.audit_show:show", "Show everything recorded about a generation."),
+    "show": ("muniment.cli.audit_show:show", "Show the record of a generation."),
     "find": (
         "muniment.cli.audit_find:find",
         "Find the generation that a file came from or that used it, and show it.",

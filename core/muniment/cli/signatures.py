@@ -12,6 +12,7 @@ from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option, output_option, overwrite_option
 from muniment.cli.output import (
+    coloured_status,
     on_terminal,
     one_line,
     pluralize,
@@ -21,6 +22,7 @@ from muniment.cli.output import (
     write_data,
     write_json,
     write_note,
+    write_styled,
 )
 from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import fraction
@@ -165,8 +167,10 @@ def verify(
     for problem in problems:
         write_data(one_line(f"{problem.kind}  {problem.where}  {problem.message}"))
     root = short_digest(verification.root)
-    verdict = "ok" if verification.ok else f"failed  {pluralize(len(problems), 'problem')} ·"
-    write_data(f"{verdict}  {pluralize(verification.entries, 'entry')} · root {root}")
+    verdict = coloured_status("ok" if verification.ok else "failed")
+    if problems:
+        verdict += f"  {pluralize(len(problems), 'problem')} ·"
+    write_styled(f"{verdict}  {pluralize(verification.entries, 'entry')} · root {root}")
     write_note("; ".join(_coverage(verification)))
     return code
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -15,75 +16,113 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from muniment.cli.output import cell, one_line, status_colour
+from muniment.cli.output import (
+    cell,
+    one_line,
+    print_fields,
+    status_colour,
+    suspended,
+    write_data,
+    write_note,
+)
 from muniment.cli.progress import Pace, duration, rate_text
+from muniment.cli.wrapping import least_width, shortened, terminal_width, wrapped
 
 _MIN_WIDTH = 16  # cells of a shortened column
-_LONG_WORD = 10  # cells, from which a word of a table may be broken
+_GAP = 2  # cells between columns
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], cut: str) -> None:
-    """Print a table. On a narrow terminal the column `cut` is shortened and the others wrap.
+def print_table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    cut: str = "",
+    drop: Sequence[str] = (),
+) -> None:
+    """Print a table whose words are whole.
 
-    Where words would be broken, each row is printed as a block of lines instead.
+    On a narrow terminal the column `cut` is shortened, and texts of several words wrap. If that is
+    not enough, columns in `drop` are left out in their order, which a note names. If the rest is
+    still too wide, each row is printed as a block of lines with all columns instead.
     """
-    console = Console()
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    cells = [
-        [
-            Text(one_line(cell(value)), status_colour(header, cell(value)))
-            for header, value in zip(headers, row, strict=True)
-        ]
-        for row in rows
-    ]
-    if _least_width(headers, cells) > console.width:
-        _print_blocks(console, headers, cells)
-        return
-    widths = [
-        max(cell_len(header), *(row[index].cell_len for row in cells))
+    width = terminal_width()
+    columns = [
+        _Column(header, [row[index] for row in rows], header == cut)
         for index, header in enumerate(headers)
     ]
-    for index, header in enumerate(headers):
-        values = [row[index] for row in rows if row[index] is not None]
-        numbers = {type(value) for value in values} <= {int, float}
-        if header == cut:
-            others = sum(widths) - widths[index] + 2 * (len(headers) - 1)
-            remaining = max(console.width - others, _MIN_WIDTH)
-            grid.add_column(header, no_wrap=True, overflow="ellipsis", max_width=remaining)
-        else:
-            grid.add_column(header, overflow="fold", justify="right" if numbers else "left")
-    for texts in cells:
-        grid.add_row(*texts)
-    console.print(grid)
-
-
-def _least_width(headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
-    """Return the cells that a table needs so that only long words are broken."""
-    words = [
-        max(
-            (cell_len(word) for text in (header, *column) for word in str(text).split()),
-            default=0,
+    columns = [column for column in columns if column.header not in drop or any(column.texts)]
+    dropped: list[str] = []
+    shown = columns
+    for header in drop:
+        if _least_width(shown) <= width:
+            break
+        if header in [column.header for column in shown]:
+            shown = [column for column in shown if column.header != header]
+            dropped.append(header)
+    if _least_width(shown) > width:
+        for number in range(len(rows)):
+            if number:
+                write_data()
+            print_fields((column.header, column.texts[number]) for column in columns)
+        return
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    sizes = _widths(shown, width)
+    for column, size in zip(shown, sizes, strict=True):
+        grid.add_column(
+            Text(column.header), justify="right" if column.is_number else "left", width=size
         )
-        for header, *column in zip(headers, *rows, strict=True)
-    ]
-    return sum(min(width, _LONG_WORD) for width in words) + 2 * (len(headers) - 1)
+    for number in range(len(rows)):
+        grid.add_row(
+            *(column.cell(number, size) for column, size in zip(shown, sizes, strict=True))
+        )
+    with suspended("stdout"):
+        Console(width=width).print(grid)
+    if dropped:
+        noun = "column does" if len(dropped) == 1 else "columns do"
+        write_note(
+            f"{len(dropped)} {noun} not fit: {', '.join(dropped)}; use a wider terminal or --json"
+        )
 
 
-def _print_blocks(console: Console, headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
-    """Print a line for each value that is not empty, and an empty line between rows."""
-    for number, row in enumerate(rows):
-        grid = Table(box=None, pad_edge=False, show_header=False)
-        grid.add_column(no_wrap=True, style="bold")
-        grid.add_column(overflow="fold")
-        for header, text in zip(headers, row, strict=True):
-            if text.plain:
-                grid.add_row(header, text)
-        if number:
-            console.print()
-        console.print(grid)
+class _Column:
+    """The texts of a column, and the cells that they take."""
+
+    def __init__(self, header: str, values: Sequence[object], cut: bool) -> None:
+        self.header = one_line(header)
+        self.texts = [one_line(cell(value)) for value in values]
+        self.cut = cut
+        kinds = {type(value) for value in values if value is not None}
+        self.is_number = kinds <= {int, float}
+        self.natural = max(map(cell_len, (self.header, *self.texts)))
+        if cut:
+            self.least = min(self.natural, max(_MIN_WIDTH, cell_len(self.header)))
+        elif self.is_number or kinds <= {datetime}:
+            self.least = self.natural
+        else:
+            self.least = max(map(least_width, (self.header, *self.texts)))
+
+    def cell(self, row: int, width: int) -> Text:
+        """Return the text of a row within `width` cells."""
+        text = self.texts[row]
+        lines = [shortened(text, width)] if self.cut else wrapped(text, width)
+        return Text("\n".join(lines), status_colour(self.header, text))
 
 
-class _Column(ProgressColumn):
+def _least_width(columns: Sequence[_Column]) -> int:
+    return sum(column.least for column in columns) + _GAP * (len(columns) - 1)
+
+
+def _widths(columns: Sequence[_Column], width: int) -> list[int]:
+    """Return the cells of each column. Those that wrap get their space before the cut one."""
+    sizes = [column.least for column in columns]
+    rest = width - _least_width(columns)
+    for index in sorted(range(len(columns)), key=lambda index: columns[index].cut):
+        more = min(columns[index].natural - sizes[index], rest)
+        sizes[index] += more
+        rest -= more
+    return sizes
+
+
+class _LiveText(ProgressColumn):
     """A text that is computed whenever the bar is drawn."""
 
     def __init__(self, text: Callable[[], str], style: str = "") -> None:
@@ -100,11 +139,11 @@ class _Bar(Progress):
     def __init__(self, pace: Pace, amount: Callable[[], str], *columns: ProgressColumn) -> None:
         self._pace = pace
         super().__init__(
-            _Column(lambda: one_line(pace.label)),
+            _LiveText(lambda: one_line(pace.label)),
             BarColumn(),
-            _Column(amount, "progress.percentage"),
+            _LiveText(amount, "progress.percentage"),
             *columns,
-            _Column(lambda: _remaining(pace), "progress.remaining"),
+            _LiveText(lambda: _remaining(pace), "progress.remaining"),
             console=Console(stderr=True),
             redirect_stdout=False,
             redirect_stderr=False,
@@ -129,7 +168,7 @@ def counting_bar(pace: Pace) -> Progress:
     def rate() -> str:
         return "" if pace.rate is None else rate_text(pace.rate)
 
-    return _Bar(pace, amount, _Column(rate, "progress.data.speed"))
+    return _Bar(pace, amount, _LiveText(rate, "progress.data.speed"))
 
 
 def fraction_bar(pace: Pace) -> Progress:

@@ -239,6 +239,15 @@ class Store(Finder, AbstractContextManager["Store"]):
 
         return engine.search(self._database, text, query or Query(), ranked=ranked)
 
+    def search_count(self, text: str, query: Query | None = None) -> int | None:
+        """Return how many generations `search` yields without a limit.
+
+        It is None if the search index alone cannot tell, as for a phrase of several words.
+        """
+        from muniment.store.search import engine
+
+        return engine.count(self._database, text, query or Query())
+
     def stats(
         self, query: Query | None = None, by: Sequence[str] = (), *, local_days: bool = False
     ) -> Stats:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
+from muniment.escapes import escaped
 from muniment.failures import TRACEBACK_VARIABLE, WorkerError
 from muniment.hookspecs import ModelPowers
 from muniment.plugins.isolation import protocol
@@ -329,6 +330,7 @@ class _WorkerProcess:
             while line := lines.readline(8192):
                 self._remaining_lines -= 1
                 text = _CONTROL.sub("", line.decode(errors="replace").rstrip("\r\n"))
+                text = escaped(text, "\t")
                 if self._remaining_lines < 0:
                     text = "further output is not displayed"
                 if self._remaining_lines >= -1:

@@ -18,6 +18,7 @@ from muniment.ledger.fields import moment
 from muniment.ledger.payload_texts import PolicyText, decode_text
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks, database_of
+from muniment.store.database.raw import count_rows
 from muniment.store.database.tables import (
     SUFFIX,
     actor,
@@ -262,6 +263,11 @@ class Finder:
                 ]
 
         return in_pages(self._database, limit, page)
+
+    def run_count(self) -> int:
+        """Return the number of runs."""
+        with self._database.reading() as connection:
+            return count_rows(connection, run)
 
     def find_run(self, ref: str) -> str:
         """Return the complete id of a run. `ref` is a unique beginning or end of it, or `last`."""

@@ -333,6 +333,11 @@ class Events:
             ),
         )
 
+    def unreviewed_count(self) -> int:
+        """Return the number of flagged and blocked generations without a review."""
+        with self._database.reading() as connection:
+            return sum(QueryPlanner(connection, query).count() for query in _UNREVIEWED)
+
 
 def add_text(payloads: Payloads, kind: Kind, text: str | None) -> str | None:
     """Add a person's text to the payloads of an entry. Return its commitment, or None if empty.
@@ -385,11 +390,13 @@ def has_key(connection: Connection, event_class: type[Event], key: str) -> bool:
     return bool(connection.scalar(select(exists().where(is_key))))
 
 
+_UNREVIEWED = tuple(Query(decision=decision, reviewed=False) for decision in ("flag", "block"))
+
+
 def _unreviewed(connection: Connection, before: int | None, size: int) -> Sequence[int]:
     """Return the numbers of up to `size` generations below `before` that need a review."""
     numbers: list[int] = []
-    for decision in ("flag", "block"):
-        query = Query(decision=decision, reviewed=False)
+    for query in _UNREVIEWED:
         numbers += QueryPlanner(connection, query).page(before, size)
     return sorted(numbers, reverse=True)[:size]
 

@@ -57,13 +57,33 @@ def search(database: Database, text: str, query: Query, *, ranked: bool = False)
     query_phrases = phrases(text)
     if not query_phrases:
         return
-    if (count := len(_terms(query_phrases))) > MAX_TERMS:
-        raise UsageError(
-            f"the search has {count:,} words or pairs of characters; use at most {MAX_TERMS}"
-        )
+    _check(query_phrases)
     matches = (_ranked if ranked else _newest)(database, query_phrases, query)
     for generation in itertools.islice(matches, query.limit):
         yield Hit(generation, snippets(texts_of(generation), query_phrases))
+
+
+def count(database: Database, text: str, query: Query) -> int | None:
+    """Return the number of generations that `search` finds without a limit.
+
+    It is None if the search index cannot prove all phrases, so that texts have to be read.
+    """
+    query_phrases = phrases(text)
+    if not query_phrases:
+        return 0
+    _check(query_phrases)
+    with database.reading() as connection:
+        planner = QueryPlanner(connection, query, _terms(query_phrases))
+        proved = planner.used_search_index and all(phrase.exact for phrase in query_phrases)
+        return planner.count() if proved else None
+
+
+def _check(query_phrases: Sequence[Phrase]) -> None:
+    """Raise UsageError if a search has too many terms."""
+    if (terms := len(_terms(query_phrases))) > MAX_TERMS:
+        raise UsageError(
+            f"the search has {terms:,} words or pairs of characters; use at most {MAX_TERMS}"
+        )
 
 
 def searchable(text: str) -> bool:

@@ -11,6 +11,7 @@ import muniment
 from muniment.command import (
     emit,
     generation_filters,
+    headers_option,
     json_option,
     overwrite_option,
     pass_session,
@@ -72,6 +73,7 @@ _FINDINGS = (
     help="File of the report: .html with plots, .md, .json, or .csv with counts. Can be repeated.",
 )
 @overwrite_option
+@headers_option
 @json_option
 @pass_session
 def report(

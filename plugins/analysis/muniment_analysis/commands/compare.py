@@ -12,6 +12,7 @@ import click
 import muniment
 from muniment.command import (
     emit,
+    headers_option,
     json_option,
     overwrite_option,
     pass_session,
@@ -76,6 +77,7 @@ _COLUMNS = (
     help="File of the comparison, as .html with plots, .csv or .json. Can be repeated.",
 )
 @overwrite_option
+@headers_option
 @json_option
 @pass_session
 def compare(

@@ -13,6 +13,7 @@ import click
 import muniment
 from muniment.command import (
     emit,
+    headers_option,
     json_option,
     new_run,
     overwrite_option,
@@ -79,6 +80,7 @@ _WORST = (("item", "id"), ("controllability", "share"), ("first generation", "ge
     help="File of the report, as .html with plots, .csv or .json. Can be repeated.",
 )
 @overwrite_option
+@headers_option
 @json_option
 @pass_session
 def controllability(

@@ -12,6 +12,7 @@ import muniment
 from muniment.command import (
     emit,
     generation_filters,
+    headers_option,
     json_option,
     overwrite_option,
     pass_session,
@@ -54,6 +55,7 @@ _TESTS = (("test", "test"), ("result", "result"), ("p", "p"))
     help="File of the report, as .html with a plot, .csv or .json. Can be repeated.",
 )
 @overwrite_option
+@headers_option
 @json_option
 @generation_filters()
 @pass_session

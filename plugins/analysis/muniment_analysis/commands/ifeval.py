@@ -12,6 +12,7 @@ import click
 from muniment.command import (
     OutputFile,
     emit,
+    headers_option,
     json_option,
     overwrite_option,
     pluralize,
@@ -56,6 +57,7 @@ _COLUMNS = (
     "--rows", metavar="FILE", help="New file for the results, one JSON object for each prompt."
 )
 @overwrite_option
+@headers_option
 @json_option
 def ifeval(data: Path, responses: Path, rows: str | None, overwrite: bool, as_json: bool) -> None:
     """Measure how often responses follow verifiable instructions.

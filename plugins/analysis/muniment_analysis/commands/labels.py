@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muniment.command import emit, json_option, write_data, write_json
+from muniment.command import emit, headers_option, json_option, write_data, write_json
 from muniment_analysis.errors import TableError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _COLUMNS = tuple((name, name) for name in ("label", "score", "value", "low", "hi
 @click.option("--item", metavar="COL", required=True, help="Column of the item.")
 @click.option("--expected", metavar="COL", required=True, help="Column of the correct label.")
 @click.option("--predicted", metavar="COL", required=True, help="Column of the label to measure.")
+@headers_option
 @json_option
 def labels(table: Path, item: str, expected: str, predicted: str, as_json: bool) -> None:
     """Measure labels against the correct ones, by accuracy, precision, recall and F1.

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import muniment
-from muniment.command import emit, json_option, pass_session, progress, write_json, write_note
+from muniment.command import (
+    emit,
+    headers_option,
+    json_option,
+    pass_session,
+    progress,
+    write_json,
+    write_note,
+)
 
 if TYPE_CHECKING:
     from muniment_analysis.planning.plans import Choices, Plan
@@ -105,6 +113,7 @@ _DEPENDENT = tuple(dict.fromkeys(("score", *_ALLOWED["run"], *_ALLOWED["sd"])))
     is_flag=True,
     help="Leave out more than 10 % of the items of --run, if they lack outputs.",
 )
+@headers_option
 @json_option
 @pass_session
 def plan(session: muniment.Session, as_json: bool, **values: Any) -> None:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import muniment
-from muniment.command import emit, json_option, progress, write_data, write_json, write_note
+from muniment.command import (
+    emit,
+    headers_option,
+    json_option,
+    progress,
+    write_data,
+    write_json,
+    write_note,
+)
 
 if TYPE_CHECKING:
     from muniment_analysis.intervals import Estimate
@@ -46,6 +54,7 @@ _SETTINGS = (("setting", "setting"), ("seed variance", "value"), ("low", "low"),
     is_flag=True,
     help="Leave out more than 10 % of the items, if they lack outputs.",
 )
+@headers_option
 @json_option
 def variance(
     table: Path,

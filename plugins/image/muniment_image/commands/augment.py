@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 import muniment
-from muniment.command import emit, emit_one, json_option, pass_session, progress, write_note
+from muniment.command import (
+    emit,
+    emit_one,
+    headers_option,
+    json_option,
+    pass_session,
+    progress,
+    write_note,
+)
 
 from .options import (
     classifier_option,
@@ -64,6 +72,7 @@ _SCORES = ("blank", "contrast", "label-match", "label-confidence", "novelty")
     show_default=True,
     help="Number of trainings of --evaluate on each kind of data.",
 )
+@headers_option
 @json_option
 @pass_session
 def augment(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import muniment
-from muniment.command import emit, json_option, pass_session, write_json, write_note
+from muniment.command import emit, headers_option, json_option, pass_session, write_json, write_note
 
 from .picture_file import read_picture_file
 
@@ -20,6 +20,7 @@ _MAX_SHOWN = 1_000  # characters of a value outside of JSON
 
 @click.command
 @click.argument("file", type=click.Path(path_type=Path))
+@headers_option
 @json_option
 @pass_session
 def inspect(session: muniment.Session, file: Path, as_json: bool) -> None:

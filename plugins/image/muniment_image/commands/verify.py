@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 import muniment
-from muniment.command import Column, emit, emit_one, json_option, pass_session, write_note
+from muniment.command import (
+    Column,
+    emit,
+    emit_one,
+    headers_option,
+    json_option,
+    pass_session,
+    write_note,
+)
 
 from .picture_file import read_picture_file
 
@@ -30,6 +38,7 @@ _COLUMNS: list[Column[Verification]] = [
 @click.argument(
     "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
+@headers_option
 @json_option
 @pass_session
 def verify(session: muniment.Session, files: tuple[Path, ...], as_json: bool) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import click
 
 import muniment
-from muniment.command import emit, json_option, pass_session
+from muniment.command import emit, headers_option, json_option, pass_session
 from muniment_image.conditions import CaptionCondition, Condition, LabelCondition
 
 
@@ -26,6 +26,7 @@ class _Row(NamedTuple):
     metavar="MODEL",
     help="Name of an added or packaged model, or path. The default is that of generate.",
 )
+@headers_option
 @json_option
 @pass_session
 def words(session: muniment.Session, model: str | None, as_json: bool) -> None:

@@ -11,6 +11,7 @@ import muniment
 from muniment.command import (
     Column,
     emit,
+    headers_option,
     json_option,
     pass_session,
     progress,
@@ -54,6 +55,7 @@ _KINDS_OF_ONE = ("hr", "ndcg", "mrr")
     "else 0, by default.",
 )
 @min_rating_option
+@headers_option
 @json_option
 @pass_session
 def evaluate(

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 import muniment
-from muniment.command import emit, json_option, pass_session, progress, write_json, write_note
+from muniment.command import (
+    emit,
+    headers_option,
+    json_option,
+    pass_session,
+    progress,
+    write_json,
+    write_note,
+)
 
 from .options import data_option, family_or_folder_option, fit_options_of, min_rating_option
 
@@ -41,6 +49,7 @@ if TYPE_CHECKING:
     help="Seed of the fit and of the selected users. That of the folder, else 0, by default.",
 )
 @min_rating_option
+@headers_option
 @json_option
 @pass_session
 def report(

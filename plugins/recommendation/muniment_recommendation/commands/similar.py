@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import muniment
-from muniment.command import Column, emit, json_option, pass_session, write_note
+from muniment.command import Column, emit, headers_option, json_option, pass_session, write_note
 
 from .options import load_model, model_option
 
@@ -24,6 +24,7 @@ from .options import load_model, model_option
     show_default=True,
     help="Number of items.",
 )
+@headers_option
 @json_option
 @pass_session
 def similar(session: muniment.Session, item: str, model: str, number: int, as_json: bool) -> None:

@@ -1,0 +1,194 @@
+"""Tables, lists and `audit show` as people see them, on wide and narrow terminals."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from muniment.cli.terminal import print_table
+from muniment.cli.wrapping import shortened, wrapped
+from support.commands import Here, Result
+
+MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+@pytest.fixture
+def recorded(muniment: Here, policy_file: Path) -> Here:
+    """Five generations: three that pass, one flagged, one blocked."""
+    for prompt in (
+        "one two",
+        "three 四五六七八九十一二三四五六七八九十",
+        "keeper of the lighthouse",
+    ):
+        muniment("generate", "echo", prompt, "--tag", "a-tag", "--tag", "another-tag")
+    muniment("generate", "echo", "darn keeper", "--actor", "Ada", "--policy", policy_file)
+    muniment("generate", "echo", "a bomb", "--policy", policy_file)
+    return muniment
+
+
+def ids(muniment: Here) -> list[str]:
+    return [value["id"] for value in muniment("audit", "list", "--json").json("generation")]
+
+
+LISTS = [
+    ("audit", "list"),
+    ("audit", "tail"),
+    ("audit", "search", "keeper"),
+    ("audit", "runs"),
+    ("review", "queue"),
+    ("audit", "show", "last"),
+    ("audit", "show", "last", "--full"),
+]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_no_id_and_no_line_is_broken_on_a_terminal(
+    recorded: Here, muniment: Here, width: int
+) -> None:
+    ends = {identifier[-8:] for identifier in ids(muniment)}
+    for command in LISTS:
+        result = recorded.on_terminal(*command, width=width)
+        long = re.compile("sha256|=|; use|use --full|stopped")
+        lines = [line for line in result.lines if not long.search(line)]
+        assert all(cell_len(line) <= width for line in lines), result.out
+        if command[1] in ("list", "tail", "queue"):
+            found = {line.rpartition("…")[2].strip() for line in result.lines if "…" in line}
+            assert found >= ends if command[1] != "queue" else found & ends
+
+
+def test_a_narrow_list_leaves_columns_out_and_names_them(recorded: Here) -> None:
+    wide = recorded.on_terminal("audit", "list", width=110).lines
+    assert wide[0].split() == ["started", "status", "model", "actor", "tags", "prompt", "id"]
+    narrow = recorded.on_terminal("audit", "list", width=60).lines
+    assert narrow[0].split()[0] == "started"
+    assert narrow[0].split()[-2:] == ["prompt", "id"]
+    assert "do not fit: tags, " in narrow[-1]
+    least = recorded.on_terminal("audit", "list", width=40).lines
+    assert least[0].split() == ["status", "prompt", "id"]
+    assert least[-2].startswith("4 columns do not fit:") or "4 columns" in " ".join(least[-3:])
+
+
+def test_a_table_without_columns_to_drop_becomes_blocks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.cli.output.on_terminal", lambda stream="stdout": True)
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [[MODEL, 1, "a reason of several words"], [MODEL, 2, "好的原因好的原因好的原因"]]
+    print_table(["model", "number", "reason"], rows)
+    printed = capsys.readouterr().out
+    assert printed.count(MODEL) == 2
+    assert "\n\nmodel" in printed
+    monkeypatch.setenv("COLUMNS", "62")
+    print_table(["model", "number", "reason"], rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["model", "number", "reason"]
+    assert all(cell_len(line) <= 62 for line in lines)
+    monkeypatch.setenv("COLUMNS", "30")
+    print_table(["model", "number", "reason"], rows, "reason", ["model"])
+    printed = capsys.readouterr()
+    assert printed.out.split()[:2] == ["number", "reason"]
+    assert "1 column does not fit: model" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("one two three", 7, ["one two", "three"]),
+        ("a 01M8M43MPXJAEJRGC0AJ8H7XFP b", 10, ["a", "01M8M43MPXJAEJRGC0AJ8H7XFP", "b"]),
+        ("红心最近，成功", 8, ["红心最", "近，成功"]),
+        ("  indented\n\nx", 20, ["  indented", "", "x"]),
+    ],
+)
+def test_wrapped_breaks_lines_between_words(text: str, width: int, lines: list[str]) -> None:
+    assert wrapped(text, width) == lines
+
+
+def test_shortened_counts_cells() -> None:
+    assert shortened("红心最近", 8) == "红心最近"
+    assert shortened("红心最近", 7) == "红心最…"
+    assert shortened("红心最近", 6) == "红心…"
+
+
+def test_headers_are_printed_in_a_pipe_only_on_request(muniment: Here) -> None:
+    muniment("generate", "echo", "one", "--policy", "none")
+    for command in (("audit", "list"), ("audit", "search", "one"), ("audit", "runs")):
+        plain, headed = muniment(*command), muniment(*command, "--headers")
+        assert headed.rows[1:] == plain.rows
+        assert len(headed.rows[0]) == len(plain.rows[0])
+    assert muniment("audit", "list", "--headers").rows[0][:3] == ["id", "started", "status"]
+    assert muniment("audit", "list", "--headers", "--tag", "none").rows == [
+        muniment("audit", "list", "--headers").rows[0]
+    ]
+    both = muniment("audit", "list", "--headers", "--json")
+    assert (both.code, both.out) == (2, "")
+
+
+def test_a_list_that_was_cut_tells_the_number_of_all(recorded: Here, muniment: Here) -> None:
+    for command, note in (
+        (("audit", "list", "-n", "2"), "2 of 5"),
+        (("audit", "list", "--tag", "a-tag", "-n", "2"), "2 of 3"),
+        (("audit", "search", "keeper", "-n", "1"), "1 of 2"),
+        (("audit", "search", "keeper", "--tag", "a-tag", "-n", "1"), None),
+        (("audit", "search", '"keeper of"', "-n", "1"), None),
+        (("audit", "runs", "-n", "4"), "4 of 5"),
+        (("review", "queue", "-n", "1"), "1 of 2"),
+        (("audit", "tail", "-n", "4"), "1 earlier generation"),
+        (("audit", "list", "-n", "5"), None),
+    ):
+        last = recorded.on_terminal(*command).lines[-1]
+        assert (note in last) if note else " of " not in last.split(";")[0].split("  ")[0], command
+        assert " of 5" not in muniment(*command).err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("audit", "list", "--tag", "x"),
+        ("audit", "search", "absent"),
+        ("audit", "tail", "--tag", "x"),
+    ],
+)
+def test_a_list_without_results_says_so_on_stderr(muniment: Here, command: tuple[str, ...]) -> None:
+    muniment("generate", "echo", "one")
+    for options in ((), ("--json",)):
+        result: Result = muniment(*command, *options)
+        assert (result.code, result.out) == (0, "")
+        assert "no generation matches" in result.err
+
+
+def test_an_erased_generation_is_marked_in_every_list(recorded: Here, muniment: Here) -> None:
+    assert muniment("audit", "erase", "last", "--yes").code == 0
+    for command in (("audit", "list"), ("audit", "tail"), ("audit", "lineage", "last")):
+        assert "[erased: " in recorded.on_terminal(*command, width=120).out, command
+        assert "[erased: " in muniment(*command).out, command
+    assert "[erased]" in muniment("audit", "show", "last").out
+
+
+def test_statuses_are_coloured_unless_no_color_is_set(recorded: Here) -> None:
+    red = re.compile(r"\x1b\[31m(\x1b\[1m)?blocked")
+    for command in (
+        ("audit", "list"),
+        ("audit", "tail"),
+        ("audit", "search", "bomb"),
+        ("audit", "show", "last"),
+        ("audit", "lineage", "last"),
+        ("review", "queue"),
+    ):
+        assert red.search(recorded.on_terminal(*command, colour=True).err), command
+        assert "\x1b[3" not in recorded.on_terminal(*command).err, command
+
+
+def test_show_has_the_answer_first_and_details_on_request(recorded: Here, muniment: Here) -> None:
+    shown = recorded.on_terminal("audit", "show", "last")
+    text = shown.out
+    places = [text.index(part) for part in ("a bomb", "decision", "blocked by", "status", "seed")]
+    assert places == sorted(places)
+    assert "--full" in shown.lines[-1]
+    assert "sha256" not in text
+    assert ids(muniment)[0] in text
+    full = recorded.on_terminal("audit", "show", "last", "--full")
+    assert "environment" in full.out
+    assert "verdict" in full.out
