@@ -87,6 +87,10 @@ bench: install $(VENV)/.installed-lint ## run every benchmark; each prints one J
 
 # ---- now and then -----------------------------------------------------------------------------
 
+.PHONY: pictures
+pictures: install ## run the commands on the pictures of terminal sessions (needs tmux; some minutes)
+	$(BIN)/python docs/images/make_terminals.py $(ARGS)
+
 .PHONY: constraints
 constraints: ## resolve every dependency afresh (torch stays) and rewrite constraints.txt
 	rm -rf .cache/constraints && "$(PYTHON)" -m venv .cache/constraints

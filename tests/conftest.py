@@ -163,6 +163,12 @@ def openssl() -> str:
     return _program("openssl", "openssl")
 
 
+@pytest.fixture(scope="session")
+def tmux() -> str:
+    """The path of tmux, which the integration tests need."""
+    return _program("tmux", "tmux")
+
+
 def _program(name: str, package: str) -> str:
     path = shutil.which(name)
     if path is None:
