@@ -13,7 +13,7 @@ import collections.abc
 import itertools
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -34,7 +34,7 @@ from muniment.generation.assessment import PolicyRunner, request_contents
 from muniment.generation.evaluation import Evaluators
 from muniment.generation.notices import GenerationNotices
 from muniment.generation.pipeline import Pipeline
-from muniment.generation.policy import resolve_policy
+from muniment.generation.policy import Policy, parse_policy, resolve_policy
 from muniment.generation.powers import Embeddings, Powers, ScoredTexts
 from muniment.generation.replay import replay
 from muniment.generation.requests import (
@@ -186,17 +186,17 @@ class Session(AbstractContextManager["Session"]):
     ) -> collections.abc.Generator[Generation | Chunk, None, None]:
         """Generate for every spec and yield the generations in the order of the specs.
 
-        All of them form one run. `samples_each` makes several generations of a spec with
-        derived seeds. `evaluate` is as in `generate`. With `stream`, chunks of text come first,
-        unless a filter checks outputs.
+        All of them form one run. A run that is continued, by `run_id`, has its recorded policy
+        unless one is given. `samples_each` makes several generations of a spec with derived seeds.
+        `evaluate` is as in `generate`. With `stream`, chunks of text come first, unless a filter
+        checks outputs.
         Raises at once, with nothing recorded, for a policy or evaluators that cannot be used.
         An invalid spec raises before any spec of its batch is generated. An invalid spec that
         was read from a line becomes a failed generation instead.
         """
         if batch_size < 1 or samples_each < 1:
             raise UsageError("the batch size and the number of samples must be at least 1")
-        reference = self.config.get("policy") if policy is None else str(policy)
-        moderator = PolicyRunner(resolve_policy(reference), self.plugins)
+        moderator = PolicyRunner(self._policy(policy, run_id), self.plugins)
         pipeline = Pipeline(
             self._open_store,  # an invalid request must not create the store
             self._resolver,
@@ -722,6 +722,19 @@ class Session(AbstractContextManager["Session"]):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _policy(self, reference: str | Path | None, run_id: str | None) -> Policy:
+        """Return the policy with a name or path, else that of a recorded run or the default."""
+        if reference is not None:
+            return resolve_policy(str(reference))
+        with suppress(NoStoreError):
+            if run_id is not None and (document := self.store.policy_of_run(run_id)) is not None:
+                if not document:
+                    raise UsageError(
+                        f"the policy of run {run_id} was erased or altered; give the policy to use"
+                    )
+                return parse_policy(document, f"the policy of run {run_id}")
+        return resolve_policy(self.config.get("policy"))
 
     def _run_batches(
         self,

@@ -273,14 +273,53 @@ def test_a_stopped_experiment_is_continued(workspace: Workspace) -> None:
     assert [generation.text for generation in workspace.session.cells(RUN)] == texts
 
 
+def stop(generation: muniment.Generation) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_resumed_experiment_has_the_policy_that_it_was_started_with(
+    workspace: Workspace,
+) -> None:
+    add_dial(workspace.plugin_folder, control=1, noise=3)
+    document = design()
+    plan = parse_design(document, "d.yaml")
+    path = workspace.home / "team.yaml"
+    path.write_text("policy: team\nversion: 1\nfilters: []\n", encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(workspace.session, plan, document, RUN, policy=str(path), on_generation=stop)
+    path.unlink()
+    resume_experiment(workspace.session, plan, RUN)
+    assert {generation.policy for generation in workspace.session.cells(RUN)} == {"team@1"}
+
+
+def test_two_resumptions_at_once_generate_no_cell_twice(workspace: Workspace) -> None:
+    add_dial(workspace.plugin_folder, control=1, noise=3)
+    document = design()
+    plan = parse_design(document, "d.yaml")
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(workspace.session, plan, document, RUN, on_generation=stop)
+    started: list[muniment.Generation] = []
+
+    def resume_too(generation: muniment.Generation) -> None:
+        started.append(generation)
+        if len(started) == 1:
+            with muniment.open(workspace.home) as other:
+                resume_experiment(other, plan, RUN)
+
+    # The other resumption ends first, so that the next cells of this one are completed.
+    with pytest.raises(muniment.StoreError, match="completed or in progress"):
+        resume_experiment(workspace.session, plan, RUN, on_generation=resume_too)
+    attempts = [
+        generation.cell
+        for generation in workspace.session.generations(muniment.Query(status="completed"))
+    ]
+    assert len(attempts) == len(set(attempts)) == 120
+
+
 def test_a_change_of_the_policy_within_an_experiment_is_a_warning(workspace: Workspace) -> None:
     add_dial(workspace.plugin_folder, control=1, noise=3)
     document = design()
     plan = parse_design(document, "d.yaml")
-
-    def stop(generation: muniment.Generation) -> None:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         run_experiment(workspace.session, plan, document, RUN, on_generation=stop)
     path = workspace.home / "team.yaml"

@@ -242,6 +242,19 @@ def test_new_lines_at_the_end_are_asked_when_a_run_is_resumed(workspace: Workspa
     assert more[0].run_id == first[0].run_id
 
 
+def test_a_resumed_batch_has_the_recorded_policy_unless_one_is_given(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO)
+    team = workspace.home / "team.yaml"
+    team.write_text("policy: team\nversion: 2\nfilters: []\n", encoding="utf-8")
+    [first] = workspace.session.batch(lines("a"), policy=team)
+    team.unlink()
+    [second] = workspace.session.batch(lines("a", "b"), resume="last")
+    [third] = workspace.session.batch(lines("a", "b", "c"), resume="last", policy="none")
+    assert [item.policy for item in (first, second, third)] == ["team@2", "team@2", "none@1"]
+    [other] = workspace.session.batch(lines("a"))
+    assert other.policy != "team@2"
+
+
 def interrupted(workspace: Workspace, file: list[bytes], tmp_path: Path) -> list[Generation]:
     """Run a batch that is interrupted at `c` the first time; return what was recorded."""
     workspace.plugin_folder.generator(

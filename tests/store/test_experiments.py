@@ -130,12 +130,33 @@ def test_generations_of_an_experiment_are_in_the_order_of_their_cells(
 def test_one_attempt_of_a_cell_is_chosen(
     store: Store, experiment: str, start: Make, finish: Make
 ) -> None:
-    first, second, new = CELLS[0], CELLS[1], Cell(7, 0, 0, 0)
-    completed = {g.cell: g.id for g in store.experiments.generations(experiment)}
-    again = [start(run_id=experiment, cell=cell) for cell in (first, second, new, new)]
-    record(store, again, finish, status="failed")
+    first, second = Cell(7, 0, 0, 0), Cell(7, 0, 0, 1)
     chosen = {g.cell: g.id for g in store.experiments.generations(experiment)}
-    assert chosen == completed | {new: again[3].id}
+    for status in ("failed", "completed"):
+        attempt = start(run_id=experiment, cell=first)
+        record(store, [attempt], finish, status=status)
+        chosen[first] = attempt.id
+    for status in ("blocked", "interrupted"):
+        attempt = start(run_id=experiment, cell=second)
+        record(store, [attempt], finish, status=status)
+        chosen[second] = attempt.id
+    assert {g.cell: g.id for g in store.experiments.generations(experiment)} == chosen
+
+
+def test_a_cell_is_not_attempted_again_once_completed_or_in_progress(
+    store: Store, experiment: str, start: Make, finish: Make
+) -> None:
+    new = Cell(7, 0, 1, 0)
+    completed = start(run_id=experiment, cell=CELLS[3])
+    with pytest.raises(AlreadyRecordedError, match=f"setting 1, replicate 1 of run {experiment}"):
+        store.record_started([start(run_id=experiment), completed], policy_document="")
+    running = start(run_id=experiment, cell=new)
+    store.record_started([running], policy_document="")
+    for again in ([new], [CELLS[3]._replace(item=8)] * 2):
+        attempts = [start(run_id=experiment, cell=cell) for cell in again]
+        with pytest.raises(AlreadyRecordedError):
+            store.record_started(attempts, policy_document="")
+    store.record_started([start(run_id=new_id(), cell=new)], policy_document="")
 
 
 def test_a_record_with_cells_is_rebuilt(store: Store, experiment: str) -> None:

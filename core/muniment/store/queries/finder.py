@@ -134,16 +134,17 @@ class Finder:
         It is "" if there is none, or if it was erased or altered. Raises UnknownNameError.
         """
         with self._database.reading() as connection:
-            number = number_of(connection, generation, id)
-            altered: set[int] = set()
-            started = entries_of(connection, [number], altered)[number]
-            texts = Texts()
-            if isinstance(started, StartedEntry) and (policy := started.policy) is not None:
-                stored = payloads_of(connection, [policy])[policy]
-                entry = entries_of(connection, [policy], altered)[policy]
-                if not altered:
-                    texts.add(entry, stored)
-        return decode_text(PolicyText, texts.get("policy")).document
+            return _policy_document(connection, number_of(connection, generation, id))
+
+    def policy_of_run(self, run_id: str) -> str | None:
+        """Return the recorded policy of the first generation of a run, or None without one.
+
+        It is "" if it was erased or altered. `run_id` is the complete id.
+        """
+        with self._database.reading() as connection:
+            number = connection.scalar(select(run.c.seq).where(run.c.id == run_id))
+            # The number of a run is that of its first generation.
+            return None if number is None else _policy_document(connection, number)
 
     def find(self, ref: str) -> str:
         """Return the complete id of a generation.
@@ -303,6 +304,18 @@ class Finder:
                 loaded = {item.line: item for _, item in page}
             for number in part:
                 yield Line(number, loaded[number], attempts[number])
+
+
+def _policy_document(connection: Connection, number: int) -> str:
+    altered: set[int] = set()
+    started = entries_of(connection, [number], altered)[number]
+    texts = Texts()
+    if isinstance(started, StartedEntry) and (policy := started.policy) is not None:
+        stored = payloads_of(connection, [policy])[policy]
+        entry = entries_of(connection, [policy], altered)[policy]
+        if not altered:
+            texts.add(entry, stored)
+    return decode_text(PolicyText, texts.get("policy")).document
 
 
 def _match(connection: Connection, table: Table, ref: str) -> str:

@@ -26,14 +26,14 @@ from muniment.store.database import bulk, leases, projections
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.leases import Lease
 from muniment.store.database.projections import OUTCOMES, Rows
-from muniment.store.database.tables import generation, pending
+from muniment.store.database.tables import cell, generation, pending
 from muniment.store.errors import AlreadyRecordedError
 from muniment.store.queries import loader, time_index
 from muniment.store.recording import references
 from muniment.store.recording.inputs import InputNumbers, PreparedInputs
 from muniment.store.recording.ledger import PreparedEntry, append, prepare
 from muniment.store.search import index
-from muniment.types import Generation
+from muniment.types import Cell, Generation
 from muniment.validation import check_name, check_text
 
 Declared = Mapping[str, frozenset[str]]
@@ -50,7 +50,7 @@ def record_started(
 
     `input_numbers` has the numbers of the inputs that are recorded.
     Return the number of each generation's entry by its id. Raises AlreadyRecordedError for an
-    id that is recorded, and for a line of a run that is completed or in progress.
+    id that is recorded, and for a line or cell of a run that is completed or in progress.
     """
     ids = [g.id for g in generations]
     if repeated := [id for id, count in Counter(ids).items() if count > 1]:
@@ -118,6 +118,7 @@ def _insert_started(
             for row in bulk.execute(connection, sql, (id,))
         )
         _raise_if_lines_settled(database, connection, generations, runs)
+        _raise_if_cells_settled(database, connection, generations, runs)
         if inputs is not None:
             numbers = inputs.append(connection)
             prepared = [
@@ -303,20 +304,55 @@ def _raise_if_lines_settled(
                 generation.c.status.in_(("started", "completed")),
             )
         ).all()
-        rows = [row for row in rows if (run_id, row.line) in lines]
-        if rows:
-            running = leases.running(connection)
-            settled += [
-                (run_id, row.line)
-                for row in rows
-                if row.status == "completed" or row.seq in running
-            ]
+        settled += [
+            (run_id, row.line) for row in _settled(connection, rows) if (run_id, row.line) in lines
+        ]
     if settled:
         run_id, line = min(settled)
         id = next(g.id for g in generations if (g.run_id, g.line) == (run_id, line))
         raise AlreadyRecordedError(
             database.url, id, f"line {line} of run {run_id} is completed or in progress"
         )
+
+
+def _raise_if_cells_settled(
+    database: Database,
+    connection: Connection,
+    generations: Sequence[Generation],
+    runs: Mapping[str, int],
+) -> None:
+    """Raise AlreadyRecordedError for another attempt at a cell that needs none, as for a line."""
+    cells = Counter((g.run_id, g.cell) for g in generations if g.cell is not None)
+    settled = [key for key, count in cells.items() if count > 1]
+    for run_id in {run_id for run_id, _ in cells if run_id in runs}:
+        items = {place.item for r, place in cells if r == run_id}
+        rows = connection.execute(
+            select(
+                *(cell.c.item, cell.c.paraphrase, cell.c.setting, cell.c.replicate),
+                *(generation.c.seq, generation.c.status),
+            )
+            .join(generation, generation.c.seq == cell.c.generation)
+            .where(
+                cell.c.run == runs[run_id],
+                cell.c.item.in_(items),
+                generation.c.status.in_(("started", "completed")),
+            )
+        ).all()
+        places = (Cell._make(row[:4]) for row in _settled(connection, rows))
+        settled += [(run_id, place) for place in places if (run_id, place) in cells]
+    if settled:
+        run_id, place = min(settled)
+        id = next(g.id for g in generations if (g.run_id, g.cell) == (run_id, place))
+        where = ", ".join(f"{name} {number}" for name, number in place._asdict().items())
+        raise AlreadyRecordedError(
+            database.url, id, f"the cell {where} of run {run_id} is completed or in progress"
+        )
+
+
+def _settled(connection: Connection, rows: Sequence[Any]) -> list[Any]:
+    """Return the rows of generations that are completed, or that a live process works on."""
+    running = leases.running(connection) if rows else ()
+    return [row for row in rows if row.status == "completed" or row.seq in running]
 
 
 def started_numbers(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
