@@ -672,19 +672,24 @@ class Session(AbstractContextManager["Session"]):
     def experiment(self, run: str) -> RecordedEvent[ExperimentEntry] | None:
         """Return the experiment of a run, or None if the run has none.
 
-        `run` is its id, a unique prefix or suffix of it, or `last`. `text("design")` of the event
-        is the design. Raises UnknownNameError for an unknown run.
+        `run` is its id, a unique prefix or suffix of it, or `last` for the newest experiment.
+        `text("design")` of the event is the design. Raises UnknownNameError for an unknown run.
         """
-        experiments = self.store.experiments
-        # An experiment that was stopped before its first generation is found by its whole id only.
-        return experiments.of(run) or experiments.of(self.store.find_run(run))
+        return self.store.experiments.of(self._find_experiment(run))
 
     def cells(self, run: str) -> Iterator[Generation]:
         """Yield one generation for each cell of an experiment, in the order of the cells.
 
         It is the completed attempt at the cell, or else the latest. `run` is as in `experiment`.
         """
-        return self.store.experiments.generations(self.store.find_run(run))
+        return self.store.experiments.generations(self._find_experiment(run))
+
+    def _find_experiment(self, reference: str) -> str:
+        """Return the id of the run of an experiment, or else of another run."""
+        try:
+            return self.store.experiments.find(reference)
+        except UnknownNameError:
+            return self.store.find_run(reference)
 
     @cached_property
     def media(self) -> MediaTypes:

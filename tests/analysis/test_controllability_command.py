@@ -129,7 +129,8 @@ def test_an_experiment_that_stopped_before_its_first_generation_is_continued(
 ) -> None:
     plan = parse_design(design(), "d.yaml")
     workspace.session.record_experiment(RUN, design(), levels_of(plan))
-    [body] = run(workspace, "--resume", RUN, "--json").json
+    assert RUN in run(workspace, "--run", "last").stderr  # to be continued
+    [body] = run(workspace, "--resume", "last", "--json").json
     assert (body["run"], body["sample"]["complete"]) == (RUN, 10)
 
 

@@ -46,6 +46,21 @@ def test_an_experiment_is_read_from_the_store_alone(echo: Workspace) -> None:
         echo.session.record_experiment(run, "seed: 8", LEVELS)
 
 
+def test_last_is_the_newest_experiment_even_without_a_generation(echo: Workspace) -> None:
+    older, newer = new_id(), new_id()
+    echo.session.record_experiment(older, "seed: 1", LEVELS)
+    list(echo.session.run(specs(Cell(0, 0, 0, 0)), run_id=older))
+    echo.session.record_experiment(newer, "seed: 2", LEVELS)
+    other = echo.session.generate("x", generator="echo")
+    for reference in ("last", newer[-6:].lower(), newer):
+        found = echo.session.experiment(reference)
+        assert found is not None
+        assert found.entry.run == newer
+        assert list(echo.session.cells(reference)) == []
+    assert [g.cell for g in echo.session.cells(older[-6:])] == [Cell(0, 0, 0, 0)]
+    assert echo.session.experiment(other.run_id) is None
+
+
 def test_a_run_without_an_experiment_has_none(echo: Workspace) -> None:
     echo.session.generate("x", generator="echo")
     assert echo.session.experiment("last") is None

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Table, distinct, func, select
+from sqlalchemy import Connection, Subquery, Table, distinct, func, select
 
 from muniment.errors import AmbiguousNameError, UnknownNameError
 from muniment.ledger.assembly import Texts
@@ -153,7 +153,7 @@ class Finder:
         Raises UnknownNameError and AmbiguousNameError.
         """
         with self._database.reading() as connection:
-            return _match(connection, generation, ref)
+            return match_id(connection, generation, ref)
 
     def with_fingerprint(self, fingerprint: bytes) -> list[str]:
         """Return the ids of the generations with an output of this fingerprint, newest first."""
@@ -273,7 +273,7 @@ class Finder:
     def find_run(self, ref: str) -> str:
         """Return the complete id of a run. `ref` is a unique beginning or end of it, or `last`."""
         with self._database.reading() as connection:
-            return _match(connection, run, ref)
+            return match_id(connection, run, ref)
 
     def run(self, id: str) -> Run:
         """Return the run with a complete id. Raise UnknownNameError if there is none."""
@@ -318,7 +318,7 @@ def _policy_document(connection: Connection, number: int) -> str:
     return decode_text(PolicyText, texts.get("policy")).document
 
 
-def _match(connection: Connection, table: Table, ref: str) -> str:
+def match_id(connection: Connection, table: Table | Subquery, ref: str) -> str:
     """Return the one id in a table that begins or ends with `ref`, or the newest for `last`.
 
     `table` has the columns `id` and `seq`, and may have `id_suffix`, an indexed column with the

@@ -6,15 +6,23 @@ from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from muniment.ledger.events import ExperimentEntry
 from muniment.ledger.payloads import Payloads
+from muniment.ledger.schema import kind_of
 from muniment.store.database.engine import Database, chunks
-from muniment.store.database.tables import cell, generation, run
+from muniment.store.database.tables import cell, event, generation, run
 from muniment.store.errors import AlreadyRecordedError
+from muniment.store.queries.finder import match_id
 from muniment.store.queries.loader import PAGE, load_numbers, number_of
-from muniment.store.recording.events import Events, RecordedEvent, add_text, has_key, read_events
+from muniment.store.recording.events import (
+    Events,
+    RecordedEvent,
+    add_text,
+    has_key,
+    read_events,
+)
 from muniment.store.recording.ledger import append_with_rows, prepare
 from muniment.types import Generation, Levels
 from muniment.validation import check_counts, check_id, refuse_empty
@@ -46,8 +54,7 @@ class Experiments:
         )
         prepared = prepare(entry, payloads)
         with self._database.writing() as connection:
-            is_begun = connection.scalar(select(exists().where(run.c.id == run_id)))
-            if is_begun or has_key(connection, ExperimentEntry, run_id):
+            if _is_begun(connection, run_id) or has_key(connection, ExperimentEntry, run_id):
                 raise AlreadyRecordedError(
                     self._database.url,
                     run_id,
@@ -63,6 +70,20 @@ class Experiments:
         events = Events(self._database).with_key(ExperimentEntry, run_id)
         return events[0] if events else None
 
+    def find(self, ref: str) -> str:
+        """Return the complete id of the run of an experiment, also of one without generations.
+
+        `ref` is a unique beginning or end of the id, or `last` for the newest experiment. Raises
+        UnknownNameError and AmbiguousNameError.
+        """
+        experiments = (
+            select(event.c.key.label("id"), event.c.seq)
+            .where(event.c.kind == kind_of(ExperimentEntry))
+            .subquery("experiment")
+        )
+        with self._database.reading() as connection:
+            return match_id(connection, experiments, ref)
+
     def generations(self, run_id: str) -> Iterator[Generation]:
         """Yield one generation for each cell of a run, in the order of the cells.
 
@@ -70,6 +91,8 @@ class Experiments:
         The numbers of the generations of one item are in memory at a time.
         """
         with self._database.reading() as connection:
+            if has_key(connection, ExperimentEntry, run_id) and not _is_begun(connection, run_id):
+                return
             number = number_of(connection, run, run_id)
         item = self._next_item(number, -1)
         while item is not None:
@@ -102,3 +125,8 @@ class Experiments:
             max(group, key=itemgetter(3, 4))[4]
             for _, group in groupby(attempts, key=itemgetter(0, 1, 2))
         ]
+
+
+def _is_begun(connection: Connection, run_id: str) -> bool:
+    """Return whether a run has a generation."""
+    return bool(connection.scalar(select(exists().where(run.c.id == run_id))))

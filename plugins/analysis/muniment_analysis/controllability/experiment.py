@@ -82,20 +82,12 @@ def ended_cells(session: muniment.Session, run: str) -> set[muniment.Cell | None
     Raises UsageError if another process generates a cell.
     """
     ended = set()
-    for recorded in _recorded_cells(session, run):
+    for recorded in session.cells(run):
         if recorded.status == "started":
             raise muniment.UsageError(f"run {run} is still running; wait until it ends")
         if recorded.status != "interrupted":
             ended.add(recorded.cell)
     return ended
-
-
-def _recorded_cells(session: muniment.Session, run: str) -> Iterator[muniment.Generation]:
-    """Yield the generations of a run, none if it was stopped before its first one."""
-    try:
-        yield from session.cells(run)
-    except muniment.UnknownNameError:
-        return
 
 
 def levels_of(design: ExperimentDesign) -> muniment.Levels:
