@@ -21,6 +21,7 @@ from muniment_analysis.commands.compare import compare
 from muniment_analysis.comparison.differences import differences_of
 from muniment_analysis.comparison.pairing import Cell as Place
 from muniment_analysis.comparison.scores import read_scores
+from muniment_analysis.errors import MixedVersionsError
 from support.commands import Processes
 from support.plugins import PluginFolder
 from support.workspace import Workspace
@@ -254,6 +255,28 @@ def test_another_version_of_the_evaluator_gets_a_warning() -> None:
     ((one,), errors) = differences_of(*tables, ["number.value"])
     assert not errors
     assert any("another version" in warning for warning in one.warnings)
+
+
+def test_versions_of_the_evaluator_within_a_run_are_not_mixed() -> None:
+    tables = [
+        read_scores(
+            [scored("2" if n in later else "1", line=n) for n in range(20)],
+            lambda one: Place(str(one.line)),
+        )
+        for later in ((), range(15, 20))
+    ]
+    differences, [error] = differences_of(*tables, ["number.value"])
+    assert not differences
+    assert isinstance(error, MixedVersionsError)
+    assert (error.score, error.counts) == ("number.value", {"1": 15, "2": 5})
+    assert "second run" in str(error)
+
+
+def test_a_score_that_was_added_again_replaces_the_recorded_one() -> None:
+    again = scored("1", added_scores=(Score("number", "2", "value", 5.0),))
+    table = read_scores([again], lambda one: Place("item"))
+    assert table.means("number.value", [Place("item")]) == {Place("item")[1:]: 5.0}
+    assert table.sources["number.value"] == {"2": 1}
 
 
 # ---- findings ----------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -385,6 +387,79 @@ def test_an_item_whose_evaluations_all_failed_is_named(workspace: Workspace) -> 
     [result] = report.measures
     assert (result.items, result.left_out) == (11, ("item-3",))
     assert any("'item-3'" in warning for warning in report.warnings)
+
+
+def test_a_measure_that_too_few_items_have_is_omitted_and_the_others_are_kept(
+    workspace: Workspace,
+) -> None:
+    add_dial(workspace.plugin_folder, control=1, noise=3)
+    add_moody_evaluator(workspace, "generation.prompt.startswith(('题 3 ', '题 4 ', '题 5 '))")
+    report = run(workspace, design(items=12, measures=["moody.length", "wording"]))
+    assert [result.name for result in report.measures] == ["wording"]
+    [omitted] = report.omitted
+    assert (omitted.items, omitted.needed) == (9, 10)
+    assert omitted.name == "moody.length"
+    assert "9 of 12 items" in omitted.reason
+    assert any(omitted.reason in warning for warning in report.warnings)
+    assert to_json(report)["omitted"][0]["measure"] == "moody.length"
+    assert omitted.name in report_page.html(report)
+    plan = recorded_design(workspace.session, RUN)
+    report = analyse(workspace.session, RUN, plan, measures=["wording", "perplexity"])
+    assert [(one.name, one.items) for one in report.omitted] == [("perplexity", 0)]
+
+
+def with_version_2(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, since: int, replicate: int = 0
+) -> None:
+    """Give the scores of items from a number on, and of replicates, another version."""
+    cells = workspace.session.cells
+
+    def changed(run: str) -> Iterator[muniment.Generation]:
+        for generation in cells(run):
+            assert generation.cell is not None
+            if generation.cell.item >= since and generation.cell.replicate >= replicate:
+                scores = tuple(replace(score, version="2") for score in generation.scores)
+                generation = replace(generation, scores=scores)
+            yield generation
+
+    monkeypatch.setattr(workspace.session, "cells", changed)
+
+
+def test_scores_of_two_versions_are_counted_and_not_mixed(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_dial(workspace.plugin_folder, control=1, noise=3)
+    first = run(workspace, design(items=24, measures=["text-statistics.words", "wording"]))
+    version = next(workspace.session.cells(RUN)).scores[0].version
+    with_version_2(workspace, monkeypatch, since=12)
+    plan = recorded_design(workspace.session, RUN)
+    report = analyse(workspace.session, RUN, plan, allow_incomplete=True)
+    names = [f"text-statistics.words of version {one}" for one in (version, "2")]
+    assert [(one.name, one.items) for one in report.measures] == [
+        (names[0], 12),
+        (names[1], 12),
+        ("wording", 24),
+    ]
+    outputs = plan.size // 2
+    assert any(
+        f"{version} ({outputs} outputs), 2 ({outputs} outputs)" in text for text in report.warnings
+    )
+    assert not any("versions" in warning for warning in first.warnings)
+    refused = analyse(workspace.session, RUN, plan)
+    assert [one.name for one in refused.measures] == ["wording"]
+    assert [one.name for one in refused.omitted] == names
+
+
+def test_an_item_of_two_versions_has_no_value(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_dial(workspace.plugin_folder, control=1, noise=3)
+    run(workspace, design(items=24, measures=["text-statistics.words"]))
+    with_version_2(workspace, monkeypatch, since=23, replicate=1)
+    report = analyse(workspace.session, RUN, recorded_design(workspace.session, RUN))
+    [result] = report.measures
+    assert (result.items, result.left_out) == (23, ("item-23",))
+    assert [(one.items, one.needed) for one in report.omitted] == [(0, 10)]
 
 
 def test_replays_are_counted_with_a_bound(workspace: Workspace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from muniment.ids import new_id
 from muniment.testing import CommandContract, CommandResult, run_command
 from muniment_analysis.commands import analyze
 from muniment_analysis.commands.plan import plan
-from muniment_analysis.errors import ConstantError
+from muniment_analysis.errors import ConstantError, MixedVersionsError
 from muniment_analysis.intervals import mean_estimate
 from muniment_analysis.planning.allocation import Components, Costs, Option, options
 from muniment_analysis.planning.pilot import PARAPHRASE, Pilot, read_pilot
@@ -270,9 +271,21 @@ def test_pilot_of_a_recorded_experiment_has_its_variances(
     assert "no score named 'quality'" in refused(call(*unknown, session=workspace.session))
     other = (*share[:4], "--share", "luck", "--precision", "1")
     assert "no share named 'luck'" in refused(call(*other, session=workspace.session))
-    workspace.session.generate("1", generator="echo")
-    no_design = ("--run", "last", "--score", "value", "--precision", "1")
+    other_run = workspace.session.generate("1", generator="echo").run_id
+    no_design = ("--run", other_run, "--score", "value", "--precision", "1")
     assert "no design" in refused(call(*no_design, session=workspace.session))
+
+
+def test_pilot_of_scores_of_two_versions_is_refused(
+    workspace: Workspace, values: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generations = list(workspace.session.cells("last"))
+    [score] = generations[0].scores
+    generations[0] = replace(generations[0], scores=(replace(score, version="2"),))
+    monkeypatch.setattr(workspace.session, "cells", lambda run: iter(generations))
+    with pytest.raises(MixedVersionsError) as caught:
+        read_pilot(workspace.session, "last", "value")
+    assert caught.value.counts["2"] == 1
 
 
 def test_pilot_with_one_paraphrase_counts_it_with_the_items() -> None:

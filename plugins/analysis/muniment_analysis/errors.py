@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import muniment
@@ -9,6 +10,24 @@ import muniment
 
 class AnalysisError(muniment.UsageError):
     """Base class of the errors for data that cannot be analysed."""
+
+
+class MixedVersionsError(AnalysisError):
+    """Values of several versions of an evaluator, of which one number would be made.
+
+    Attributes:
+        score: The name of the score.
+        counts: The number of values of each version.
+    """
+
+    def __init__(self, score: str, where: str, counts: Mapping[str, int]) -> None:
+        parts = ", ".join(f"{version} ({number} values)" for version, number in counts.items())
+        super().__init__(
+            f"{score}: the values {where} are of {len(counts)} versions of its evaluator: {parts}; "
+            "score all outputs with one version by `muniment evaluate --run RUN`"
+        )
+        self.score = score
+        self.counts = dict(counts)
 
 
 class TableError(AnalysisError):

@@ -12,6 +12,15 @@ def full_name(score: muniment.Score) -> str:
     return f"{score.evaluator}.{score.name}"
 
 
+def source_of(score: muniment.Score) -> str:
+    """Return the version of the evaluator of a score, with the digests of its models.
+
+    Scores of two sources are not comparable.
+    """
+    models = [f"{name} {digest}" for name, digest in sorted(score.models.items())]
+    return ", ".join([score.version, *models])
+
+
 def problem_of(generation: muniment.Generation) -> str | None:
     """Return why the scores of a generation cannot be used, or None."""
     if generation.status != "completed":

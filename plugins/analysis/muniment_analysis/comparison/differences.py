@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 import muniment
-from muniment_analysis.errors import SampleError
+from muniment_analysis.errors import AnalysisError, MixedVersionsError, SampleError
 from muniment_analysis.intervals import Estimate, Floats, exact_margin, mean_estimates
 from muniment_analysis.variance.sample import check_sample, size_warnings
 
@@ -99,16 +99,23 @@ class ScoreDifference:
 
 def differences_of(
     first: ScoreTable, second: ScoreTable, scores: Sequence[str], *, allow_incomplete: bool = False
-) -> tuple[list[ScoreDifference], list[SampleError]]:
+) -> tuple[list[ScoreDifference], list[AnalysisError]]:
     """Return the differences of scores, and the errors of those without a basis.
 
     Outputs are averaged within cells, and the differences of the cells within items. Items are then
-    resampled. A score needs at least 10 pairs. At most 10 % of the items may have no pair, unless
+    resampled. The values of a run must be of one version of the evaluator. A score needs at least
+    10 pairs. At most 10 % of the items may have no pair, unless
     `allow_incomplete`.
     """
-    pairs = _pairs(first, second, scores)
+    errors: list[AnalysisError] = [
+        MixedVersionsError(score, f"of the {run} run", table.sources[score])
+        for score in scores
+        for run, table in (("first", first), ("second", second))
+        if len(table.sources[score]) > 1
+    ]
+    mixed = {error.score for error in errors if isinstance(error, MixedVersionsError)}
+    pairs = _pairs(first, second, [score for score in scores if score not in mixed])
     warnings: dict[str, list[str]] = {}
-    errors: list[SampleError] = []
     for score, (values, left_out) in pairs.items():
         example = "; ".join(dict.fromkeys(left_out.values()))
         try:
@@ -185,7 +192,7 @@ def _difference(
             )
         else:
             warnings.append("all items differ by the same number, so the interval has no width")
-    if first.sources[score] != second.sources[score]:
+    if first.sources[score].keys() != second.sources[score].keys():
         warnings.append("its evaluator has another version or another model in the second run")
     mean_first, mean_second = values.mean(axis=0).tolist()
     return ScoreDifference(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import muniment
-from muniment_analysis.recorded_scores import full_name, problem_of
+from muniment_analysis.recorded_scores import full_name, problem_of, source_of
 
 from .pairing import Cell
 
@@ -49,13 +49,14 @@ class ScoreTable:
         outputs: The number of outputs, with or without scores.
         problems: The number of outputs that have no scores, by the reason.
         measures: The measures of the scores, by their full names.
-        sources: The versions of the evaluators and the digests of their models, by full name.
+        sources: The number of values of each version of an evaluator, with the digests of its
+            models, by full name.
     """
 
     outputs: int = 0
     problems: Counter[str] = field(default_factory=Counter)
     measures: dict[str, muniment.Measure] = field(default_factory=dict)
-    sources: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    sources: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     _cells: dict[Cell, int] = field(default_factory=dict)
     _columns: dict[str, _Column] = field(default_factory=lambda: defaultdict(_Column))
     _values: Counter[str] = field(default_factory=Counter)
@@ -119,13 +120,12 @@ def read_scores(
             table.add_cell(cell)
             continue
         table.add_cell(cell)
-        for score in generation.scores:
+        for score in generation.newest_scores:
             if score.value is not None:
                 name = full_name(score)
                 table.add_value(cell, name, score.value)
                 table.measures[name] = muniment.Measure(
                     score.name, score.unit, score.higher_is_better
                 )
-                models = [f"{key} {digest}" for key, digest in sorted(score.models.items())]
-                table.sources[name].add(", ".join([score.version, *models]))
+                table.sources[name][source_of(score)] += 1
     return table

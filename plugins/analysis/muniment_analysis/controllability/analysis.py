@@ -16,8 +16,9 @@ from muniment_analysis.errors import AnalysisError, SampleError
 from muniment_analysis.intervals import Estimate, mean_estimate, proportion_estimate
 from muniment_analysis.ngrams import distinct_ngrams
 from muniment_analysis.overlap import jaccard, rank_biased_overlap
+from muniment_analysis.recorded_scores import source_of
 from muniment_analysis.replays import Replays, replay_sample
-from muniment_analysis.variance.sample import check_sample
+from muniment_analysis.variance.sample import MAX_LOST, check_sample
 from muniment_analysis.words import words
 
 from . import item_statistics
@@ -57,6 +58,23 @@ class WorstItem:
 
 
 @dataclass(frozen=True)
+class OmittedMeasure:
+    """A measure without results, because too few items have its scores.
+
+    Attributes:
+        name: The name of the measure.
+        items: The number of items with a score for each output.
+        needed: The number of items that the measure needs.
+        reason: A clause with these numbers.
+    """
+
+    name: str
+    items: int
+    needed: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Outputs:
     """Statistics of the outputs themselves, averaged over items.
 
@@ -89,7 +107,8 @@ class ControllabilityReport:
         left_out: The reasons of each incomplete item with their counts, by the item's id.
         lost: The number of missing outputs by setting.
         warnings: Sentences about the size and the losses of the sample.
-        measures: The results for each measure.
+        measures: The results for each measure. Each version of an evaluator has its own.
+        omitted: The measures that too few items have. Each has a warning, too.
         outputs: Statistics of the outputs themselves.
         replay: The results of replays, or None if nothing was replayed.
         worst: The items that follow the control parameters least. Empty without any.
@@ -104,6 +123,7 @@ class ControllabilityReport:
     lost: Sequence[int]
     warnings: Sequence[str]
     measures: Sequence[MeasureResult]
+    omitted: Sequence[OmittedMeasure]
     outputs: Outputs
     replay: Replays | None
     worst: Sequence[WorstItem]
@@ -138,7 +158,7 @@ class _Analysis:
     session: muniment.Session
     design: ExperimentDesign
     chosen: list[MeasureSpec]
-    measures: dict[str, MeasureAnalysis] = field(default_factory=dict)
+    measures: dict[tuple[str, str], MeasureAnalysis] = field(default_factory=dict)
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     generations: dict[str, tuple[str, ...]] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
@@ -152,6 +172,8 @@ class _Analysis:
         self._last_wording: tuple[ItemOutputs, ItemValues] | None = None
         self._policies: set[str] = set()
         self._digests: dict[str, set[str]] = {}
+        self._scored: set[str] = set()  # names of the chosen measures that an output has
+        self._sources: dict[str, Counter[str]] = {}  # outputs by source, of each score
 
     def add(self, item: ItemOutputs) -> None:
         """Add the outputs of an item."""
@@ -182,18 +204,30 @@ class _Analysis:
         complete = len(self.generations)
         warnings = self._check_sample(run, complete, allow_incomplete=allow_incomplete)
         assert self.at is not None
-        for analysis in self.measures.values():
+        warnings += self._source_warnings(run)
+        omitted = self._omit_unscored(run, complete)
+        for key, analysis in list(self.measures.items()):
             scored = set(analysis.ids)  # an item whose scores all failed is in no analysis
             analysis.left_out = [id for id in self.generations if id not in scored]
-            warnings += self._check_measure(analysis, allow_incomplete)
-        warnings += self._source_warnings()
-        results = [analysis.result() for analysis in self.measures.values()]
-        if not results:
+            try:
+                warnings += self._check_measure(analysis, allow_incomplete)
+            except SampleError as error:
+                if len(self.measures) == 1:
+                    raise
+                del self.measures[key]
+                omitted.append(
+                    OmittedMeasure(analysis.name, error.complete, error.needed, str(error))
+                )
+        warnings += [f"the measure {one.name} is omitted: {one.reason}" for one in omitted]
+        if not self.measures:
             raise AnalysisError(
                 "no output has a score of the measures "
                 f"{', '.join(spec.name for spec in self.chosen)}; score them with "
                 f"`muniment evaluate --run {run} --with NAME`, or name other measures"
             )
+        names = list(dict.fromkeys(name for name, _ in self.measures))
+        ordered = sorted(self.measures.items(), key=lambda item: names.index(item[0][0]))
+        results = [analysis.result() for _, analysis in ordered]  # versions stand together
         ids = [id for generations in self.generations.values() for id in generations]
         return ControllabilityReport(
             run=run,
@@ -205,13 +239,39 @@ class _Analysis:
             lost=self.lost,
             warnings=warnings,
             measures=results,
+            omitted=omitted,
             outputs=self._outputs_result(),
             replay=replay_sample(self.session, ids, replays) if replays else None,
             worst=self._worst(),
         )
 
-    def _source_warnings(self) -> Iterator[str]:
+    def _omit_unscored(self, run: str, complete: int) -> list[OmittedMeasure]:
+        """Return the chosen measures that no output has a score of."""
+        needed = complete - int(MAX_LOST * complete)
+        return [
+            OmittedMeasure(
+                spec.name,
+                0,
+                needed,
+                f"no output of the {complete} items has a score of it; score them with "
+                f"`muniment evaluate --run {run} --with '{spec.reference}'`",
+            )
+            for spec in self.chosen
+            if spec.kind == "score" and spec.name not in self._scored
+        ]
+
+    def _source_warnings(self, run: str) -> Iterator[str]:
         """Yield what changed between the outputs, as after an interruption."""
+        for name, counts in self._sources.items():
+            if len(counts) > 1:
+                parts = ", ".join(
+                    f"{source} ({number} outputs)" for source, number in counts.items()
+                )
+                yield (
+                    f"the scores of {name} are of {len(counts)} versions of its evaluator: "
+                    f"{parts}; each has its own results, so score all outputs with one version by "
+                    f"`muniment evaluate --run {run}`"
+                )
         if len(self._policies) > 1:
             names = ", ".join(sorted(name or "none" for name in self._policies))
             yield f"the outputs were made under several policies ({names}), which can differ"
@@ -267,7 +327,7 @@ class _Analysis:
         if spec.kind == "score":
             self._add_scores(spec, item)
             return
-        analysis = self._analysis(spec.name)
+        analysis = self._analysis(spec.name, "")
         values = self._distances(spec, item)
         size = self.layout.size
         analysis.add(item.item.id, ItemValues(None, values.squared[:size, :size]))
@@ -278,9 +338,13 @@ class _Analysis:
         by_output = [recorded_scores(spec, generation) for generation in item.generations]
         names = dict.fromkeys(name for scores in by_output for name in scores)
         for name in names:
+            self._scored.add(spec.name)
             scores = [found[name] for found in by_output if name in found]
-            analysis = self._analysis(name, scores[0].unit, spec.requested)
-            if len(scores) < len(by_output):
+            sources = Counter(map(source_of, scores))
+            self._sources.setdefault(name, Counter()).update(sources)
+            for source in sources:
+                analysis = self._analysis(name, source, scores[0].unit, spec.requested)
+            if len(scores) < len(by_output) or len(sources) > 1:
                 continue
             numbers = [float(score.value) for score in scores if score.value is not None]
             analysis.add(item.item.id, of_numbers(numbers))
@@ -290,15 +354,23 @@ class _Analysis:
                 for generation in group
                 if (score := recorded_scores(spec, generation).get(name)) is not None
                 and score.value is not None
+                and source_of(score) == source
             ]
             if typos and len(typos) == sum(map(len, item.typos.values())):
                 distances = of_numbers([*numbers, *typos]).distances
                 analysis.add_typos(_typo_distance(self.layout.replicates, item, distances))
 
-    def _analysis(self, name: str, unit: str = "", requested: str = "") -> MeasureAnalysis:
-        if name not in self.measures:
-            self.measures[name] = MeasureAnalysis(name, self.design, unit, requested)
-        return self.measures[name]
+    def _analysis(
+        self, name: str, source: str, unit: str = "", requested: str = ""
+    ) -> MeasureAnalysis:
+        if (name, source) not in self.measures:
+            added = MeasureAnalysis(name, self.design, unit, requested)
+            self.measures[name, source] = added
+            same = {key: one for key, one in self.measures.items() if key[0] == name}
+            if len(same) > 1:
+                for (_, other), analysis in same.items():
+                    analysis.name = f"{name} of version {other}"
+        return self.measures[name, source]
 
     def _distances(self, spec: MeasureSpec, item: ItemOutputs) -> ItemValues:
         if spec.kind == "wording":
@@ -374,7 +446,7 @@ class _Analysis:
         """Return warnings on items without a value of a measure. Raise SampleError for too many."""
         if not analysis.left_out:
             return []
-        example = f"{analysis.name} of {', '.join(map(repr, analysis.left_out[:3]))}"
+        example = f"{analysis.name}: {', '.join(map(repr, analysis.left_out[:3]))}"
         return check_sample(
             len(analysis.ids),
             len(analysis.left_out),

@@ -42,6 +42,15 @@ def to_json(report: ControllabilityReport) -> dict[str, Any]:
         },
         "replay": None if report.replay is None else report.replay.to_json(),
         "measures": [_measure(report, result) for result in report.measures],
+        "omitted": [
+            {
+                "measure": one.name,
+                "items": one.items,
+                "needed": one.needed,
+                "reason": one.reason,
+            }
+            for one in report.omitted
+        ],
         "outputs": {
             "agreement": report.outputs.agreement.to_json(),
             "entropy": report.outputs.entropy.to_json(),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 import muniment
 from muniment_analysis.controllability.experiment_design import ExperimentDesign, parse_design
-from muniment_analysis.errors import AnalysisError
+from muniment_analysis.errors import AnalysisError, MixedVersionsError
 from muniment_analysis.intervals import Floats
-from muniment_analysis.recorded_scores import find_score, full_name, may_mean, problem_of
+from muniment_analysis.recorded_scores import find_score, full_name, may_mean, problem_of, source_of
 from muniment_analysis.variance.design import Design
 from muniment_analysis.variance.mean_squares import mean_squares
 from muniment_analysis.variance.sample import check_sample
@@ -78,7 +79,8 @@ def read_pilot(
     """Return a score of a recorded experiment, of the items with all values.
 
     Raises AnalysisError for a run without a readable design, UnknownNameError for an unknown run or
-    score, and SampleError for too few items.
+    score, MixedVersionsError for several versions of the evaluator, and SampleError for too few
+    items.
     """
     recorded = session.experiment(reference)
     text = None if recorded is None else recorded.text("design")
@@ -91,18 +93,22 @@ def read_pilot(
     shape = (design.paraphrases, len(design.combinations), design.replicates)
     columns: dict[str, Floats] = {}
     names: set[str] = set()
+    sources: dict[str, Counter[str]] = {}
     for generation in session.cells(reference):
         cell = generation.cell
         # Misspelt prompts have the numbers after those of the paraphrases.
         if cell is None or cell.paraphrase >= design.paraphrases:
             continue
-        for one in () if problem_of(generation) else generation.scores:
+        for one in () if problem_of(generation) else generation.newest_scores:
             name = full_name(one)
             names.add(name)
             if one.value is not None and may_mean(score, name):
                 column = columns.setdefault(name, np.full((len(design.items), *shape), np.nan))
                 column[cell] = one.value
+                sources.setdefault(name, Counter())[source_of(one)] += 1
     name = find_score(score, names)
+    if len(counts := sources.get(name, Counter())) > 1:
+        raise MixedVersionsError(name, "of the pilot", counts)
     values = columns.get(name, np.empty((0, *shape)))
     complete = np.isfinite(values).all(axis=(1, 2, 3))
     warnings = check_sample(
