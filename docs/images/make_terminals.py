@@ -165,7 +165,12 @@ class Terminal:
 
     def _wait_for_prompts(self, number: int, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        while not self._prompts.exists() or self._prompts.stat().st_size < number:
+        # Characters that are typed before the prompt is shown would be echoed twice.
+        while (
+            not self._prompts.exists()
+            or self._prompts.stat().st_size < number
+            or not _COLOURS.sub("", self.screen()).endswith("$")
+        ):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"a command did not end in {timeout} s:\n{self.screen()}")
             time.sleep(0.02)

@@ -411,3 +411,18 @@ def test_a_line_is_its_completed_attempt_or_else_the_latest(
     assert [line.generation.prompt for line in lines] == ["one again", "two again"]
     assert [line.generation.status for line in lines] == ["completed", "failed"]
     assert list(store.lines(new_id())) == []
+
+
+# ---- samples -----------------------------------------------------------------------------------
+
+
+def test_a_sample_is_of_the_completed_generations_of_a_query(
+    store: Store, filled: dict[str, str]
+) -> None:
+    for query in (Query(), Query(run=NEWS), Query(tag="x"), Query(actor="bert"), Query(limit=1)):
+        found = store.generations(Query(run=query.run, tag=query.tag, actor=query.actor))
+        completed = {one.id for one in found if one.status == "completed"}
+        sample = store.sample(9, "k", query)
+        assert set(sample) == completed
+        assert store.sample(1, "k", query) == sample[:1]
+    assert store.sample(9, "k", Query(status="blocked")) == []

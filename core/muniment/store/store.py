@@ -260,16 +260,6 @@ class Store(Finder, AbstractContextManager["Store"]):
         with corruption_as_store_error(self.url):
             return stats.stats(self._database, query or Query(), by, local_days=local_days)
 
-    def sample(self, count: int, key: str) -> list[str]:
-        """Return the ids of `count` completed generations, chosen with a key.
-
-        The same key gives the same sample. Without the key the sample cannot be predicted.
-        """
-        from muniment.store.recording import events
-
-        with self._database.reading() as connection:
-            return events.sample(connection, count, key)
-
     def select(self, statement: str) -> AbstractContextManager[SelectedRows]:
         """Return a context manager that runs one SELECT statement and gives its rows.
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 import muniment
@@ -50,20 +48,20 @@ class Replays:
 
 def replay_sample(
     session: muniment.Session,
-    ids: Iterable[str],
+    query: muniment.Query,
     count: int,
     *,
     key: str = "",
     record: bool = True,
     on_replay: Callable[[], object] = lambda: None,
 ) -> Replays:
-    """Generate `count` of the generations again, and return the results.
+    """Generate `count` of the completed generations of a query again, and return the results.
 
-    The sample has the smallest SHA-256 of key, zero byte and id, as `audit replay --sample` has.
-    So the same key gives the same sample, which nobody can predict without the key. `record` adds
-    the results to the record. `on_replay` is called after each replay.
+    The sample is that of `audit replay --sample`: the same key gives the same sample, which nobody
+    can predict without the key. `record` adds the results to the record. `on_replay` is called
+    after each replay.
     """
-    chosen = heapq.nsmallest(count, ids, key=lambda id: sha256(f"{key}\0{id}".encode()).digest())
+    chosen = session.store.sample(count, key, query)
     counts: Counter[str] = Counter()
     diverged: list[str] = []
     generations = (session.generation(id) for id in sorted(chosen))

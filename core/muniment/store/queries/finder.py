@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 
 from sqlalchemy import Connection, Subquery, Table, distinct, func, select
 
@@ -202,6 +204,24 @@ class Finder:
         """Return the number of generations that match a query."""
         with self._database.reading() as connection:
             return QueryPlanner(connection, query).count()
+
+    def sample(self, count: int, key: str, query: Query | None = None) -> list[str]:
+        """Return the ids of `count` completed generations that match a query, chosen with a key.
+
+        These are the ids with the smallest SHA-256 of key, zero byte and id. The same key gives the
+        same sample. Without the key, the sample cannot be predicted. Only ids are read.
+        """
+        query = query or Query()
+        if query.status not in (None, "completed"):
+            return []
+        with self._database.reading() as connection:
+            planner = QueryPlanner(connection, replace(query, status="completed"))
+            ids: Iterator[str] = (row[0] for row in planner.select_all("g.id", yield_per=10_000))
+            return heapq.nsmallest(
+                count,
+                ids,
+                key=lambda id: sha256(f"{key}\0{id}".encode(errors="surrogateescape")).digest(),
+            )
 
     def tail(self, query: Query | None = None, *, follow: bool) -> Iterator[Generation]:
         """Yield the last generations that match a query, the oldest first.

@@ -153,11 +153,12 @@ class QueryPlanner:
         return sorted(matching, reverse=True)
 
     def select_all(
-        self, columns: str, join: str = "", group: str = ""
+        self, columns: str, join: str = "", group: str = "", *, yield_per: int | None = None
     ) -> CursorResult[*tuple[Any, ...]]:
         """Return SQL expressions over the table `g` for every match, in no particular order.
 
-        `join` has JOIN clauses with other tables, and `group` a GROUP BY clause.
+        `join` has JOIN clauses with other tables, and `group` a GROUP BY clause. With
+        `yield_per`, that many rows are in memory at a time.
         """
         path = self._path
         checks = [check for name, check in self._checks.items() if name not in path.covers]
@@ -166,7 +167,8 @@ class QueryPlanner:
         ranges = [f"g.seq BETWEEN {low} AND {high}" for low, high in self._ranges]
         checks.append(f"({' OR '.join(ranges) or '1 = 0'})")
         where = " AND ".join(checks)
-        return self._execute(f"SELECT {columns} FROM generation g {join} WHERE {where} {group}")
+        sql = f"SELECT {columns} FROM generation g {join} WHERE {where} {group}"
+        return self._execute(sql, yield_per)
 
     @property
     def used_search_index(self) -> bool:
@@ -530,9 +532,10 @@ class QueryPlanner:
 
     # ---- SQL ----------------------------------------------------------------------------------
 
-    def _execute(self, sql: str) -> CursorResult[*tuple[Any, ...]]:
+    def _execute(self, sql: str, yield_per: int | None = None) -> CursorResult[*tuple[Any, ...]]:
         # SQLAlchemy's compilation of statements takes longer than most of these statements run.
-        return self._connection.exec_driver_sql(sql, self._parameters)
+        options = {} if yield_per is None else {"yield_per": yield_per}
+        return self._connection.exec_driver_sql(sql, self._parameters, execution_options=options)
 
     def _bind(self, value: Any) -> str:
         """Add a parameter and return its placeholder."""

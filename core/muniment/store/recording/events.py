@@ -6,11 +6,9 @@ Each event is an entry with an actor and rows in the table `event`. Trainings ar
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, to_builtins
@@ -402,24 +400,6 @@ def _unreviewed(connection: Connection, before: int | None, size: int) -> Sequen
 
 
 # ---- samples for replays -----------------------------------------------------------------------
-
-
-def sample(connection: Connection, count: int, key: str) -> list[str]:
-    """Return the ids of `count` completed generations, chosen by a key.
-
-    These are the ids with the smallest SHA-256 of key, zero byte and id. The same key gives the
-    same sample. Without the key, the sample cannot be predicted.
-    """
-    ids: Iterable[str] = connection.scalars(
-        select(generation.c.id)
-        .where(generation.c.status == "completed")
-        .execution_options(yield_per=10_000)
-    )
-    return heapq.nsmallest(
-        count,
-        ids,
-        key=lambda id: sha256(f"{key}\0{id}".encode(errors="surrogateescape")).digest(),
-    )
 
 
 # ---- holds -------------------------------------------------------------------------------------

@@ -152,9 +152,10 @@ def audit_report(
     if completed is not None:
         key = sample_key or secrets.token_hex(8)
         with phase("replaying", min(replays, stats.statuses.get("completed", 0))) as bar:
-            ids = (generation.id for generation in session.generations(completed))
             step = lambda: bar.advance(1)  # noqa: E731
-            sample = replay_sample(session, ids, replays, key=key, record=record, on_replay=step)
+            sample = replay_sample(
+                session, completed, replays, key=key, record=record, on_replay=step
+            )
         results = ReplayResults(key, sample)
     verification = None
     if verify:

@@ -228,7 +228,6 @@ class _Analysis:
         names = list(dict.fromkeys(name for name, _ in self.measures))
         ordered = sorted(self.measures.items(), key=lambda item: names.index(item[0][0]))
         results = [analysis.result() for _, analysis in ordered]  # versions stand together
-        ids = [id for generations in self.generations.values() for id in generations]
         return ControllabilityReport(
             run=run,
             design=self.design,
@@ -241,7 +240,9 @@ class _Analysis:
             measures=results,
             omitted=omitted,
             outputs=self._outputs_result(),
-            replay=replay_sample(self.session, ids, replays) if replays else None,
+            replay=replay_sample(self.session, muniment.Query(run=run), replays)
+            if replays
+            else None,
             worst=self._worst(),
         )
 

@@ -78,9 +78,9 @@ def read_pilot(
 ) -> Pilot:
     """Return a score of a recorded experiment, of the items with all values.
 
-    Raises AnalysisError for a run without a readable design, UnknownNameError for an unknown run or
-    score, MixedVersionsError for several versions of the evaluator, and SampleError for too few
-    items.
+    Raises AnalysisError for a run without a readable design, and MixedVersionsError for several
+    versions of the evaluator. Raises UnknownNameError for an unknown run or score, and SampleError
+    for too few items.
     """
     recorded = session.experiment(reference)
     text = None if recorded is None else recorded.text("design")
