@@ -10,12 +10,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from muniment.errors import MunimentError, PluginError, UnknownNameError, UsageError
+from muniment.errors import UnknownNameError, UsageError
 from muniment.generation.requests import Resolver
 from muniment.hookspecs import Generator, ModelProvider, powers_of
 from muniment.models.registry import Models
-from muniment.plugins.invocation import error_message, validate_scores, validate_vectors
-from muniment.plugins.registry import Plugins, RegisteredObject, checked_values, quiet_stdout
+from muniment.plugins.invocation import calling, validate_scores, validate_vectors
+from muniment.plugins.registry import Plugins, RegisteredObject, checked_values
 from muniment.types import Model, Output, PluginRef, Request, TokenScores, is_text_type
 from muniment.validation import check_text, check_texts
 
@@ -181,14 +181,8 @@ class Powers:
             ]
             known = f"use {' or '.join(able)}" if able else "no installed generator can"
             raise UsageError(f"generator {registered.name} cannot {power}; {known}")
-        try:
-            with quiet_stdout():
-                yield getattr(ready.generator, power)
-        except (MunimentError, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            distribution = registered.plugin.distribution
-            raise PluginError(distribution, error_message(error, registered)) from error
+        with calling(registered):
+            yield getattr(ready.generator, power)
 
 
 class EvaluatorPowers:

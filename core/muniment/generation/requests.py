@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from muniment.config import Config
-from muniment.errors import ModelError, MunimentError, PluginError, UnknownNameError, UsageError
+from muniment.errors import ModelError, MunimentError, UnknownNameError, UsageError
 from muniment.generation import seeds
 from muniment.hookspecs import Generator, ModelProvider
 from muniment.ids import new_id
 from muniment.models.registry import Models
 from muniment.names import normal_name
 from muniment.parameters import Parameters, Value
-from muniment.plugins.invocation import environment_of, error_message
+from muniment.plugins.invocation import calling, environment_of, error_message
 from muniment.plugins.registry import (
     Plugins,
     RegisteredObject,
@@ -393,21 +393,13 @@ class Resolver:
             self._loaded.add(key)
 
     def _load(self, registered: RegisteredObject, generator: Generator, model: Model) -> None:
-        """Load the model, after offering a folder for results that depend on the plugin's code.
-
-        Raises PluginError for an exception of the generator that is not meant for the user.
-        """
+        """Load the model, after offering a folder for results that depend on the plugin's code."""
         code = self._plugins.ref(registered.plugin)
-        try:
-            with self._loading(model.name), quiet_stdout():
-                if code.digest != "unknown":
-                    folder = f"{code.distribution}-{code.digest.rpartition(':')[2]}"
-                    generator.use_cache(self._models.plugin_caches / folder)
-                generator.load(model)
-        except (MunimentError, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            raise PluginError(code.distribution, error_message(error, registered)) from error
+        with self._loading(model.name), calling(registered):
+            if code.digest != "unknown":
+                folder = f"{code.distribution}-{code.digest.rpartition(':')[2]}"
+                generator.use_cache(self._models.plugin_caches / folder)
+            generator.load(model)
 
     def close(self) -> None:
         """Close the generators, ignoring exceptions and output, and forget all models.

@@ -16,7 +16,7 @@ from collections.abc import (
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
-from muniment.errors import MunimentError
+from muniment.errors import MunimentError, PluginError
 from muniment.failures import explain, print_traceback
 from muniment.hookspecs import Generator
 from muniment.ledger.canonical import SAFE, encode_number, is_key
@@ -95,6 +95,22 @@ def error_message(error: BaseException, registered: RegisteredObject) -> str:
     if isinstance(error, MunimentError):
         return escape_unencodable(str(error))
     return escape_unencodable(f"generator {registered.name} failed: {explain(error)}")
+
+
+@contextlib.contextmanager
+def calling(registered: RegisteredObject) -> Iterator[None]:
+    """Run a block that calls a generator, with standard output redirected.
+
+    An exception of the generator that is not meant for the user becomes a PluginError.
+    """
+    try:
+        with quiet_stdout():
+            yield
+    except (MunimentError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        distribution = registered.plugin.distribution
+        raise PluginError(distribution, error_message(error, registered)) from error
 
 
 def invoke(
