@@ -64,7 +64,7 @@ class UnknownNameError(UsageError):
     def __init__(self, kind: str, name: str, known: Sequence[str] = (), hint: str = "") -> None:
         choices = choice_of(name, sorted(known)) if known else ""
         super().__init__(f"no {kind} named {name!r}{choices}{'; ' + hint if hint else ''}")
-        self.kind, self.name, self.known = kind, name, tuple(known)
+        self.kind, self.name, self.known, self.hint = kind, name, tuple(known), hint
 
 
 class UnknownFileError(MunimentError):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from support.commands import Here
+from muniment.plugins import discovery
+from support.commands import ROOT, Here
 from support.plugins import PluginFolder
 
 
@@ -130,10 +131,82 @@ def test_without_any_generator_the_sentence_says_so(
     muniment: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("muniment.plugins.discovery.installed_plugins", lambda: iter(()))
-    result = muniment("generate", "text", "x")
+    result = muniment("generate", "poem", "x")
     assert result.code == 2
     assert "no plugin with a generator is installed" in result.err
-    assert "No plugin with a generator is installed." in muniment("generate", "--help").out
+    for shown in (result.err, muniment("generate", "--help").out):
+        assert "install muniment-text`" in " ".join(shown.split())
+
+
+@pytest.fixture
+def installed(muniment: Here, plugin_folder: PluginFolder) -> PluginFolder:
+    """The folder of the only installed plugins, still empty."""
+    plugin_folder.all.clear()
+    return plugin_folder
+
+
+@pytest.mark.parametrize(
+    ("name", "distribution"),
+    [
+        ("text", "muniment-text"),
+        ("image", "muniment-image"),
+        ("diffusers", "muniment-image"),
+        ("recommendation", "muniment-recommendation"),
+        ("list", "muniment-recommendation"),
+    ],
+)
+@pytest.mark.usefixtures("installed")
+def test_a_kind_whose_plugin_is_missing_is_answered_with_the_command_that_installs_it(
+    muniment: Here, monkeypatch: pytest.MonkeyPatch, name: str, distribution: str
+) -> None:
+    result = muniment("generate", name, "x")
+    assert (result.code, result.out) == (2, "")
+    assert f"`pip install {distribution}`" in result.err
+    install = discovery.PluginCommand("Muniment_Installer", "1", "plugins.install", "module")
+    monkeypatch.setattr("muniment.plugins.discovery.installed_commands", lambda: [install])
+    assert f"`muniment plugins install {distribution}`" in muniment("generate", name, "x").err
+
+
+@pytest.mark.parametrize("kind", ["audio", "Speech", "video", "3d", "json"])
+def test_a_kind_that_no_plugin_makes_is_answered_with_the_page_about_other_outputs(
+    muniment: Here, kind: str
+) -> None:
+    result = muniment("generate", kind, "x")
+    assert (result.code, f"no generator named '{kind}'" in result.err) == (2, True)
+    (page,) = re.findall(r"docs/\S+\.md", result.err)
+    assert (ROOT / page).is_file()
+
+
+def test_a_kind_of_a_disabled_plugin_is_answered_with_the_command_that_enables_it(
+    muniment: Here, installed: PluginFolder
+) -> None:
+    for distribution in ("muniment-image", "muniment-analysis"):
+        installed.add("", distribution=distribution)
+        assert muniment("plugins", "disable", distribution).code == 0
+    result = muniment("generate", "image", "x")
+    assert result.code == 2
+    assert "`muniment plugins enable muniment-image`" in result.err
+    assert "muniment-analysis" not in result.err
+
+
+def test_a_kind_of_a_broken_plugin_is_answered_with_the_reason_and_the_check(
+    muniment: Here, installed: PluginFolder
+) -> None:
+    installed.add("raise OSError('no disk')", distribution="muniment-image")
+    result = muniment("generate", "image", "x")
+    assert result.code == 2
+    assert "OSError: no disk" in result.err
+    assert "`muniment plugins doctor`" in result.err
+
+
+def test_another_word_for_a_kind_is_answered_with_its_generator(
+    muniment: Here, installed: PluginFolder
+) -> None:
+    installed.add("", distribution="muniment-recommendation")
+    result = muniment("generate", "list", "x")
+    assert (result.code, "`muniment generate recommendation`" in result.err) == (2, True)
+    result = muniment("generate", "recommendation", "x")
+    assert (result.code, "upgrade muniment-recommendation" in result.err) == (2, True)
 
 
 def test_help_lists_what_can_be_generated(muniment: Here) -> None:

@@ -218,7 +218,7 @@ class TestModels:
             (["models", "add", "x", "--generator", "nobody"], 2, "no generator named 'nobody'"),
             (["models", "add", "missing", "--generator", "tiny"], 1, "weights of missing are not"),
             (["models", "add", "x", "--generator", "tiny", "--name", "a/b"], 1, "is not a valid"),
-            (["generate", "tiny", "x"], 1, "use `muniment models add PATH_OR_ID`"),
+            (["generate", "tiny", "x"], 1, "use `muniment models add PATH_OR_ID --generator tiny`"),
             (["generate", "tiny", "x", "-m", "nothing"], 2, "no model named 'nothing'"),
             (["generate", "tiny", "x", "-m", "some/model"], 1, "some/model is not on this machine"),
         ],

@@ -143,7 +143,8 @@ def test_without_a_packaged_model_the_error_stays(
     packages.install()
     with session(isolate=isolate) as opened, pytest.raises(ModelError) as caught:
         generate(opened)
-    assert "no model was added yet; use `muniment words fit`" in str(caught.value)
+    steps = "use `muniment words fit`, then `muniment models add PATH_OR_ID --generator "
+    assert steps in str(caught.value)
     assert not home.exists()
 
 

@@ -17,6 +17,7 @@ from muniment.cli.parameter_options import INPUT, PARAMETER, parameter_option
 from muniment.cli.plugins_list import gone_plugins
 from muniment.cli.translation import gettext, ngettext, translate, translated, translated_option
 from muniment.errors import MunimentError, UnknownNameError, similar_names
+from muniment.plugins.providers import TEXT, install_command
 from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions
 from muniment.types import InputSpec
@@ -68,11 +69,11 @@ class GeneratorGroup(click.Group):
             # A plugin that is disabled, or only adds commands, is installed too.
             if hint := gone_plugins(context_of(ctx), set(distributions())):
                 raise UnknownNameError("generator", cmd_name, hint=hint) from None
+            if error.hint:  # how to get a generator of this kind
+                raise
             available = self.list_commands(ctx)
             if not available:
-                raise UnknownNameError(
-                    "generator", cmd_name, hint="no plugin with a generator is installed"
-                ) from None
+                raise UnknownNameError("generator", cmd_name, hint=_no_generator()) from None
             hint = "" if similar_names(cmd_name, available) else _as_prompt(cmd_name, available)
             raise UnknownNameError("generator", cmd_name, available, hint) from None
         media_type = None
@@ -86,7 +87,8 @@ class GeneratorGroup(click.Group):
         warn_broken(session.plugins.load())
         objects = session.plugins.objects("generator")
         if not objects:
-            formatter.write_text(gettext("No plugin with a generator is installed."))
+            sentence = _no_generator()
+            formatter.write_text(f"{sentence[0].upper()}{sentence[1:]}.")
             return
         with formatter.section(gettext("Generators and media kinds")):
             names = {registered.name for registered in objects}
@@ -102,6 +104,11 @@ class GeneratorGroup(click.Group):
                 for item in objects
             ]
             formatter.write_dl(rows)
+
+
+def _no_generator() -> str:
+    command = install_command(TEXT.distribution)
+    return f"no plugin with a generator is installed; `{command}` installs one for text"
 
 
 def _as_prompt(name: str, available: list[str]) -> str:

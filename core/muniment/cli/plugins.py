@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import Distribution
-from pathlib import Path
 from typing import Any
 
 import click
@@ -38,6 +36,7 @@ from muniment.failures import explain
 from muniment.ledger.events import InstallationEntry
 from muniment.ledger.fields import PluginAct
 from muniment.plugins import discovery
+from muniment.plugins.providers import install_command
 from muniment.plugins.smoke_test import SmokeTestResult, smoke_test
 from muniment.plugins.state import (
     InstallEvent,
@@ -117,16 +116,6 @@ def check_plugin(distribution: str, disabled: Collection[str] = ()) -> SmokeTest
     if problem := plugin_commands.check_commands(distribution, disabled, core):
         result.fail(problem)
     return result
-
-
-def install_command() -> str:
-    """Return the command that installs muniment-installer into this environment."""
-    prefix = Path(sys.prefix)
-    if (prefix / "pipx_metadata.json").is_file():
-        return "pipx inject muniment muniment-installer"
-    if (prefix / "uv-receipt.toml").is_file():
-        return "uv tool install muniment --with muniment-installer"
-    return "pip install muniment-installer"
 
 
 def restore_hint() -> str:

@@ -243,7 +243,7 @@ class _Plugins(LazyGroup):
         from muniment.plugins.discovery import INSTALLER, RESERVED_COMMANDS
 
         if f"plugins.{cmd_name}" in RESERVED_COMMANDS:
-            from muniment.cli.plugins import install_command
+            from muniment.plugins.providers import install_command
 
             raise UsageError(
                 f"`muniment plugins {cmd_name}` needs the plugin {INSTALLER}; run "

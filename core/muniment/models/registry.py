@@ -380,8 +380,10 @@ class Models:
                 "",
                 f"name a model with -m, or set one with {setting}; available: {', '.join(names)}",
             )
+        add = f"{Generator.model_command} --generator {generator_name}"
         command = getattr(generator, "model_command", Generator.model_command)
-        message = f"no model was added yet; use `{command}`, or -m with the folder of a model"
+        steps = f"`{add}`" if command == Generator.model_command else f"`{command}`, then `{add}`"
+        message = f"no model was added yet; use {steps}, or -m with the folder of a model"
         raise ModelError("", message)
 
     def _keep_default(self, added: ModelRecord, generator: object) -> None:

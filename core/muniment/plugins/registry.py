@@ -33,6 +33,7 @@ from muniment.names import RULE, is_object_name, normal_name
 from muniment.parameters import RESERVED, Field, Parameters
 from muniment.plugins import discovery
 from muniment.plugins.discovery import Plugin as Plugin
+from muniment.plugins.providers import absence_hint
 from muniment.types import UNREAD_FILTER, InputSpec, Measure, PluginRef
 
 Kind: TypeAlias = Literal["generator", "filter", "evaluator", "media_type"]
@@ -154,7 +155,7 @@ class Plugins:
         matches = [registered for registered in objects if registered.name == name]
         if not matches:
             known = [registered.name for registered in objects]
-            raise UnknownNameError(kind, name, known, self._broken_hint())
+            raise UnknownNameError(kind, name, known, self._hint(kind, name))
         if len(matches) > 1:
             raise AmbiguousNameError(
                 kind,
@@ -264,8 +265,17 @@ class Plugins:
             )
         return objects
 
-    def _broken_hint(self) -> str:
-        """Return the broken and disabled plugins, which may provide an unknown name."""
+    def _hint(self, kind: Kind, name: str) -> str:
+        """Return how to get an unknown object: its plugin, or those that may provide it."""
+        if kind == "generator" and (
+            hint := absence_hint(
+                name,
+                [plugin.distribution for plugin in self.installed],
+                self.disabled,
+                {failure.plugin.distribution: failure.message for failure in self.broken},
+            )
+        ):
+            return hint
         disabled = (
             f"plugin {name} is disabled (`muniment plugins enable {name}`)"
             for name in self.disabled

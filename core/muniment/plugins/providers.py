@@ -1,0 +1,87 @@
+"""The first-party plugins that make a kind of output, and the commands that install a plugin."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from muniment.config import normalised
+from muniment.plugins import discovery
+
+GUIDE = "docs/how-to/generate-something-else.md"
+
+
+class Provider(NamedTuple):
+    """A first-party distribution and the generator in it that makes a kind of output."""
+
+    distribution: str
+    generator: str
+
+
+TEXT = Provider("muniment-text", "text")
+_IMAGE = Provider("muniment-image", "image")
+_LIST = Provider("muniment-recommendation", "recommendation")
+
+# Names of generators and media kinds, and the words that users type for them.
+FIRST_PARTY = {
+    "text": TEXT,
+    "image": _IMAGE,
+    "picture": _IMAGE,
+    "diffusers": Provider("muniment-image", "diffusers"),
+    "recommendation": _LIST,
+    "list": _LIST,
+    "ranking": _LIST,
+    "recommendation-article": Provider("muniment-recommendation", "recommendation-article"),
+}
+# Kinds of output that no first-party plugin makes.
+_OTHER_KINDS = frozenset(
+    "3d application audio font json mesh model music sound speech video voice".split()
+)
+
+
+def install_command(distribution: str = discovery.INSTALLER, disabled: Collection[str] = ()) -> str:
+    """Return the command that installs a distribution into this environment.
+
+    It is `muniment plugins install` where muniment-installer is installed and not among the
+    disabled distributions.
+    """
+    if distribution != discovery.INSTALLER and discovery.INSTALLER not in disabled:
+        commands = discovery.installed_commands()
+        if any(normalised(command.distribution) == discovery.INSTALLER for command in commands):
+            return f"muniment plugins install {distribution}"
+    prefix = Path(sys.prefix)
+    if (prefix / "pipx_metadata.json").is_file():
+        return f"pipx inject muniment {distribution}"
+    if (prefix / "uv-receipt.toml").is_file():
+        return f"uv tool install muniment --with {distribution}"
+    return f"pip install {distribution}"
+
+
+def absence_hint(
+    name: str, installed: Iterable[str], disabled: Collection[str], broken: Mapping[str, str]
+) -> str:
+    """Return how to get a generator that makes `name`, or an empty text if that is unknown.
+
+    `installed` and `disabled` are names of distributions. `broken` has the reasons why plugins
+    could not be loaded, by their distributions.
+    """
+    kind = name.lower()
+    provider = FIRST_PARTY.get(kind)
+    if provider is None:
+        if kind not in _OTHER_KINDS or broken or disabled:  # one of these may make it
+            return ""
+        return f"no plugin of Muniment itself makes it; {GUIDE} describes plugins for other outputs"
+    owner = provider.distribution
+    off = {normalised(distribution) for distribution in disabled}
+    for distribution, reason in broken.items():
+        if normalised(distribution) == owner:
+            return f"{reason}; `muniment plugins doctor` checks it"
+    if owner in off:
+        return f"plugin {owner}, which makes it, is disabled; run `muniment plugins enable {owner}`"
+    if owner not in map(normalised, installed):
+        return f"plugin {owner} makes it; install it with `{install_command(owner, off)}`"
+    if provider.generator != kind:
+        return f"use `muniment generate {provider.generator}`"
+    return f"the installed version of {owner} does not make it; upgrade {owner}"
