@@ -10,6 +10,7 @@ from typing import Any
 
 from muniment.errors import ConfigError, PromptError, UsageError
 from muniment.names import normal_name
+from muniment.representation import showing
 
 HOME_VARIABLE = "MUNIMENT_HOME"
 # A password before the host, or the value of an option such as `password` or `sslpassword`.
@@ -49,6 +50,8 @@ class Config:
 
     Reading settings never creates files or folders.
     """
+
+    __repr__ = showing("path")
 
     def __init__(self, home: Path) -> None:
         """Read `config.toml` in the home folder, if it exists.

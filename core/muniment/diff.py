@@ -10,6 +10,7 @@ from itertools import groupby, zip_longest
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
+from muniment.representation import showing
 from muniment.types import Comparison, Generation, Input, Output, compared_facts
 
 _Pair: TypeAlias = tuple[str, Output | Input | None, Output | Input | None]
@@ -32,6 +33,8 @@ class Difference:
     a: Any
     b: Any
 
+    __repr__ = showing()
+
 
 @dataclass(frozen=True, slots=True)
 class OutputDifference(Difference):
@@ -41,6 +44,8 @@ class OutputDifference(Difference):
     """
 
     comparison: Comparison | None = None
+
+    __repr__ = showing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class TextDifference:
 
     name: str
     changes: tuple[Change, ...]
+
+    __repr__ = showing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ class Differences:
     texts: tuple[TextDifference, ...]
     inputs: tuple[Difference, ...]
     outputs: tuple[OutputDifference, ...]
+
+    __repr__ = showing("fields", "parameters", "environment", "texts", "inputs", "outputs")
 
     def __bool__(self) -> bool:
         """Return whether there are any differences."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from muniment.errors import UsageError
 from muniment.names import normal_name
+from muniment.representation import showing
 
 _NAME = r"[^\s,()=\"]+"
 _VALUE = r"[^\s,()=\"\[\]]+"
@@ -24,6 +25,8 @@ class EvaluatorSpec:
 
     name: str
     parameters: Mapping[str, object]
+
+    __repr__ = showing()
 
 
 def parse_evaluators(text: str) -> list[EvaluatorSpec]:

@@ -50,6 +50,7 @@ from muniment.ids import new_id
 from muniment.models.registry import AdditionNotices, ModelRecord, Models
 from muniment.plugins.isolation import PluginWorkers
 from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
+from muniment.representation import showing
 from muniment.signing import KeyStore, open_store
 from muniment.store import NoStoreError, Query, Store
 from muniment.types import (
@@ -98,6 +99,8 @@ class Session(AbstractContextManager["Session"]):
     Objects are created on first use. A session that only reads loads no plugin. Use it as a
     context manager, or call `close`.
     """
+
+    __repr__ = showing("home", "actor", store=lambda session: _shown_store(session))
 
     def __init__(
         self,
@@ -890,6 +893,10 @@ def open(
     `isolate` runs every plugin in a worker process.
     """
     return Session(home, store=store, actor=actor, isolate=isolate)
+
+
+def _shown_store(session: Any) -> str:
+    return config.without_password(session.store_url)
 
 
 def core_plugin() -> Plugin:

@@ -17,6 +17,7 @@ from pathlib import PurePath
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from muniment.parameters import Parameters, Value
+from muniment.representation import showing
 
 Status: TypeAlias = Literal["started", "completed", "blocked", "failed", "interrupted"]
 Stage: TypeAlias = Literal["system", "prompt", "input", "output", "item"]
@@ -49,6 +50,21 @@ def _text(media_type: str, data: bytes) -> str | None:
         return None
 
 
+def _shown_content(value: Any) -> str | bytes:
+    """Return an excerpt of a text, or the bytes of any other content, for a representation."""
+    content: Output | Input | Content = value
+    if is_text_type(content.media_type):
+        return content.data[:400].decode(errors="replace") + "…" * (len(content.data) > 400)
+    return content.data
+
+
+def _shown_output(value: Any) -> str | bytes | list[str]:
+    outputs: tuple[Output, ...] = value.outputs
+    if len(outputs) == 1 and is_text_type(outputs[0].media_type):
+        return _shown_content(outputs[0])
+    return [output.media_type for output in outputs]
+
+
 @dataclass(frozen=True, slots=True)
 class SelectionCommitment:
     """The commitment to the selection of a list, under the salt of the output's payload.
@@ -58,6 +74,8 @@ class SelectionCommitment:
 
     salt: bytes = field(repr=False)
     digest: str
+
+    __repr__ = showing("digest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +100,8 @@ class Output:
     fingerprint: bytes | None = None
     wanted: int | None = None
     selection: SelectionCommitment | None = None
+
+    __repr__ = showing("media_type", "finish_reason", "kept", content=_shown_content)
 
     @property
     def text(self) -> str | None:
@@ -120,6 +140,8 @@ class Input:
     media_type: str
     data: bytes
 
+    __repr__ = showing("name", "media_type", content=_shown_content)
+
     @property
     def text(self) -> str | None:
         """The input as text, or None unless it is `text/*` or JSON.
@@ -147,6 +169,8 @@ class Item:
     id: str
     text: str
 
+    __repr__ = showing()
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -161,6 +185,8 @@ class Comparison:
     distance: float | None
     unit: str
     position: str = ""
+
+    __repr__ = showing()
 
     def __str__(self) -> str:
         distance = "" if self.distance is None else f" {self.distance:g}"
@@ -198,6 +224,8 @@ class Provenance:
     models: Mapping[str, str] = field(default_factory=dict)
     producer: str = ""
 
+    __repr__ = showing("id", "generator", "prompt", "seed", "model")
+
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
@@ -218,6 +246,8 @@ class InputSpec:
     help: str = ""
     option: str = ""
 
+    __repr__ = showing("name", "media_types", "max_bytes", "help", "option")
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -230,6 +260,8 @@ class Usage:
 
     prompt_tokens: int
     output_tokens: int
+
+    __repr__ = showing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +278,8 @@ class Trace:
     logprobs: Sequence[float]
     margins: Sequence[float]
 
+    __repr__ = showing()
+
 
 @dataclass(frozen=True, slots=True)
 class TokenScores:
@@ -259,6 +293,8 @@ class TokenScores:
     token_ids: Sequence[int]
     logprobs: Sequence[float]
     offsets: Sequence[tuple[int, int]]
+
+    __repr__ = showing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +312,8 @@ class Reply:
     failure: str | None = None
     wanted: int | None = None
 
+    __repr__ = showing()
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -285,6 +323,8 @@ class Chunk:
     text: str
     tokens: int | None = None  # of the reply up to here, if the generator counts them
 
+    __repr__ = showing()
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -293,6 +333,8 @@ class Model:
     name: str
     digest: str
     path: str
+
+    __repr__ = showing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +348,8 @@ class PackagedModel:
     name: str
     source: str
     terms: str = ""
+
+    __repr__ = showing("name", "terms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +373,8 @@ class Request:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     inputs: Mapping[str, Input] = field(default_factory=dict)
     models: Mapping[str, Model] = field(default_factory=dict)
+
+    __repr__ = showing("id", "prompt", "seed", "model", "parameters")
 
     def random(self) -> random.Random:
         """Return a new random number generator, seeded with this request's seed only."""
@@ -371,6 +417,8 @@ class Resolution:
     parameters: Mapping[str, Value] = field(default_factory=dict)
     inputs: Mapping[str, bytes] = field(default_factory=dict)
 
+    __repr__ = showing()
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -387,6 +435,8 @@ class Reason:
     message: str = ""
     start: int | None = None
     end: int | None = None
+
+    __repr__ = showing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,6 +469,8 @@ class Verdict:
     input: str | None = None
     parameter: str | None = None
 
+    __repr__ = showing("filter", "decision", "action", "stage", "reasons", "failure")
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -433,6 +485,8 @@ class Content:
     data: bytes
     input: str | None = None
     parameter: str | None = None
+
+    __repr__ = showing("stage", "media_type", "input", "parameter", content=_shown_content)
 
     @property
     def text(self) -> str:
@@ -485,6 +539,8 @@ class Measure:
     unit: str = ""
     higher_is_better: bool | None = None
 
+    __repr__ = showing()
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -516,6 +572,8 @@ class Score:
     models: Mapping[str, str] = field(default_factory=dict)
     latency_ms: float = field(default=0.0, compare=False)
 
+    __repr__ = showing("evaluator", "name", "value", "unit", "failure")
+
 
 @dataclass(frozen=True, slots=True)
 class PluginRef:
@@ -531,6 +589,8 @@ class PluginRef:
     version: str
     digest: str
 
+    __repr__ = showing()
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -544,6 +604,8 @@ class Failure:
 
     code: Literal["invalid", "refused", "generator"]
     message: str
+
+    __repr__ = showing()
 
 
 class Cell(NamedTuple):
@@ -626,6 +688,8 @@ class Generation:
     erased: tuple[str, ...] = ()
     altered: tuple[str, ...] = ()
     added_scores: tuple[Score, ...] = ()
+
+    __repr__ = showing("id", "status", "prompt", output=_shown_output)
 
     @property
     def newest_scores(self) -> tuple[Score, ...]:
@@ -714,6 +778,8 @@ class Difference:
     recorded: str
     now: str
 
+    __repr__ = showing()
+
 
 @dataclass(frozen=True, slots=True)
 class Replay:
@@ -730,6 +796,8 @@ class Replay:
     environment: Mapping[str, str | int] = field(default_factory=dict, compare=False)
     plugins: tuple[PluginRef, ...] = field(default=(), compare=False)
     comparison: Comparison | None = None
+
+    __repr__ = showing("id", "result", "detail", "differences")
 
     def to_json(self) -> dict[str, Any]:
         """Return the replay in the shape that `audit replay --json` prints."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -35,7 +36,9 @@ def answers(store: Store) -> dict[str, list[str]]:
         for word in ("prompt", "卫星", "国", "says", "long", "nothing")
     }
     for query in (Query(tag="x"), Query(status="failed"), Query(filter="slow"), Query(seed=7)):
-        found[repr(query)] = [generation.id for generation in store.generations(query)]
+        found[str(dataclasses.astuple(query))] = [
+            generation.id for generation in store.generations(query)
+        ]
     return found
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from muniment.errors import MunimentError
 from muniment.generation.lists import Lists
+from muniment.representation import showing
 from muniment.types import Generation, Item
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class FeedbackEvent:
     comment: str | None = None
     position: int | None = None
     item: Item | None = None
+
+    __repr__ = showing("number", "rating", "action", "comment", "item", "generation")
 
 
 def feedback_events(

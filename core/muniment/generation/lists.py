@@ -21,6 +21,7 @@ from muniment.errors import (
 from muniment.generation.assessment import JudgedOutput, PolicyRunner, with_returned_outputs
 from muniment.ledger.payloads import SALT_BYTES, selection_commitment
 from muniment.plugins.media import MediaTypes
+from muniment.representation import showing
 from muniment.types import (
     Content,
     Generation,
@@ -47,6 +48,8 @@ class Candidate:
     id: str
     text: str
     kept: bool
+
+    __repr__ = showing()
 
 
 class Lists:

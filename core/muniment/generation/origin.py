@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from muniment.errors import ProvenanceError, UnknownFileError, UnknownNameError, UsageError
+from muniment.representation import showing
 from muniment.store import Store
 from muniment.types import Provenance
 from muniment.validation import is_text
@@ -42,6 +43,8 @@ class Origin:
     stamp: str | None = None
     input: str | None = None
     match: Match = "bytes"
+
+    __repr__ = showing("id", "input", "same_content", "match")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from muniment.hookspecs import Generator, ModelProvider, powers_of
 from muniment.models.registry import Models
 from muniment.plugins.invocation import calling, validate_scores, validate_vectors
 from muniment.plugins.registry import Plugins, RegisteredObject, checked_values
+from muniment.representation import showing
 from muniment.types import Model, Output, PluginRef, Request, TokenScores, is_text_type
 from muniment.validation import check_text, check_texts
 
@@ -34,6 +35,8 @@ class ScoredTexts:
     model: Model | None
     plugin: PluginRef
 
+    __repr__ = showing("scores", "model")
+
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
@@ -48,6 +51,8 @@ class Embeddings:
     vectors: tuple[tuple[float, ...], ...]
     model: Model | None
     plugin: PluginRef
+
+    __repr__ = showing("vectors", "model")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from muniment.plugins.registry import (
     instantiate,
     quiet_stdout,
 )
+from muniment.representation import showing
 from muniment.types import Cell, Failure, Generation, Input, Model, PackagedModel, Request
 from muniment.validation import (
     check_counts,
@@ -69,6 +70,8 @@ class GenerationSpec:
     invalid: str | None = None
     inputs: Mapping[str, Path | str | bytes] = field(default_factory=dict)
     cell: Cell | None = None
+
+    __repr__ = showing("generator", "prompt", "model", "seed", "parameters", "line", "invalid")
 
     def __post_init__(self) -> None:
         """Raise UsageError if a field has another type."""

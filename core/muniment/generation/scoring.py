@@ -19,6 +19,7 @@ from muniment.errors import MunimentError
 from muniment.generation.evaluation import Evaluators
 from muniment.generation.pipeline import without_blocked_content
 from muniment.generation.references import DesignItems, References
+from muniment.representation import showing
 from muniment.store import Query, Store
 from muniment.store.recording.scores import Evaluation
 from muniment.types import Generation, PluginRef, Score
@@ -48,6 +49,8 @@ class ScoredGroup:
     references: Mapping[str, tuple[str, ...]]
     omitted: Mapping[str, str]
     plugins: tuple[PluginRef, ...] = ()
+
+    __repr__ = showing("generations", "omitted", "single", "compared")
 
     def scores(self, id: str) -> tuple[Score, ...]:
         """Return the new scores of the generation with a complete id."""

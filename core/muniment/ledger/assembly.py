@@ -27,6 +27,7 @@ from muniment.ledger.payload_texts import (
 from muniment.ledger.payloads import commitment
 from muniment.ledger.schema import references
 from muniment.parameters import Value
+from muniment.representation import showing
 from muniment.types import (
     Cell,
     Failure,
@@ -50,6 +51,8 @@ class Texts:
     `erased` and `altered` have the kinds of payloads that are gone, and of those that do not
     match. `altered` has `entry` too if the bytes of an entry were altered.
     """
+
+    __repr__ = showing("erased", "altered")
 
     def __init__(self) -> None:
         self._payloads: dict[tuple[str, int], tuple[bytes, bytes]] = {}

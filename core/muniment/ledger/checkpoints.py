@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from muniment.errors import MunimentError, VerificationError
 from muniment.ledger.keys import ID_BYTES, PrivateKey, PublicKey, check_name, strict_base64
 from muniment.ledger.tree import HASH_BYTES
+from muniment.representation import showing
 
 MAX_CHARACTERS = 2**20  # of a note; sixteen signatures of any kind take a tenth of that
 _DASH = "— "  # em dash and space, the start of each signature line
@@ -46,6 +47,8 @@ class Checkpoint:
     size: int
     root: bytes
 
+    __repr__ = showing()
+
     @property
     def text(self) -> str:
         """The signed text of three lines: origin, size and root hash in base64."""
@@ -63,6 +66,8 @@ class Signature:
     key_id: bytes
     signature: bytes
 
+    __repr__ = showing()
+
     def __str__(self) -> str:
         return f"{_DASH}{self.name} {base64.b64encode(self.key_id + self.signature).decode()}\n"
 
@@ -77,6 +82,8 @@ class Note:
     checkpoint: Checkpoint
     text: str
     signatures: tuple[Signature, ...]
+
+    __repr__ = showing()
 
     def __str__(self) -> str:
         return f"{self.text}\n{''.join(map(str, self.signatures))}"

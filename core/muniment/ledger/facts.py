@@ -23,6 +23,7 @@ from muniment.ledger.fields import (
     is_parameter,
 )
 from muniment.ledger.payloads import Kind
+from muniment.representation import showing
 from muniment.types import Decision, FinishReason, Stage
 
 
@@ -61,6 +62,8 @@ class _RecordMeta(StructMeta):
 
 class Record(Struct, metaclass=_RecordMeta):
     """An object with exactly the declared fields."""
+
+    __repr__ = showing()
 
 
 class PluginFact(Record):

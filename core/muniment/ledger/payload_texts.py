@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from muniment.representation import showing
 from muniment.types import Decision, Reason
 
 T = TypeVar("T", bound=Struct)
@@ -160,6 +161,8 @@ class TrainingText(Struct, frozen=True):
     classes: tuple[str, ...] | None = None
     environment: Mapping[str, str | int] | None = None
     failure: str | None = None
+
+    __repr__ = showing()
 
 
 encode_text = msgspec.json.Encoder().encode

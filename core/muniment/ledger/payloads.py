@@ -11,6 +11,8 @@ import hmac
 import os
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
+from muniment.representation import showing
+
 Kind: TypeAlias = Literal[
     "prompt",
     "request",
@@ -48,6 +50,9 @@ def selection_commitment(salt: bytes, data: bytes) -> str:
     return commitment("selection", salt, data).hex()
 
 
+_representation = showing()  # a named tuple can only define it
+
+
 class Payload(NamedTuple):
     """One erasable text or byte string, with the salt of its commitment.
 
@@ -58,6 +63,9 @@ class Payload(NamedTuple):
     position: int
     salt: bytes
     content: bytes
+
+    def __repr__(self) -> str:
+        return _representation(self)
 
     @property
     def commitment(self) -> str:

@@ -24,6 +24,7 @@ from muniment.ledger.entries import Entry, OutcomeEntry, StartedEntry
 from muniment.ledger.keys import PublicKey, strict_base64
 from muniment.ledger.payloads import commitment
 from muniment.ledger.tree import leaf_hash, verify_inclusion
+from muniment.representation import showing
 
 FORMAT = "muniment-proof/1"
 
@@ -52,6 +53,8 @@ class ProvenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entry: str
     path: tuple[_Hash, ...]
 
+    __repr__ = showing()
+
     @classmethod
     def new(cls, number: int, data: bytes, path: Sequence[bytes]) -> ProvenEntry:
         """Return the entry with these canonical bytes and this inclusion path."""
@@ -75,6 +78,8 @@ class DisclosedPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     salt: _Hash
     text: str | UnsetType = UNSET
     base64: str | UnsetType = UNSET
+
+    __repr__ = showing()
 
     def __post_init__(self) -> None:
         """Raise ValueError unless there is either a text or canonical base64."""
@@ -106,6 +111,8 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint: str
     entries: Annotated[tuple[ProvenEntry, ...], Meta(min_length=1)]
     disclosed: tuple[DisclosedPayload, ...]
+
+    __repr__ = showing()
 
     def __post_init__(self) -> None:
         """Raise ValueError for another format, or an entry or payload that occurs twice."""

@@ -25,6 +25,7 @@ from muniment.files import atomic_write, make_folder, open_private, replacing, t
 from muniment.hookspecs import Generator, ModelProvider
 from muniment.models.digests import FileHashes, digest, files
 from muniment.names import RULE, is_name, normal_name
+from muniment.representation import showing
 from muniment.times import iso
 from muniment.types import Model, PackagedModel
 
@@ -56,6 +57,8 @@ class ModelRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     terms: str = ""
     is_part: bool = False
 
+    __repr__ = showing("name", "generator", "digest", "source")
+
 
 class AdditionNotices:
     """The notices of one addition.
@@ -79,6 +82,8 @@ class AdditionNotices:
 
 class Models:
     """The models of one home folder."""
+
+    __repr__ = showing(folder=lambda models: models._folder)
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "models"

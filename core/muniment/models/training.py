@@ -27,6 +27,7 @@ from muniment.ledger.fields import (
 from muniment.ledger.payload_texts import TrainingText, finite_or_text
 from muniment.models.digests import FileHashes, digest, files
 from muniment.parameters import Value
+from muniment.representation import showing
 from muniment.validation import check_texts, escape_unencodable
 
 T = TypeVar("T", bound=Struct)
@@ -86,6 +87,8 @@ class Training:
     environment: Mapping[str, str | int] = field(default_factory=dict)
     failure: str | None = None
     temporary_files: Sequence[str] = ()
+
+    __repr__ = showing("status", "model", "base", "counts", "parameters")
 
 
 class TrainingClaim(Struct, frozen=True, forbid_unknown_fields=True):

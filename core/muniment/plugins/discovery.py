@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from muniment.config import normalised
 from muniment.errors import UsageError
 from muniment.names import RULE, is_name, normal_name
+from muniment.representation import showing
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -49,6 +50,8 @@ class Plugin:
     name: str
     module: str
     path: str = ""
+
+    __repr__ = showing("distribution", "version", "name")
 
     @classmethod
     def from_file(cls, path: str | Path) -> Plugin:
@@ -109,6 +112,8 @@ class PluginCommand(Plugin):
 
     attribute: str = ""
     summary: str = ""
+
+    __repr__ = showing("distribution", "version", "name")
 
     @property
     def word(self) -> str:

@@ -33,6 +33,7 @@ from muniment.plugins.registry import (
     instantiate,
     quiet_stdout,
 )
+from muniment.representation import showing
 from muniment.types import Comparison, Generation, Item, Output, PluginRef, Provenance
 from muniment.validation import escape_unencodable
 
@@ -55,6 +56,8 @@ class MediaTypes:
     `report` receives a sentence about each method that failed, once for each method. `config` has
     the settings of exported files.
     """
+
+    __repr__ = showing(loaded=lambda media: sorted(media._objects))
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ from muniment.parameters import RESERVED, Field, Parameters
 from muniment.plugins import discovery
 from muniment.plugins.discovery import Plugin as Plugin
 from muniment.plugins.providers import absence_hint
+from muniment.representation import showing
 from muniment.types import UNREAD_FILTER, InputSpec, Measure, PluginRef
 
 Kind: TypeAlias = Literal["generator", "filter", "evaluator", "media_type"]
@@ -72,6 +73,8 @@ class RegisteredObject:
     inputs: tuple[InputSpec, ...] = ()
     prompt: str = "required"
 
+    __repr__ = showing("kind", "name", "media_type", "plugin")
+
     def load_class(self) -> Any:
         """Import and return the registered class.
 
@@ -107,9 +110,13 @@ class LoadFailure:
     message: str
     traceback: str
 
+    __repr__ = showing("plugin", "message")
+
 
 class Plugins:
     """All installed plugins. They are imported when an object is first looked up."""
+
+    __repr__ = showing("installed", "disabled", "broken")
 
     def __init__(
         self, plugins: Iterable[Plugin] | None = None, *, files: Iterable[str | Path] = ()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from sqlalchemy import select
 
 from muniment.errors import StoreVersionError
+from muniment.representation import showing
 from muniment.store.database.engine import Database, Progress, open_database
 from muniment.store.database.leases import Lease
 from muniment.store.database.tables import ledger_head
@@ -62,6 +63,8 @@ class StoreStatus:
     entries: int
     size: int
 
+    __repr__ = showing()
+
     @property
     def current(self) -> bool:
         """Whether the store has the newest schema."""
@@ -74,6 +77,8 @@ class Store(Finder, AbstractContextManager["Store"]):
     Threads of one process may share an object. A method that records returns after its commit is
     on disk.
     """
+
+    __repr__ = showing("name")
 
     def __init__(self, database: Database) -> None:
         """Wrap an opened database. Use `Store.open` instead."""

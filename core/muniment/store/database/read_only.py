@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 
 from muniment.errors import UsageError
+from muniment.representation import showing
 from muniment.store.database.engine import Database
 from muniment.validation import escape_unencodable
 
@@ -42,6 +43,8 @@ class SelectedRows:
 
     columns: Sequence[str]
     rows: Iterator[Sequence[Any]]
+
+    __repr__ = showing()
 
 
 @contextmanager

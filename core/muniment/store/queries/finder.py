@@ -18,6 +18,7 @@ from muniment.ledger.assembly import Texts
 from muniment.ledger.entries import StartedEntry
 from muniment.ledger.fields import moment
 from muniment.ledger.payload_texts import PolicyText, decode_text
+from muniment.representation import showing
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks, database_of
 from muniment.store.database.raw import count_rows
@@ -73,6 +74,8 @@ class Run:
     generators: tuple[str, ...]
     lines: int
 
+    __repr__ = showing()
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -88,6 +91,8 @@ class Line:
     generation: Generation
     attempts: int
 
+    __repr__ = showing()
+
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
@@ -102,6 +107,8 @@ class Lineage:
     generations: tuple[Generation, ...]
     attempts: dict[str, int]
     whole: bool
+
+    __repr__ = showing()
 
 
 class Finder:

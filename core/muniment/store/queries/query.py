@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError
 from muniment.names import normal_name
+from muniment.representation import showing
 from muniment.store.database.tables import generation
 from muniment.types import Decision, Status
 from muniment.validation import check_counts, check_texts, parse_moment, refuse_empty
@@ -95,6 +96,8 @@ class Query:
     policy: str | None = None
     made_with: str | None = None
     reviewed: bool | None = None
+
+    __repr__ = showing()
 
     def __post_init__(self) -> None:
         """Raise UsageError if a text is empty, or a time, list, condition or order is malformed."""

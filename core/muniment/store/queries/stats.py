@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 
 from muniment.errors import UsageError
 from muniment.ledger.events import ReviewEntry
+from muniment.representation import showing
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import actor, policy
@@ -49,6 +50,8 @@ class Summary:
     largest: int
     percentiles: Mapping[int, int]
 
+    __repr__ = showing()
+
 
 @dataclass(frozen=True, slots=True)
 class Stats:
@@ -79,6 +82,8 @@ class Stats:
     prompt_tokens: Summary | None
     output_tokens: Summary | None
     groups: Mapping[str, Group]
+
+    __repr__ = showing("total", "statuses", "decisions")
 
 
 # The groups by a value of the generation, as SQL.

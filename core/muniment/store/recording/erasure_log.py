@@ -15,6 +15,7 @@ from muniment.ledger.events import ErasureEntry, GenerationEvent
 from muniment.ledger.fields import milliseconds, moment
 from muniment.ledger.payloads import KINDS
 from muniment.ledger.schema import decode, kind_of
+from muniment.representation import showing
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import backup, entry, event, generation, generation_input
 from muniment.store.errors import UNREADABLE
@@ -115,6 +116,8 @@ class Backup:
     made_at: datetime
     entries: int
     root: str
+
+    __repr__ = showing()
 
     @property
     def there(self) -> bool:

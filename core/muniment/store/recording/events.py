@@ -41,6 +41,7 @@ from muniment.ledger.fields import (
 from muniment.ledger.payload_texts import TrainingText, decode_text, encode_text
 from muniment.ledger.payloads import Kind, Payload, Payloads
 from muniment.ledger.schema import kind_of, payload_fields, reference_fields
+from muniment.representation import showing
 from muniment.store.database.engine import Database, chunks, database_of
 from muniment.store.database.tables import event, generation
 from muniment.store.errors import corruption_as_store_error
@@ -68,6 +69,8 @@ class ReplayText(Struct, frozen=True):
 
     detail: str | None = None
     differences: tuple[Difference, ...] | None = None
+
+    __repr__ = showing()
 
 
 class ModelSourceText(Struct, frozen=True):
@@ -101,6 +104,8 @@ class RecordedEvent(Generic[E]):
     actor: str
     texts: Texts
     plugins: tuple[PluginRef, ...] = ()
+
+    __repr__ = showing("number", "actor", "at", kind=lambda event: kind_of(type(event.entry)))
 
     @property
     def at(self) -> datetime:

@@ -17,6 +17,7 @@ from muniment.ledger import schema
 from muniment.ledger.entries import Entry
 from muniment.ledger.payloads import Payload
 from muniment.ledger.tree import Frontier, MissingNodesError, frontier as stored_frontier, leaf_hash
+from muniment.representation import showing
 from muniment.store.database import bulk, projections, tables
 from muniment.store.database.engine import database_of
 from muniment.store.database.nodes import node_reader
@@ -32,6 +33,8 @@ class PreparedEntry(Struct, frozen=True, gc=False):
     data: bytes
     leaf: bytes
     payloads: Sequence[Payload] = ()
+
+    __repr__ = showing()
 
     def content(self, kind: str, position: int = 0) -> bytes | None:
         """Return the content of the entry's payload of a kind and position, or None."""

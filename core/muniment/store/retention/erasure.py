@@ -23,6 +23,7 @@ from muniment.ledger.events import ErasureEntry, Event, GenerationEvent, Retenti
 from muniment.ledger.facts import ErasedFact, RetentionFact
 from muniment.ledger.fields import Cause, milliseconds
 from muniment.ledger.payloads import Kind, Payloads
+from muniment.representation import showing
 from muniment.store.database import bulk
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.projections import Rows, add_outcome, add_started
@@ -92,6 +93,8 @@ class ErasureResult:
     shared: int = 0
     pending: bool = False
 
+    __repr__ = showing()
+
 
 @dataclass(frozen=True, slots=True)
 class ErasureRecord:
@@ -109,6 +112,8 @@ class ErasureRecord:
     generations: int
     pending: bool
     backups: tuple[Backup, ...]
+
+    __repr__ = showing()
 
 
 class Erasures:

@@ -22,6 +22,7 @@ from muniment.ledger.events import GenerationEvent, HoldEntry, ReleaseEntry, Ret
 from muniment.ledger.fields import milliseconds, moment
 from muniment.ledger.payloads import KINDS, Kind, Payloads
 from muniment.ledger.schema import ENTRIES, kind_of, payload_fields
+from muniment.representation import showing
 from muniment.store.database.engine import Database, database_of
 from muniment.store.database.tables import entry, event, generation
 from muniment.store.errors import corruption_as_store_error
@@ -63,6 +64,8 @@ class Hold:
     actor: str
     reason: str
     generations: int
+
+    __repr__ = showing()
 
     def to_json(self) -> dict[str, Any]:
         """Return the hold as `--json` prints it."""
@@ -195,6 +198,8 @@ class Rule:
     decision: str | None = None
     least_days: int | None = None
     most_days: int | None = None
+
+    __repr__ = showing()
 
     @property
     def key(self) -> tuple[str | None, str | None]:

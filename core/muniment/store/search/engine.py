@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from muniment.errors import UsageError
+from muniment.representation import showing
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import payload
 from muniment.store.queries.loader import PAGE, load_numbers, text_inputs_of
@@ -42,6 +43,8 @@ class Hit:
 
     generation: Generation
     snippets: tuple[Snippet, ...]
+
+    __repr__ = showing()
 
 
 def search(database: Database, text: str, query: Query, *, ranked: bool = False) -> Iterator[Hit]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from muniment.representation import showing
 from muniment.store.search.tokenizer import (
     LETTER,
     MARKS,
@@ -59,6 +60,8 @@ class Snippet:
     source: str
     text: str
     highlights: tuple[tuple[int, int], ...]
+
+    __repr__ = showing()
 
 
 def phrases(text: str) -> tuple[Phrase, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from muniment.representation import showing
+
 MAX_PROBLEMS = 1000  # longer lists are not read
 
 
@@ -23,6 +25,8 @@ class Problem:
     kind: str
     where: str
     message: str
+
+    __repr__ = showing()
 
 
 class Report:

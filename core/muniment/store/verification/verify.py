@@ -30,6 +30,7 @@ from muniment.ledger.entries import GenesisEntry
 from muniment.ledger.keys import PublicKey
 from muniment.ledger.schema import decode
 from muniment.ledger.tree import Frontier, MissingNodesError, frontier
+from muniment.representation import showing
 from muniment.store.database import catalog
 from muniment.store.database.engine import Database
 from muniment.store.database.nodes import node_reader
@@ -80,6 +81,8 @@ class Verification:
     not_read: int
     unsigned_tail: int
     problems: list[Problem]
+
+    __repr__ = showing("ok", "entries", "checked", "problems")
 
 
 Progress: TypeAlias = Callable[[str, int, int], None]
