@@ -2,6 +2,9 @@
 
 The names exported here are the public API. Plugins and programs import nothing below it. Names
 are imported on first use, so that `import muniment` is fast.
+
+The examples in the docstrings use `session`, which is an open session, and `done`, a generation
+that it recorded. `folder` is the path of an empty folder, and `run_id` a new id.
 """
 
 from __future__ import annotations

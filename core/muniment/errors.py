@@ -13,7 +13,15 @@ from typing import Any
 
 
 class MunimentError(Exception):
-    """Base class of all errors that Muniment raises on purpose. `str()` is a user message."""
+    """Base class of all errors that Muniment raises on purpose. `str()` is a user message.
+
+    Example:
+        >>> try:
+        ...     session.generation("no-such-id")
+        ... except muniment.MunimentError as error:
+        ...     print(error)
+        no generation named 'no-such-id'
+    """
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return a pickle form that keeps all attributes, for errors sent between processes."""
@@ -22,11 +30,27 @@ class MunimentError(Exception):
 
 
 class UsageError(MunimentError):
-    """A mistake of the user, such as an unknown name, a value out of range or a malformed file."""
+    """A mistake of the user, such as an unknown name, a value out of range or a malformed file.
+
+    Example:
+        >>> try:
+        ...     session.feedback(done.id, rating=9)
+        ... except muniment.UsageError as error:
+        ...     print(error)
+        a rating is up, down or a number from 1 to 5, not 9
+    """
 
 
 class ParameterError(UsageError):
-    """A requested parameter that is unknown, has the wrong type or is out of range."""
+    """A requested parameter that is unknown, has the wrong type or is out of range.
+
+    Example:
+        >>> try:
+        ...     session.generate("Once", parameters={"warmth": 2})
+        ... except muniment.ParameterError as error:
+        ...     print(error.name)
+        warmth
+    """
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -34,7 +58,15 @@ class ParameterError(UsageError):
 
 
 class InputError(UsageError):
-    """An input that the generator does not declare, that cannot be read or that does not fit."""
+    """An input that the generator does not declare, that cannot be read or that does not fit.
+
+    Example:
+        >>> try:
+        ...     session.generate("Once", inputs={"picture": b"bytes"})
+        ... except muniment.InputError as error:
+        ...     print(error.name)
+        picture
+    """
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -42,7 +74,15 @@ class InputError(UsageError):
 
 
 class SeedError(UsageError):
-    """A seed that is not an unsigned 64-bit integer."""
+    """A seed that is not an unsigned 64-bit integer.
+
+    Example:
+        >>> try:
+        ...     session.generate("Once", seed=-1)
+        ... except muniment.SeedError as error:
+        ...     print(error.value)
+        -1
+    """
 
     def __init__(self, value: object) -> None:
         # Python refuses to convert very long integers to text (sys.set_int_max_str_digits).
@@ -55,11 +95,27 @@ class SeedError(UsageError):
 
 
 class PromptError(UsageError):
-    """A prompt that cannot be stored or read as text."""
+    """A prompt that cannot be stored or read as text.
+
+    Example:
+        >>> try:
+        ...     session.generate("an unpaired surrogate: \\ud800")
+        ... except muniment.PromptError:
+        ...     print("refused")
+        refused
+    """
 
 
 class UnknownNameError(UsageError):
-    """A name that no plugin object, model, generation or run has."""
+    """A name that no plugin object, model, generation or run has.
+
+    Example:
+        >>> try:
+        ...     session.generate("Once", generator="poem")
+        ... except muniment.UnknownNameError as error:
+        ...     print(error.kind, error.name, error.known)
+        generator poem ('rank', 'text')
+    """
 
     def __init__(self, kind: str, name: str, known: Sequence[str] = (), hint: str = "") -> None:
         choices = choice_of(name, sorted(known)) if known else ""
@@ -68,11 +124,25 @@ class UnknownNameError(UsageError):
 
 
 class UnknownFileError(MunimentError):
-    """A file that is neither an output nor an input of a generation in the store."""
+    """A file that is neither an output nor an input of a generation in the store.
+
+    Example:
+        >>> try:
+        ...     session.find_file("notes.txt", content=b"another text")
+        ... except muniment.UnknownFileError:
+        ...     print("not from this store")
+        not from this store
+    """
 
 
 class AmbiguousNameError(UsageError):
-    """A name or an abbreviated id matches more than one object."""
+    """A name or an abbreviated id matches more than one object.
+
+    Example:
+        >>> error = muniment.AmbiguousNameError("run", "01", ["01AB", "01CD"])
+        >>> error.candidates
+        ('01AB', '01CD')
+    """
 
     def __init__(self, kind: str, name: str, candidates: Sequence[str], hint: str = "") -> None:
         super().__init__(
@@ -82,7 +152,15 @@ class AmbiguousNameError(UsageError):
 
 
 class PluginError(MunimentError):
-    """A plugin that could not be loaded, or that broke the plugin contract."""
+    """A plugin that could not be loaded, or that broke the plugin contract.
+
+    Example:
+        >>> try:
+        ...     raise muniment.PluginError("muniment-echo", "plugin muniment-echo cannot be loaded")
+        ... except muniment.PluginError as error:
+        ...     print(error.distribution)
+        muniment-echo
+    """
 
     def __init__(self, distribution: str, message: str) -> None:
         super().__init__(message)
@@ -90,21 +168,47 @@ class PluginError(MunimentError):
 
 
 class SelectionError(PluginError):
-    """A selection of a list that differs from the recorded one, or has other items."""
+    """A selection of a list that differs from the recorded one, or has other items.
+
+    Example:
+        >>> issubclass(muniment.SelectionError, muniment.PluginError)
+        True
+    """
 
 
 class PluginWarning(UserWarning):
-    """A failure of a plugin that changes no result, such as a preview that cannot be made."""
+    """A failure of a plugin that changes no result, such as a preview that cannot be made.
+
+    Example:
+        >>> import warnings
+        >>> warnings.simplefilter("ignore", muniment.PluginWarning)
+    """
 
 
 class ProvenanceError(MunimentError):
-    """Provenance that cannot be read from a file, or that cannot be written or signed."""
+    """Provenance that cannot be read from a file, or that cannot be written or signed.
+
+    Example:
+        >>> from muniment.provenance import from_json
+        >>> try:
+        ...     from_json("{}")
+        ... except muniment.ProvenanceError:
+        ...     print("no provenance")
+        no provenance
+    """
 
 
 class ModelError(MunimentError):
     """A model that cannot be used.
 
     Its weights are missing, incomplete or pickled, or its digest differs from the recorded one.
+
+    Example:
+        >>> try:
+        ...     muniment.model_digest(folder / "missing")
+        ... except muniment.ModelError as error:
+        ...     print(error.model.endswith("missing"))
+        True
     """
 
     def __init__(self, model: str, message: str) -> None:
@@ -116,15 +220,37 @@ class ModelTermsWarning(UserWarning):
     """The terms of a packaged model, issued before the model is added.
 
     If a warnings filter turns it into an error, the model is not added.
+
+    Example:
+        >>> import warnings
+        >>> warnings.simplefilter("error", muniment.ModelTermsWarning)  # do not add such a model
     """
 
 
 class YamlError(UsageError):
-    """A YAML document that is malformed or ambiguous. The message says what to correct."""
+    """A YAML document that is malformed or ambiguous. The message says what to correct.
+
+    Example:
+        >>> try:
+        ...     muniment.parse_yaml("a: 1\\na: 2")
+        ... except muniment.YamlError as error:
+        ...     print(error)
+        contains the key 'a' twice; remove one
+    """
 
 
 class PolicyError(UsageError):
-    """A malformed policy file. Nothing is generated with it."""
+    """A malformed policy file. Nothing is generated with it.
+
+    Example:
+        >>> path = folder / "policy.yaml"
+        >>> _ = path.write_text("policy: team")
+        >>> try:
+        ...     session.generate("Once", policy=path)
+        ... except muniment.PolicyError as error:
+        ...     print(error.source.strip("'") == str(path))
+        True
+    """
 
     def __init__(self, source: str, message: str) -> None:
         super().__init__(f"policy {source}: {message}")
@@ -132,7 +258,16 @@ class PolicyError(UsageError):
 
 
 class ConfigError(UsageError):
-    """A malformed configuration file, or an unknown key in it."""
+    """A malformed configuration file, or an unknown key in it.
+
+    Example:
+        >>> _ = (folder / "config.toml").write_text("actor = ")
+        >>> try:
+        ...     muniment.open(folder)
+        ... except muniment.ConfigError as error:
+        ...     print(error.path.name)
+        config.toml
+    """
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(f"configuration {path}: {message}")
@@ -140,7 +275,15 @@ class ConfigError(UsageError):
 
 
 class StoreError(MunimentError):
-    """A store that cannot be opened, read or written."""
+    """A store that cannot be opened, read or written.
+
+    Example:
+        >>> try:
+        ...     list(muniment.open(folder).generations())
+        ... except muniment.StoreError as error:
+        ...     print(error.url.endswith("muniment.db"))
+        True
+    """
 
     def __init__(self, url: str, message: str) -> None:
         super().__init__(message)
@@ -189,6 +332,14 @@ def explain_invalid(error: Exception, hints: Mapping[str, str]) -> str:
 
     `error` is a `msgspec.ValidationError`. `hints` has a hint for each field of the document, or
     of the part that has the error. It is empty for a document that no person writes.
+
+    Example:
+        >>> import msgspec
+        >>> try:
+        ...     msgspec.convert("x", int)
+        ... except msgspec.ValidationError as error:
+        ...     print(muniment.explain_invalid(error, {}))
+        expected `int`, got `str`
     """
     reason, _, place = str(error).partition(" - at ")
     fields = [name for name in re.findall(r"\w+", f"{reason} {place}") if name in hints]

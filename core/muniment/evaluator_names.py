@@ -21,7 +21,12 @@ _VALUE = r"[^\s,()=\"\[\]]+"
 
 @dataclass(frozen=True, slots=True)
 class EvaluatorSpec:
-    """An evaluator as a caller names it."""
+    """An evaluator as a caller names it.
+
+    Example:
+        >>> muniment.EvaluatorSpec("similarity", {"scale": 2}).name
+        'similarity'
+    """
 
     name: str
     parameters: Mapping[str, object]
@@ -30,7 +35,12 @@ class EvaluatorSpec:
 
 
 def parse_evaluators(text: str) -> list[EvaluatorSpec]:
-    """Return the evaluators in a text, which are separated by commas. Raise UsageError."""
+    """Return the evaluators in a text, which are separated by commas. Raise UsageError.
+
+    Example:
+        >>> [spec.parameters for spec in muniment.parse_evaluators("similarity(scale=2), words")]
+        [{'scale': '2'}, {}]
+    """
     reader = _Reader(text)
     specs: list[EvaluatorSpec] = []
     while reader.remaining:

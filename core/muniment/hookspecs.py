@@ -50,7 +50,12 @@ hookimpl = pluggy.HookimplMarker("muniment")
 
 
 class Register(Protocol):
-    """The argument of a hook, to be called once for each class that the plugin registers."""
+    """The argument of a hook, to be called once for each class that the plugin registers.
+
+    Example:
+        >>> def muniment_generators(register: muniment.Register) -> None:
+        ...     register("my_plugin.generator:Shuffle", name="shuffle", media_type="text/plain")
+    """
 
     def __call__(
         self,
@@ -102,6 +107,31 @@ class Generator(ABC):
     model that needs a prompt nevertheless is the reason for a UsageError of `resolve`.
 
     `model_command` makes or adds a first model. The error for a home without one names it.
+
+    Example:
+        >>> class Shuffle(muniment.Generator):
+        ...     name, media_type, determinism = "shuffle", "text/plain", "exact"
+        ...     uses_model = True
+        ...     def load(self, model):
+        ...         self.folder = model.path
+        ...     def use_cache(self, folder):
+        ...         self.cache = folder
+        ...     def resolve(self, request, model):
+        ...         return muniment.Resolution()
+        ...     def retest(self):
+        ...         self.tested = True
+        ...     def generate(self, requests):
+        ...         for request in requests:
+        ...             words = request.prompt.split()
+        ...             request.random().shuffle(words)
+        ...             yield request.reply(muniment.Text(" ".join(words)))
+        ...     def environment(self):
+        ...         return {"threads": 1}
+        ...     def close(self):
+        ...         del self.folder
+        >>> request = muniment.Request(id="01M8", prompt="Once", seed=7, parameters=None)
+        >>> [reply.outputs[0].text for reply in Shuffle().generate([request])]
+        ['Once']
     """
 
     name: ClassVar[str]
@@ -169,7 +199,20 @@ class Generator(ABC):
 
 @runtime_checkable
 class ModelProvider(Protocol):
-    """The optional methods of a generator that `uses_model` by which models are added."""
+    """The optional methods of a generator that `uses_model` by which models are added.
+
+    Example:
+        >>> class Adds:
+        ...     def packaged_models(self):
+        ...         return [muniment.PackagedModel("tiny", "tiny", "Apache-2.0.")]
+        ...     def add_model(self, source, into, progress):
+        ...         (into / "weights.safetensors").write_bytes(b"")
+        ...         return {"name": source, "roles": {}, "terms": ""}
+        ...     def find_model(self, source):
+        ...         raise muniment.ModelError(source, f"there is no model {source}")
+        >>> isinstance(Adds(), muniment.ModelProvider)
+        True
+    """
 
     def packaged_models(self) -> Sequence[PackagedModel]:
         """Return the models that come with installed packages, the default one first.
@@ -198,7 +241,15 @@ class ModelProvider(Protocol):
 
 @runtime_checkable
 class TextScorer(Protocol):
-    """The optional method of a generator of texts that measures how probable a text is."""
+    """The optional method of a generator of texts that measures how probable a text is.
+
+    Example:
+        >>> class Scores:
+        ...     def score(self, requests, texts):
+        ...         return [muniment.TokenScores([7], [-0.5], [(0, 5)]) for text in texts]
+        >>> isinstance(Scores(), muniment.TextScorer)
+        True
+    """
 
     def score(self, requests: Sequence[Request], texts: Sequence[str]) -> Sequence[TokenScores]:
         """Return the probabilities of the tokens of each text, as an answer to its request.
@@ -210,7 +261,15 @@ class TextScorer(Protocol):
 
 @runtime_checkable
 class Embedder(Protocol):
-    """The optional method of a generator that represents outputs as vectors."""
+    """The optional method of a generator that represents outputs as vectors.
+
+    Example:
+        >>> class Embeds:
+        ...     def embed(self, outputs):
+        ...         return [[1.0, 0.0] for output in outputs]
+        >>> isinstance(Embeds(), muniment.Embedder)
+        True
+    """
 
     def embed(self, outputs: Sequence[Output]) -> Sequence[Sequence[float]]:
         """Return a vector of finite numbers for each output, all of one length.
@@ -232,6 +291,15 @@ class ModelPowers(Protocol):
     `parameter` is the name of a parameter that is declared with `model=True`. The model is loaded
     when it is first used, by the generator that it was added for. The methods raise UsageError
     without such a model or generator, ModelError or PluginError.
+
+    Example:
+        >>> class Surprise(muniment.Evaluator):
+        ...     name, measures = "surprise", (muniment.Measure("logprob"),)
+        ...     def evaluate(self, generation):
+        ...         powers: muniment.ModelPowers = self.powers
+        ...         (scores,) = powers.score("model", [generation.text])
+        ...         (vector,) = powers.embed("model", generation.outputs)
+        ...         return {"logprob": sum(scores.logprobs) / len(vector)}
     """
 
     def score(
@@ -269,6 +337,15 @@ class Filter(ABC):
     types that are text (see `Content.is_text`). `categories` are the categories of its verdicts.
     Undeclared categories, such as words from a policy, are stored as erasable payloads. An instance
     can have its own `categories`, for which thresholds of its rule can be given.
+
+    Example:
+        >>> class Secrets(muniment.Filter):
+        ...     name, version = "secrets", "1"
+        ...     media_types, categories = ("text/plain",), ("secret",)
+        ...     def check(self, content):
+        ...         return content.block("secret") if "secret" in content.text else content.allow()
+        >>> Secrets(None).check(muniment.Content("prompt", "text/plain", b"a secret")).decision
+        'block'
     """
 
     name: ClassVar[str]
@@ -292,6 +369,14 @@ class Evaluator(ABC):
     scores, never the generation. An instance serves one set of parameters. `models` has the models
     of the parameters that are declared with `model=True`, by the name of the parameter. Load them
     in `evaluate` when they are first needed.
+
+    Example:
+        >>> class Words(muniment.Evaluator):
+        ...     name, version, measures = "words", "1", (muniment.Measure("words", "words"),)
+        ...     def evaluate(self, generation):
+        ...         return {"words": len(generation.text.split())}
+        >>> Words().evaluate(done)
+        {'words': 5}
     """
 
     name: ClassVar[str]
@@ -321,6 +406,17 @@ class GroupEvaluator(Evaluator):
 
     Define `name`, `measures` and `evaluate_group`. It is registered as an evaluator, but measures
     only recorded generations (`muniment evaluate`), because a new one has no siblings.
+
+    Example:
+        >>> class Distinct(muniment.GroupEvaluator):
+        ...     name, version, measures = "distinct", "1", (muniment.Measure("texts", "texts"),)
+        ...     def evaluate_group(self, generations, references):
+        ...         texts = {generation.text for generation in generations}
+        ...         return {generation.id: {"texts": len(texts)} for generation in generations}
+        >>> Distinct().evaluate_group([done], {})[done.id]
+        {'texts': 1}
+        >>> Distinct.evaluate is muniment.GroupEvaluator.evaluate
+        True
     """
 
     @abstractmethod
@@ -353,6 +449,36 @@ class MediaType:
     method is optional: where one is missing or raises, bytes are compared, nothing is previewed,
     and only `--bare` writes a file. Raise MunimentError with a sentence for damaged data, which is
     then reported as it is. Recorded outputs contain no provenance, and exported files do.
+
+    Example:
+        >>> class Shades(muniment.MediaType):
+        ...     name, media_types, suffixes = "shades", ("image/x-shades",), (".shades",)
+        ...     def matches(self, data):
+        ...         return data.startswith(b"S")
+        ...     def matches_file(self, data):
+        ...         return self.matches(data)
+        ...     def describe(self, data):
+        ...         return f"{len(data) - 1} shades"
+        ...     def compare(self, recorded, again):
+        ...         return muniment.Comparison(abs(len(recorded) - len(again)), "shades")
+        ...     def preview(self, data, columns):
+        ...         return "#" * min(columns, len(data) - 1)
+        ...     def to_text(self, data):
+        ...         return None
+        ...     def export(self, data, provenance, suffix, options):
+        ...         return data + b"|" + provenance.id.encode()
+        ...     def combine(self, parts, suffix, options):
+        ...         return b"".join(data for data, provenance in parts)
+        ...     def read_provenance(self, data):
+        ...         return None
+        ...     def fingerprint(self, data):
+        ...         return data.partition(b"|")[0]
+        ...     def items(self, data):
+        ...         return tuple(muniment.Item(str(shade), str(shade)) for shade in data[1:])
+        ...     def select(self, data, positions):
+        ...         return b"S" + bytes(data[1 + position] for position in positions)
+        >>> Shades().describe(Shades().select(b"Sabc", [0, 2]))
+        '2 shades'
     """
 
     name: ClassVar[str]

@@ -153,6 +153,12 @@ def param(
     `model` parameter of a generator or an evaluator refers to a model, as the option `-m` does.
     A `combined` parameter of `MediaType.Export` is an option of combined files alone, and one with
     `suffixes` of files that end in one of them.
+
+    Example:
+        >>> class Parameters(muniment.Parameters):
+        ...     steps: int = muniment.param(10, ge=1, le=100, help="Number of steps")
+        >>> Parameters(steps=20)
+        Parameters(steps=20)
     """
     return Field(
         "",
@@ -172,6 +178,14 @@ class Parameters:
     """The parameters of one plugin object. A subclass declares each with `param(...)`.
 
     An instance is immutable and has the value of every parameter, including defaults.
+
+    Example:
+        >>> class Parameters(muniment.Parameters):
+        ...     steps: int = muniment.param(10, ge=1, le=100, help="Number of steps")
+        >>> Parameters.fields()["steps"].default, Parameters.schema()["type"]
+        (10, 'object')
+        >>> Parameters().models(), Parameters().judged()
+        ({}, {})
     """
 
     _fields: typing.ClassVar[dict[str, Field]] = {}

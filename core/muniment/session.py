@@ -98,6 +98,11 @@ class Session(AbstractContextManager["Session"]):
 
     Objects are created on first use. A session that only reads loads no plugin. Use it as a
     context manager, or call `close`.
+
+    Example:
+        >>> with muniment.Session(folder, actor="tester") as opened:
+        ...     opened.home == folder
+        True
     """
 
     __repr__ = showing("home", "actor", store=lambda session: _shown_store(session))
@@ -159,6 +164,11 @@ class Session(AbstractContextManager["Session"]):
         generation is returned, too (see its `status`). A packaged model that is not in the home
         yet is added first, which may take a minute. Its terms are a ModelTermsWarning. Raises
         UsageError, ModelError, PluginError or StoreError before anything is generated.
+
+        Example:
+            >>> generation = session.generate("Once upon a time", seed=7, tags=["story"])
+            >>> generation.status, generation.text
+            ('completed', 'Once upon a time, 你好')
         """
         check_texts("tags", tags)
         check_texts("parents", parents)
@@ -196,6 +206,11 @@ class Session(AbstractContextManager["Session"]):
         Raises at once, with nothing recorded, for a policy or evaluators that cannot be used.
         An invalid spec raises before any spec of its batch is generated. An invalid spec that
         was read from a line becomes a failed generation instead.
+
+        Example:
+            >>> spec = muniment.GenerationSpec("Once upon a time", seed=7)
+            >>> len({generation.seed for generation in session.run([spec], samples_each=3)})
+            3
         """
         if batch_size < 1 or samples_each < 1:
             raise UsageError("the batch size and the number of samples must be at least 1")
@@ -225,6 +240,11 @@ class Session(AbstractContextManager["Session"]):
         another. The policy in force and the installed plugins apply, not the recorded ones, so
         that `resolve` sets its values again. Raises UsageError if the request was erased, or if its
         model's name belongs to another one now, and VerificationError if it was altered.
+
+        Example:
+            >>> spec = session.like(done.id, seed=8)
+            >>> [(made.seed, made.parents == (done.id,)) for made in session.run([spec])]
+            [(8, True)]
         """
         from muniment.generation.repetition import spec_like, spec_of_file
 
@@ -260,6 +280,11 @@ class Session(AbstractContextManager["Session"]):
         `resume` is the id of a run to continue. Lines that it completed, blocked or failed are
         skipped. Lines that were interrupted are generated again with the recorded seeds. Raises
         UsageError when the file is not UTF-8 or not the run's, or the run is still in progress.
+
+        Example:
+            >>> lines = [b'{"prompt": "Once", "seed": 1}', b'{"prompt": "Twice", "seed": 2}']
+            >>> [(made.line, made.text) for made in session.batch(lines)]
+            [(1, 'Once, 你好'), (2, 'Twice, 你好')]
         """
         specs = batch.read_specs(lines, defaults, Path(folder))
         if resume is not None:
@@ -275,7 +300,12 @@ class Session(AbstractContextManager["Session"]):
         )  # without `stream` there are no chunks
 
     def generation(self, reference: str) -> Generation:
-        """Return a recorded generation by its id, a unique prefix or suffix of it, or `last`."""
+        """Return a recorded generation by its id, a unique prefix or suffix of it, or `last`.
+
+        Example:
+            >>> session.generation("last").id == session.generation(done.id[-8:]).id == done.id
+            True
+        """
         return self.store.generation(self.store.find(reference))
 
     def read_file(self, file: str | Path) -> tuple[Provenance, ...]:
@@ -284,6 +314,11 @@ class Session(AbstractContextManager["Session"]):
         It is empty if the file contains nothing of this kind. A combined file has several. Anyone
         can change a file, so this is not evidence. Raises UsageError for a file that cannot be
         read.
+
+        Example:
+            >>> _ = (folder / "story.txt").write_text(done.text)
+            >>> session.read_file(folder / "story.txt")
+            ()
         """
         from muniment.generation.origin import read_file
 
@@ -298,6 +333,12 @@ class Session(AbstractContextManager["Session"]):
         A file is found by its content and by the id in it. With `content`, which are its bytes, the
         file is only named and not read again. Raises UsageError for a file that cannot be read, and
         UnknownFileError if it belongs to no generation, or nothing is recorded yet.
+
+        Example:
+            >>> _ = (folder / "story.txt").write_text(done.text)
+            >>> origin = session.find_file(folder / "story.txt")
+            >>> origin.id == done.id, origin.same_content
+            (True, True)
         """
         from muniment.generation.origin import find_origin, read_file
 
@@ -309,7 +350,12 @@ class Session(AbstractContextManager["Session"]):
         return find_origin(read, store, lambda: self.media)
 
     def generations(self, query: Query | None = None) -> Iterator[Generation]:
-        """Yield recorded generations, newest first unless the query orders them."""
+        """Yield recorded generations, newest first unless the query orders them.
+
+        Example:
+            >>> [found.prompt for found in session.generations(muniment.Query(status="completed"))]
+            ['Once upon a time']
+        """
         return self.store.generations(query or Query())
 
     def search(
@@ -318,6 +364,10 @@ class Session(AbstractContextManager["Session"]):
         """Yield the generations whose texts contain all words of `text`, newest first.
 
         Words between quotes must be adjacent. With `ranked`, the most relevant come first.
+
+        Example:
+            >>> [hit.snippets[0].source for hit in session.search("你好")]
+            ['output']
         """
         return self.store.search(text, query, ranked=ranked)
 
@@ -331,12 +381,22 @@ class Session(AbstractContextManager["Session"]):
         of generations by value and decision. Those of a filter or category are by the decision of
         the filter, and those of a reviewer count the reviews by judgement. Days are in UTC, or
         with `local_days` in the local time zone.
+
+        Example:
+            >>> session.stats(by=["decision"]).statuses["completed"]
+            1
         """
         check_texts("by", by)
         return self.store.stats(query, by, local_days=local_days)
 
     def diff(self, reference: str, other: str) -> Differences:
-        """Return the differences between two recorded generations."""
+        """Return the differences between two recorded generations.
+
+        Example:
+            >>> other = session.generate("Once upon a hill", seed=7)
+            >>> [difference.name for difference in session.diff(done.id, other.id).texts]
+            ['prompt', 'output']
+        """
         a, b = self.generation(reference), self.generation(other)
         return differences(a, b, self._compare)
 
@@ -345,6 +405,10 @@ class Session(AbstractContextManager["Session"]):
 
         `format` is `jsonl`, `csv` or `parquet`. An existing file is replaced when the export is
         complete.
+
+        Example:
+            >>> session.export(folder / "all.jsonl")
+            1
         """
         return self.store.export(Path(target), format, query).run()
 
@@ -360,6 +424,10 @@ class Session(AbstractContextManager["Session"]):
 
         The ledger is always checked. Query tables, payloads and the search index are checked if
         requested. The result lists the problems and the checks that were made.
+
+        Example:
+            >>> session.verify(projections=True).ok
+            True
         """
         return KeyStore(self.home).verify(
             self.store,
@@ -374,6 +442,11 @@ class Session(AbstractContextManager["Session"]):
 
         `disclose` has the kinds of payloads to include, such as `prompt` and `output`. The bytes
         of `Proof.write` are the file that `muniment-verify` checks.
+
+        Example:
+            >>> proof = session.prove(done.id, disclose=["prompt"])
+            >>> (folder / "proof.json").write_bytes(proof.write()) > 0
+            True
         """
         note = KeyStore(self.home).newest_checkpoint(self.store)
         return self.store.prove(self.store.find(reference), note, disclose)
@@ -384,6 +457,11 @@ class Session(AbstractContextManager["Session"]):
         A recorded list contains all candidates, and the selection only the items that passed the
         policy. Raises MunimentError if no installed plugin can read the list, and SelectionError
         if the plugin returns a selection that differs from the recorded one.
+
+        Example:
+            >>> ranked = session.generate('["red", "green"]', generator="rank")
+            >>> session.selection(session.generation(ranked.id)).outputs[0].data
+            b'["red", "green"]'
         """
         return self._lists.selection(generation)
 
@@ -392,6 +470,11 @@ class Session(AbstractContextManager["Session"]):
 
         Raises MunimentError if no installed plugin can read them, and SelectionError if it returns
         a selection that differs from the recorded one.
+
+        Example:
+            >>> ranked = session.generate('["red", "green"]', generator="rank")
+            >>> [(item.id, item.kept) for item in session.candidates(session.generation(ranked.id))]
+            [('id-red', True), ('id-green', True)]
         """
         return self._lists.candidates(generation)
 
@@ -410,6 +493,10 @@ class Session(AbstractContextManager["Session"]):
         `impression`, `click`, `like`, `dislike` or `buy`. At least one of rating, comment and
         action is needed. `item` is the id of an item that the generation returned, and its
         position is recorded. Raises UsageError for another item.
+
+        Example:
+            >>> session.feedback(done.id, "down", "too short").text("comment")
+            'too short'
         """
         if rating is not None and str(rating) not in ("up", "down", "1", "2", "3", "4", "5"):
             raise UsageError(f"a rating is up, down or a number from 1 to 5, not {rating!r}")
@@ -437,6 +524,11 @@ class Session(AbstractContextManager["Session"]):
 
         Feedback on one generation is together, in its order. The earliest generation is first. The
         query's `limit` and `sort` have no effect. A page is in memory at a time.
+
+        Example:
+            >>> event = session.feedback(done.id, "up")
+            >>> [(event.actor, event.rating) for event in session.feedback_events()]
+            [('tester', 'up')]
         """
         from muniment.generation.feedback import feedback_events
 
@@ -449,6 +541,14 @@ class Session(AbstractContextManager["Session"]):
 
         Returns the recorded event. The recorded verdicts and actions do not change. Raises
         UsageError for a generation that was neither flagged nor blocked.
+
+        Example:
+            >>> path = folder / "policy.yaml"
+            >>> rules = "[{filter: colour, stages: [prompt]}]"
+            >>> _ = path.write_text(f"{{policy: team, version: 1, filters: {rules}}}")
+            >>> blocked = session.generate("the red one", policy=path)
+            >>> session.review(blocked.id, "overturn", "it is a colour").entry.decision
+            'overturn'
         """
         if decision not in ("approve", "overturn"):
             raise UsageError(f"a review is approve or overturn, not {decision!r}")
@@ -465,22 +565,43 @@ class Session(AbstractContextManager["Session"]):
         """Place the generations that match now under legal hold.
 
         Returns the id of the hold and the number of generations.
+
+        Example:
+            >>> hold, number = session.hold(muniment.Query(seed=7), "case 17")
+            >>> number
+            1
         """
         return self.store.holds.add(query, self.actor, reason)
 
     def release(self, hold: str, reason: str | None = None) -> str:
-        """End a hold, given its id or a unique prefix or suffix of it, and return the id."""
+        """End a hold, given its id or a unique prefix or suffix of it, and return the id.
+
+        Example:
+            >>> hold, number = session.hold(muniment.Query(seed=7), "case 17")
+            >>> session.release(hold, "the case is closed") == hold
+            True
+        """
         return self.store.holds.release(hold, self.actor, reason)
 
     def set_retention(self, rule: Rule) -> list[Rule]:
         """Set a retention rule, which replaces the rule for the same payloads.
 
         A rule can be set before anything is recorded. Returns the rules in force.
+
+        Example:
+            >>> from muniment.store import Rule
+            >>> session.set_retention(Rule(payload="prompt", most_days=30))
+            [Rule(payload='prompt', most_days=30)]
         """
         return self._open_store().retention.set_rule(rule, self.actor)
 
     def run_retention(self, progress: Callable[[int], None] = lambda number: None) -> ErasureResult:
-        """Erase the texts whose maximum retention has passed."""
+        """Erase the texts whose maximum retention has passed.
+
+        Example:
+            >>> session.run_retention().erased
+            0
+        """
         return self.store.retention.run(self.actor, progress)
 
     def erase(
@@ -493,6 +614,12 @@ class Session(AbstractContextManager["Session"]):
 
         The entries stay, so every proof still verifies. Generations on hold, under retention or
         in progress are skipped. The result counts them, and reports whether bytes may remain.
+
+        Example:
+            >>> session.erase(muniment.Query(ids=[done.id]), "on request").erased
+            1
+            >>> session.generation(done.id).prompt, session.verify(payloads=True).ok
+            ('', True)
         """
         return self.store.erasures.erase(query, self.actor, reason=reason, progress=progress)
 
@@ -501,6 +628,11 @@ class Session(AbstractContextManager["Session"]):
 
         These are a reason, a comment, the name and source of a model, the texts of a training or
         the design of an experiment. Raises UsageError.
+
+        Example:
+            >>> event = session.feedback(done.id, comment="by Ada, 5 King Street")
+            >>> session.erase_event(event.number).pending
+            False
         """
         return self.store.erasures.erase_event(number, self.actor, reason=reason)
 
@@ -511,6 +643,10 @@ class Session(AbstractContextManager["Session"]):
 
         The generations are read from the store again, with all texts. Without `record` nothing is
         written, which suits a copy of another installation's store. No model is added.
+
+        Example:
+            >>> [replay.result for replay in session.replay([done])]
+            ['exact']
         """
         remaining = iter(generations)
         while batch := list(itertools.islice(remaining, BATCH_SIZE)):
@@ -543,6 +679,10 @@ class Session(AbstractContextManager["Session"]):
         There is one prompt for each text, and all are empty by default. `parameters` are those of
         the generator. Nothing is recorded. Raises UsageError if the generator cannot do it,
         ModelError or PluginError.
+
+        Example:
+            >>> session.score(["the sea"], prompts=["Describe it: "]).scores[0].logprobs
+            (-0.5,)
         """
         return self._powers.score(texts, prompts, generator, model, parameters or {})
 
@@ -553,6 +693,11 @@ class Session(AbstractContextManager["Session"]):
 
         Similar outputs have a small angle between their vectors. Nothing is recorded. Raises
         UsageError if the generator cannot do it, ModelError or PluginError.
+
+        Example:
+            >>> outputs = [muniment.Text("sea"), muniment.Text("land")]
+            >>> session.embed(outputs, generator="text").vectors
+            ((1.0, 3.0), (1.0, 4.0))
         """
         return self._powers.embed(outputs, generator, model)
 
@@ -570,6 +715,11 @@ class Session(AbstractContextManager["Session"]):
         `references` and one of `id`, `item` and `prompt`. Without it, the references in the design
         of an experiment are used. Generations that are not completed, erased or altered are
         omitted. Raises UsageError, ModelError or PluginError before anything is scored.
+
+        Example:
+            >>> for group in session.evaluate(muniment.Query(seed=7), ["words"]):
+            ...     print(group.scores(done.id)[0].value)
+            5.0
         """
         from muniment.generation.scoring import RecordedScorer  # a generation needs none of it
 
@@ -585,6 +735,9 @@ class Session(AbstractContextManager["Session"]):
 
         The parameters, the seed, the inputs and the name of the generator are checked. Raises
         UsageError or PluginError.
+
+        Example:
+            >>> session.check(muniment.GenerationSpec("Once", seed=7))
         """
         self._resolver.check(spec)
 
@@ -593,6 +746,13 @@ class Session(AbstractContextManager["Session"]):
 
         No cache is used. Return the generator's facts of the environment. Raises
         UnknownNameError, PluginError or ModelError, for example if a file was changed.
+
+        Example:
+            >>> try:
+            ...     session.verify_model("gemma-3-270m")
+            ... except muniment.UnknownNameError as error:
+            ...     print(error.kind)
+            model
         """
         return self._resolver.verify_model(name)
 
@@ -600,11 +760,21 @@ class Session(AbstractContextManager["Session"]):
         """Release all loaded models, so that the next request or replay reads their files again.
 
         A session resolves each model once. Call this after the files of a model were replaced.
+
+        Example:
+            >>> session.release_models()
         """
         self._resolver.close()
 
     def ensure_store(self) -> None:
-        """Open the store for recording, and create it if it does not exist. Raises StoreError."""
+        """Open the store for recording, and create it if it does not exist. Raises StoreError.
+
+        Example:
+            >>> with muniment.open(folder) as opened:
+            ...     opened.ensure_store()
+            >>> (folder / "muniment.db").is_file()
+            True
+        """
         self._open_store()
 
     def record_installation(
@@ -613,6 +783,11 @@ class Session(AbstractContextManager["Session"]):
         """Record this actor's change to a plugin at a time. Recording it twice has no effect.
 
         `signer` is the fingerprint of the key that signed the plugin's bundle.
+
+        Example:
+            >>> from datetime import UTC, datetime
+            >>> plugin = muniment.PluginRef("muniment-echo", "1.0", "tree1-sha256:" + "00" * 32)
+            >>> session.record_installation("installed", plugin, datetime.now(UTC))
         """
         self._open_store().events.add_installation(self.actor, act, plugin, at, signer)
 
@@ -622,6 +797,10 @@ class Session(AbstractContextManager["Session"]):
         The training in the `training.json` of an added model is recorded as claimed, unless a
         training of the model is on record. A file of this name in another format is not recorded.
         Raises ModelError, with nothing recorded, for a malformed description.
+
+        Example:
+            >>> for model in session.models.added():
+            ...     session.record_model("removed", model)
         """
         from muniment.models.training import FILE, FORMAT, read_training_json
 
@@ -648,6 +827,11 @@ class Session(AbstractContextManager["Session"]):
         All files of the model must be written before, because its digest is computed here.
         `plugin` is the distribution that trained it. Raises UsageError or ModelError, with no
         training recorded, for an invalid field, or a model or plugin that is not there.
+
+        Example:
+            >>> training = muniment.Training(model=None, status="stopped", counts={"steps": 3})
+            >>> session.record_training(training).entry.status
+            'stopped'
         """
         from muniment.models.training import check_training
 
@@ -669,6 +853,12 @@ class Session(AbstractContextManager["Session"]):
         It comes before the first generation of the run with this id, whose specs have cells.
         `design` is the text of the design, which can be erased, and `levels` the numbers of its
         levels. Raises StoreError if the run has an experiment or a generation.
+
+        Example:
+            >>> levels = muniment.Levels(2, 1, 1, 3)
+            >>> event = session.record_experiment(run_id, "two questions", levels)
+            >>> event.text("design")
+            'two questions'
         """
         return self._open_store().experiments.add(self.actor, run_id, design, levels)
 
@@ -677,6 +867,10 @@ class Session(AbstractContextManager["Session"]):
 
         `run` is its id, a unique prefix or suffix of it, or `last` for the newest experiment.
         `text("design")` of the event is the design. Raises UnknownNameError for an unknown run.
+
+        Example:
+            >>> session.experiment(done.run_id) is None
+            True
         """
         return self.store.experiments.of(self._find_experiment(run))
 
@@ -684,6 +878,15 @@ class Session(AbstractContextManager["Session"]):
         """Yield one generation for each cell of an experiment, in the order of the cells.
 
         It is the completed attempt at the cell, or else the latest. `run` is as in `experiment`.
+
+        Example:
+            >>> levels = muniment.Levels(2, 1, 1, 1)
+            >>> event = session.record_experiment(run_id, "two questions", levels)
+            >>> cells = [muniment.Cell(item, 0, 0, 0) for item in (0, 1)]
+            >>> specs = [muniment.GenerationSpec("Why?", cell=cell) for cell in cells]
+            >>> made = list(session.run(specs, run_id=run_id))
+            >>> [generation.cell.item for generation in session.cells(run_id)]
+            [0, 1]
         """
         return self.store.experiments.generations(self._find_experiment(run))
 
@@ -696,7 +899,11 @@ class Session(AbstractContextManager["Session"]):
 
     @cached_property
     def media(self) -> MediaTypes:
-        """The media types of the installed plugins, for outputs other than text."""
+        """The media types of the installed plugins, for outputs other than text.
+
+        Example:
+            >>> session.media.describe(done.outputs[0])
+        """
         from muniment.plugins.media import MediaTypes  # a text generation needs none of it
 
         return MediaTypes(self.plugins, self.warn, self.config)
@@ -709,13 +916,22 @@ class Session(AbstractContextManager["Session"]):
 
     @property
     def store(self) -> Store:
-        """The store. Raises StoreError if it does not exist."""
+        """The store. Raises StoreError if it does not exist.
+
+        Example:
+            >>> session.store.find("last") == done.id
+            True
+        """
         return self._open_store(create=False)
 
     def close(self) -> None:
         """Sign a checkpoint if something was recorded and a key exists, and close all objects.
 
         Raises VerificationError when the record does not continue the last signed checkpoint.
+
+        Example:
+            >>> opened = muniment.open(folder)
+            >>> opened.close()
         """
         try:
             if self._store is not None and self._store.wrote:
@@ -891,6 +1107,11 @@ def open(
     """Return a session on a home folder and store, with the defaults of the command line.
 
     `isolate` runs every plugin in a worker process.
+
+    Example:
+        >>> with muniment.open(folder, actor="tester") as opened:
+        ...     opened.actor
+        'tester'
     """
     return Session(home, store=store, actor=actor, isolate=isolate)
 

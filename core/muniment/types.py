@@ -70,6 +70,10 @@ class SelectionCommitment:
     """The commitment to the selection of a list, under the salt of the output's payload.
 
     `digest` is in hexadecimal. It reveals nothing after the payload was erased with its salt.
+
+    Example:
+        >>> muniment.SelectionCommitment(b"salt", "00ff").digest
+        '00ff'
     """
 
     salt: bytes = field(repr=False)
@@ -91,6 +95,13 @@ class Output:
     generator wanted. In a recorded output `data` has all candidates, and `selection` commits to
     the bytes of the selected ones. In the output that `Session.generate` returns `data` has the
     selected items. The pipeline sets these four fields.
+
+    Example:
+        >>> output = muniment.Output("text/plain", "你好".encode(), "stop")
+        >>> output.text
+        '你好'
+        >>> output.sha256[:8]
+        '670d9743'
     """
 
     media_type: str
@@ -125,7 +136,12 @@ def accepts_media_type(declared: Sequence[str], media_type: str) -> bool:
 
 
 def Text(text: str, finish_reason: FinishReason | None = None) -> Output:
-    """Return an output of plain text. The name is capitalised because it acts as a constructor."""
+    """Return an output of plain text. The name is capitalised because it acts as a constructor.
+
+    Example:
+        >>> muniment.Text("Once upon a time", "stop")
+        Output(media_type='text/plain', finish_reason='stop', content='Once upon a time')
+    """
     return Output("text/plain", text.encode(), finish_reason)
 
 
@@ -134,6 +150,11 @@ class Input:
     """A file that was given with a prompt, under a name that the generator declares.
 
     Erased or altered content is empty.
+
+    Example:
+        >>> given = muniment.Input("context", "text/plain", b"a report")
+        >>> given.text, len(given.sha256)
+        ('a report', 64)
     """
 
     name: str
@@ -164,6 +185,10 @@ class Item:
     Attributes:
         id: The id of the item, which feedback on the item names. Filters read it too.
         text: The text that filters read.
+
+    Example:
+        >>> muniment.Item("b-17", "Moby-Dick").id
+        'b-17'
     """
 
     id: str
@@ -180,6 +205,10 @@ class Comparison:
         distance: The distance of the two outputs, or None if they cannot be compared.
         unit: The unit of the distance, such as `largest difference of a pixel`.
         position: The first place where they differ, such as `sample 17`. Empty if unknown.
+
+    Example:
+        >>> print(muniment.Comparison(3.0, "largest difference of a pixel", "pixel 17"))
+        largest difference of a pixel 3, first at pixel 17
     """
 
     distance: float | None
@@ -210,6 +239,12 @@ class Provenance:
         versions: The versions of the core and of the plugins that took part, by distribution.
         models: The digests of the models that parameters name, by the name of the parameter.
         producer: The code of the content's producer, as GB 45438-2025 defines it, or an empty text.
+
+    Example:
+        >>> muniment.Provenance
+        <class 'muniment.types.Provenance'>
+        >>> done.provenance.generator, done.provenance.seed
+        ('text', 7)
     """
 
     id: str
@@ -238,6 +273,10 @@ class InputSpec:
         help: A noun phrase for `--help`.
         option: An option of the generator's own, as in `--user TEXT` (the text itself) or
             `--only FILE` (the path of a file). Empty for an input that has only `--input`.
+
+    Example:
+        >>> muniment.InputSpec("context", ("text/plain",), help="text to summarise").max_bytes
+        16000000
     """
 
     name: str
@@ -256,6 +295,10 @@ class Usage:
     Attributes:
         prompt_tokens: The number of tokens of the prompt.
         output_tokens: The number of tokens of the outputs.
+
+    Example:
+        >>> muniment.Usage(prompt_tokens=4, output_tokens=32)
+        Usage(prompt_tokens=4, output_tokens=32)
     """
 
     prompt_tokens: int
@@ -272,6 +315,10 @@ class Trace:
     logarithms of the probabilities that the model itself assigns (temperature 1, no truncation).
     A margin is a lower bound of the change of logits, in the sup norm, that could change the
     chosen token.
+
+    Example:
+        >>> muniment.Trace([12, 7], [-0.5, -1.25], [0.75, 0.1])
+        Trace(token_ids=[12, 7], logprobs=[-0.5, -1.25], margins=[0.75, 0.1])
     """
 
     token_ids: Sequence[int]
@@ -288,6 +335,11 @@ class TokenScores:
     The three sequences have equal length. `logprobs` are natural logarithms of the probability of
     each token, given the prompt and the tokens before it, at temperature 1 without truncation.
     `offsets` are the first character of each token in the text, and the one after its last.
+
+    Example:
+        >>> scores = muniment.TokenScores([12, 7], [-0.5, -1.5], [(0, 3), (3, 8)])
+        >>> sum(scores.logprobs) / len(scores.logprobs)
+        -1.0
     """
 
     token_ids: Sequence[int]
@@ -303,6 +355,10 @@ class Reply:
 
     `wanted` is the number of items to select from an output that is a list of candidates, at
     least 1. None selects all items that the policy allows.
+
+    Example:
+        >>> muniment.Reply("01M8", (muniment.Text("你好"),)).outputs[0].text
+        '你好'
     """
 
     request_id: str
@@ -317,7 +373,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The next part of the text of a reply, sent before the reply itself."""
+    """The next part of the text of a reply, sent before the reply itself.
+
+    Example:
+        >>> spec = muniment.GenerationSpec("Once")
+        >>> items = list(session.run([spec], stream=True))
+        >>> [item.text for item in items if isinstance(item, muniment.Chunk)]
+        ['Once']
+    """
 
     request_id: str
     text: str
@@ -328,7 +391,12 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model on disk (weights, tokenizer, configuration), identified by a digest of its bytes."""
+    """A model on disk (weights, tokenizer, configuration), identified by a digest of its bytes.
+
+    Example:
+        >>> muniment.Model("gemma-3-270m", "tree1-sha256:00ff", "/models/gemma-3-270m").name
+        'gemma-3-270m'
+    """
 
     name: str
     digest: str
@@ -343,6 +411,10 @@ class PackagedModel:
 
     `source` is the argument for the generator's `add_model`. `terms` is a sentence that is
     displayed once.
+
+    Example:
+        >>> muniment.PackagedModel("tiny", "tiny", "Apache-2.0.").terms
+        'Apache-2.0.'
     """
 
     name: str
@@ -361,6 +433,17 @@ class Request:
     `started_at` is the recorded start of the generation, in UTC, and the same in a replay. A
     generator whose output depends on the time must use it. `inputs` are the given inputs by name,
     of those that the generator declares.
+
+    Example:
+        >>> request = muniment.Request(id="01M8", prompt="Once", seed=7, parameters=None)
+        >>> request.random().random() == request.random().random()
+        True
+        >>> request.reply(muniment.Text("Once upon a time")).request_id
+        '01M8'
+        >>> request.chunk("Once").text
+        'Once'
+        >>> request.fail("the prompt is too long").failure
+        'the prompt is too long'
     """
 
     id: str
@@ -412,6 +495,10 @@ class Resolution:
 
     `parameters` has values for parameters that have their declared default. `inputs` has the
     contents of declared inputs that were not given. The policy judges them as given ones.
+
+    Example:
+        >>> muniment.Resolution(parameters={"steps": 10}).parameters
+        {'steps': 10}
     """
 
     parameters: Mapping[str, Value] = field(default_factory=dict)
@@ -429,6 +516,10 @@ class Reason:
         message: A sentence about the reason.
         start: The first character of a text, or byte of any other content, or None for all of it.
         end: The character or byte after the last.
+
+    Example:
+        >>> muniment.Reason("abuse", "a term of the list", start=4, end=9).category
+        'abuse'
     """
 
     category: str
@@ -451,6 +542,10 @@ class Verdict:
     filter's rule in the policy, from 0. `item` is the position of the judged item among the
     candidates of all outputs, from 1, and `input` the name of the judged input. `parameter` is the
     name of the judged parameter.
+
+    Example:
+        >>> muniment.Verdict("flag", {"abuse": 0.7}).decision
+        'flag'
     """
 
     decision: Decision
@@ -478,6 +573,15 @@ class Content:
 
     `input` is the name of the input, and None for any other content. `parameter` is the name of
     the parameter whose text is checked as a prompt is.
+
+    Example:
+        >>> content = muniment.Content("prompt", "text/plain", b"a secret")
+        >>> content.is_text, content.text
+        (True, 'a secret')
+        >>> content.allow().decision, content.flag("secret").decision
+        ('allow', 'flag')
+        >>> content.block(muniment.Reason("secret", start=2, end=8)).categories
+        {'secret': 1.0}
     """
 
     stage: Stage
@@ -533,6 +637,10 @@ class Measure:
     """A quantity that an evaluator measures.
 
     `higher_is_better` is None if neither direction is better.
+
+    Example:
+        >>> muniment.Measure("perplexity", higher_is_better=False).name
+        'perplexity'
     """
 
     name: str
@@ -559,6 +667,10 @@ class Score:
         models: The digests of the models of parameters, by the name of the parameter.
         latency_ms: The running time of the evaluator, which several values can share. Scores
             that differ only in it are equal.
+
+    Example:
+        >>> muniment.Score("words", "1", "words", 5.0, "words").value
+        5.0
     """
 
     evaluator: str
@@ -583,6 +695,10 @@ class PluginRef:
         distribution: The name of the distribution.
         version: Its version.
         digest: The digest of its code.
+
+    Example:
+        >>> muniment.PluginRef("muniment-text", "0.1.0", "tree1-sha256:00ff").version
+        '0.1.0'
     """
 
     distribution: str
@@ -600,6 +716,10 @@ class Failure:
         code: `invalid` if the request could not be resolved, `refused` if the generator returned
             `request.fail(...)`, `generator` if it raised or broke the contract.
         message: The reason as a sentence.
+
+    Example:
+        >>> muniment.Failure("refused", "the prompt is too long").code
+        'refused'
     """
 
     code: Literal["invalid", "refused", "generator"]
@@ -616,6 +736,10 @@ class Cell(NamedTuple):
         paraphrase: The wording of the item.
         setting: The combination of the values of the parameters.
         replicate: The repetition with another seed.
+
+    Example:
+        >>> muniment.Cell(item=0, paraphrase=1, setting=0, replicate=2)
+        Cell(item=0, paraphrase=1, setting=0, replicate=2)
     """
 
     item: int
@@ -632,6 +756,11 @@ class Levels(NamedTuple):
         paraphrases: The number of wordings of an item.
         settings: The number of combinations of the values of parameters.
         replicates: The number of repetitions of a combination.
+
+    Example:
+        >>> levels = muniment.Levels(items=4, paraphrases=2, settings=3, replicates=5)
+        >>> levels.items * levels.paraphrases * levels.settings * levels.replicates
+        120
     """
 
     items: int
@@ -654,6 +783,16 @@ class Generation:
     `resolve`, and `resolved_inputs` the inputs that it added, sorted. `cell` is the place in an
     experiment, or None outside of one. `scores` are those of the outcome, and `added_scores` those
     that were added later, the oldest first.
+
+    Example:
+        >>> isinstance(done, muniment.Generation)
+        True
+        >>> done.status, done.text, done.decision
+        ('completed', 'Once upon a time, 你好', 'allow')
+        >>> done.newest_scores[0].value, done.unread, done.provenance.seed
+        (5.0, (), 7)
+        >>> done.to_json()["seed"]
+        '7'
     """
 
     id: str
@@ -772,6 +911,10 @@ class Difference:
         name: The name of the fact.
         recorded: The recorded value.
         now: The present value.
+
+    Example:
+        >>> muniment.Difference("torch", recorded="2.12", now="2.13").name
+        'torch'
     """
 
     name: str
@@ -787,6 +930,13 @@ class Replay:
 
     `environment` and `plugins` describe the replay, not the recorded generation. `comparison`
     describes the first output that differs, if its media type compares outputs.
+
+    Example:
+        >>> (replay,) = session.replay([done])
+        >>> isinstance(replay, muniment.Replay)
+        True
+        >>> replay.to_json()["result"]
+        'exact'
     """
 
     id: str

@@ -22,6 +22,10 @@ def parse_yaml(document: str) -> object:
     A key that occurs twice is refused, and so is an alias: a few lines of aliases can expand to
     gigabytes. Only `true`, `false`, `null` and plain decimal numbers are not texts, as in YAML 1.2.
     In YAML 1.1, which PyYAML reads by default, `no` is false, `010` is 8 and `12:30` is 750.
+
+    Example:
+        >>> muniment.parse_yaml("policy: team\\nversion: 1")
+        {'policy': 'team', 'version': 1}
     """
     import yaml
 

@@ -143,6 +143,7 @@ def documentation(cls: type) -> tuple[str, dict[str, str]]:
         text = inspect.cleandoc(vars(base).get("__doc__") or "")
         for python, json in (("None", "`null`"), ("True", "true"), ("False", "false")):
             text = re.sub(rf"\b{python}\b", json, text)
+        text = text.partition("\n\nExample:\n")[0]
         prose, _, attributes = text.partition("\n\nAttributes:\n")
         for item in re.split(r"\n(?=    \S)", attributes):
             name, _, meaning = " ".join(item.split()).partition(": ")

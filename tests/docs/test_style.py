@@ -79,6 +79,7 @@ def _docs_of(tree: ast.AST, where: str) -> Iterator[Doc]:
 
 def _prose(text: str) -> str:
     """Return the sentences of a text: code becomes one word, blocks and lists are left out."""
+    text = text.partition("\n\nExample:\n")[0]
     text = re.sub(r"\n\n(?: {2,}|\|)[^\n]*(?:\n(?: {2,}|\|)[^\n]*|\n(?=\n {2,}))*", "\n\n", text)
     text = re.sub(r"``?[^`]+``?", "CODE", text)
     return text

@@ -34,6 +34,12 @@ class FeedbackEvent:
             whole generation.
         item: The item. None for feedback on the whole generation. None too if the item is unknown,
             because its list was erased or altered or no installed plugin reads it.
+
+    Example:
+        >>> event = session.feedback(done.id, "up")
+        >>> (read,) = session.feedback_events()
+        >>> isinstance(read, muniment.FeedbackEvent), read.rating
+        (True, 'up')
     """
 
     number: int

@@ -29,6 +29,11 @@ class ScoredTexts:
         scores: Those of each text, in the order of the texts.
         model: The model.
         plugin: The plugin of the generator.
+
+    Example:
+        >>> scored = session.score(["the sea"])
+        >>> isinstance(scored, muniment.ScoredTexts), scored.scores[0].logprobs
+        (True, (-0.5,))
     """
 
     scores: tuple[TokenScores, ...]
@@ -46,6 +51,11 @@ class Embeddings:
         vectors: The vector of each output, in the order of the outputs.
         model: The model, or None if the generator uses none.
         plugin: The plugin of the generator.
+
+    Example:
+        >>> made = session.embed([muniment.Text("sea")], generator="text")
+        >>> isinstance(made, muniment.Embeddings), made.vectors
+        (True, ((1.0, 3.0),))
     """
 
     vectors: tuple[tuple[float, ...], ...]

@@ -56,6 +56,11 @@ class GenerationSpec:
     can be the id of a generation, whose output is used. `ID:2` means its second output. That
     generation becomes a parent. `cell` is the place in an experiment. Several samples of a spec
     with a cell are its replicates from there on.
+
+    Example:
+        >>> spec = muniment.GenerationSpec("Once upon a time", seed=7, tags=("story",))
+        >>> [done.text for done in session.run([spec])]
+        ['Once upon a time, 你好']
     """
 
     prompt: str | None = None

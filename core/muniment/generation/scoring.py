@@ -41,6 +41,11 @@ class ScoredGroup:
         omitted: The reason why another generation of the group was not scored, by its id. It is
             its status, `erased`, `altered`, or a sentence if its list cannot be read.
         plugins: The core, the plugins of the evaluators, and of the generators that they used.
+
+    Example:
+        >>> (group,) = session.evaluate([done.id], ["words"])
+        >>> isinstance(group, muniment.ScoredGroup), group.scores(done.id)[0].value
+        (True, 5.0)
     """
 
     generations: tuple[Generation, ...]

@@ -40,6 +40,10 @@ def derive_seed(seed: int, *path: str | int) -> int:
 
     It is the first eight bytes, big-endian, of a SHA-256. The hash covers the decimal seed and the
     parts of the path. Each of these is preceded by its type and its length in bytes.
+
+    Example:
+        >>> muniment.derive_seed(7, 1) == muniment.derive_seed(7, 1) != muniment.derive_seed(7, 2)
+        True
     """
     # Type and length prevent two paths from having the same concatenation.
     digest = hashlib.sha256(b"muniment-seed/1\n")

@@ -72,6 +72,11 @@ class Training:
         failure: The reason why the training failed, as a sentence.
         temporary_files: The names of files in the folder `model` that are removed after the
             training is recorded, such as a checkpoint. The digest of the model does not cover them.
+
+    Example:
+        >>> training = muniment.Training(model=None, status="failed", failure="no rows")
+        >>> session.record_training(training).text("failure") is None
+        True
     """
 
     model: str | Path | None
@@ -143,6 +148,11 @@ def model_digest(model: str | Path, *, omit: Sequence[str] = ()) -> str:
     """Return the digest of the folder or file of a model, without the files of a folder in `omit`.
 
     Raises ModelError if there is none, or if a file cannot be read.
+
+    Example:
+        >>> _ = (folder / "weights").write_bytes(b"weights")
+        >>> muniment.model_digest(folder)[:12]
+        'tree1-sha256'
     """
     path = Path(model)
     try:
@@ -163,6 +173,11 @@ def write_training_json(training: Training) -> Path:
     Call this before `Session.record_training`, because the digest of the model covers the file.
     Data folder, names of files, environment and failure are not part of it. Raises UsageError and
     ModelError.
+
+    Example:
+        >>> _ = (folder / "weights").write_bytes(b"weights")
+        >>> muniment.write_training_json(muniment.Training(model=folder, counts={"steps": 3})).name
+        'training.json'
     """
     if training.model is None or not Path(training.model).is_dir():
         raise ModelError(

@@ -74,6 +74,13 @@ class Query:
         made_with: The distribution of a plugin that took part, such as `muniment-text`, or at one
             version, such as `muniment-text==0.1.0`. Later evaluations do not count.
         reviewed: Whether a person has decided on the verdicts.
+
+    Example:
+        >>> query = muniment.Query(since="2026-01-31", status="completed", limit=3)
+        >>> query.period == (query.since, query.until)
+        True
+        >>> [found.id == done.id for found in session.generations(muniment.Query(seed=7))]
+        [True]
     """
 
     since: Moment | None = None
