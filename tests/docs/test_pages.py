@@ -217,3 +217,13 @@ def test_links_between_the_pages_lead_somewhere() -> None:
         if not (page.parent / target).exists()
     ]
     assert not broken
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    links = re.findall(r"\]\(([^)#:]+)\)", index.read_text(encoding="utf-8"))
+    listed = {(index.parent / target).resolve() for target in links}
+    assert {page for page in PAGES if "decisions" not in page.parts} - {
+        ROOT / "README.md",
+        index,
+    } - listed == set()
