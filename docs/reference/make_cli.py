@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,5 +68,6 @@ def page() -> str:
 
 
 if __name__ == "__main__":
+    os.environ["MUNIMENT_LANG"] = "en"
     PAGE.write_text(page(), encoding="utf-8")
     sys.exit(0)

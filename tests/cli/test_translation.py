@@ -21,7 +21,8 @@ from muniment.cli.root import root
 from muniment.cli.translated_help import translated_copy
 from muniment.cli.wide_formatter import WideFormatter, cells, wrap
 from muniment.command import Translations
-from muniment.testing.translations.catalogue import mistakes
+from muniment.errors import UsageError
+from muniment.testing.translations.catalogue import mistakes, update
 from support.commands import Here
 from support.plugins import PluginFolder
 
@@ -324,6 +325,27 @@ def test_commands_of_a_plugin_are_translated_by_its_catalogue(
     assert "hello  说你好。" in group
     assert "--name TEXT  对方的姓名。" in muniment("greetings", "hello", "--help").out
     assert muniment("greetings", "hello", "--name", "小明").out == "小明，你好\n"
+
+
+def test_update_collects_the_texts_and_keeps_translations(greetings: Path, muniment: Here) -> None:
+    file, missing = update("test-greetings")
+    assert set(missing) == TRANSLATED.keys() - {"How often to say it"}
+    source = file.read_text(encoding="utf-8")
+    file.write_text(
+        source.replace('"Say hello."\nmsgstr ""', '"Say hello."\nmsgstr "说你好。"'),
+        encoding="utf-8",
+    )
+    assert "Say hello." not in update("test-greetings")[1]
+    assert "说你好。" in muniment("greetings", "hello", "--help").out
+    code = (greetings / "__init__.py").read_text(encoding="utf-8")
+    (greetings / "__init__.py").write_text(code.replace("hello {name}", "hello, {name}"))
+    assert "hello, {name}" in update("test-greetings")[1]
+    assert "说你好。" in file.read_text(encoding="utf-8")
+
+
+def test_update_of_a_distribution_without_a_package_raises_usage_error() -> None:
+    with pytest.raises(UsageError, match="no-such-distribution"):
+        update("no-such-distribution")
 
 
 def test_damaged_catalogue_of_a_plugin_leaves_its_help_in_english(
