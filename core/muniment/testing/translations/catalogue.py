@@ -27,7 +27,16 @@ def read(file: Path, language: str) -> Catalog:
     from babel.messages.pofile import read_po
 
     if not file.exists():
-        return Catalog(language, file.stem, project=file.stem, fuzzy=False, header_comment="")
+        return Catalog(
+            language,
+            file.stem,
+            header_comment="",
+            project=file.stem,
+            msgid_bugs_address="",
+            last_translator="",
+            language_team=language,
+            fuzzy=False,
+        )
     with file.open("rb") as stream:
         return read_po(stream, language, file.stem, abort_invalid=True)
 
