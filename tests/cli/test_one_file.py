@@ -110,7 +110,7 @@ def test_what_cannot_be_a_plugin_is_said_in_a_sentence(
         (["gone.py"], "there is no file"),
         (["folder"], "is a folder; `muniment plugins install"),
         (["notes.txt"], "cannot be a plugin; name the file with letters"),
-        (["my plugin.py"], "cannot be a plugin; name the file with a-z"),
+        (["my plugin.py"], "cannot be a plugin; name the file with letters"),
         (["polite.py", "folder/polite.py"], "two single-file plugins have the name polite"),
     ):
         options = [part for name in files for part in ("--plugin", tmp_path / name)]
