@@ -286,5 +286,5 @@ class TestDrift(CommandContract):
 def test_without_a_record_it_is_refused(tmp_path: Path) -> None:
     processes = Processes(tmp_path, tmp_path / "home")
     result = processes.on_terminal("analyze", "drift", "--measure", "words")
-    assert result.code == 1
+    assert result.code == 2
     assert "nothing is recorded" in result.out
