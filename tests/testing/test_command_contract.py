@@ -231,4 +231,4 @@ def test_run_command_runs_as_the_command_line_does(tmp_path: Path) -> None:
     assert (missing.code, len(missing.stderr.splitlines())) == (2, 1)
     on_a_home = muniment.testing.run_command(words, home=tmp_path)
     assert isinstance(on_a_home, muniment.testing.CommandResult)
-    assert on_a_home.code == 1
+    assert on_a_home.code == 2
