@@ -19,7 +19,6 @@ from muniment.cli.media_files import (
 from muniment.cli.output import (
     on_terminal,
     one_line,
-    outcome_sentence,
     short_id,
     write_chunk,
     write_data,
@@ -29,6 +28,7 @@ from muniment.cli.output import (
     write_status,
 )
 from muniment.cli.output_file import OutputFile, content_to_stdout, to_stdout, without_end
+from muniment.cli.verdicts import outcome_sentence
 from muniment.types import Chunk, Generation
 
 
@@ -72,7 +72,8 @@ class Answers:
         self._streamed, self._shown = "", 0
         write_notes(item)
         if item.status != "completed":
-            write_note(outcome_sentence(item))
+            store = context_of(click.get_current_context()).store
+            write_note(outcome_sentence(item, store))
         if not self._as_json:
             write_status(item)
 

@@ -26,7 +26,7 @@ from muniment.cli.output import pluralize, write_note
 from muniment.cli.output_file import OutputFile
 from muniment.cli.output_folder import OutputFolder
 from muniment.cli.progress import counting
-from muniment.errors import UsageError
+from muniment.errors import UsageError, choice_of
 
 if TYPE_CHECKING:
     from muniment.store.export import Export
@@ -196,6 +196,6 @@ def _format_of(target: Path) -> str:
     if not extension or extension == "ndjson":
         return "jsonl"
     if extension not in muniment.store.FORMATS:
-        formats = ", ".join(muniment.store.FORMATS)
-        raise UsageError(f"{target} has no extension of a format; use --format with {formats}")
+        known = choice_of(extension, list(muniment.store.FORMATS))
+        raise UsageError(f"{target}: there is no format {extension!r}{known}; --format names one")
     return extension

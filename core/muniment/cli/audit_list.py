@@ -105,10 +105,9 @@ def prompt_excerpt(generation: Generation, length: int = 200) -> str:
 
 
 def _status(generation: Generation) -> str:
-    """Return the status for a terminal, which is `flagged` for a completed flagged generation."""
-    if generation.decision != "flag":
-        return generation.status
-    return "flagged" if generation.status == "completed" else f"{generation.status}, flagged"
+    """Return the status for a terminal, and whether it was flagged."""
+    flagged = generation.decision == "flag"
+    return f"{generation.status}, flagged" if flagged else generation.status
 
 
 _PIPED: list[Column[Generation]] = [
@@ -135,7 +134,7 @@ _ON_TERMINAL: list[Column[Generation]] = [
 
 
 @click.command
-@click.argument("words", metavar="QUERY")
+@click.argument("words", metavar="QUERY...", nargs=-1, required=True)
 @click.option("--rank", is_flag=True, help="Best matches first, among the newest 10,000 matches.")
 @filter_options
 @limit_option(20)
@@ -143,7 +142,13 @@ _ON_TERMINAL: list[Column[Generation]] = [
 @json_option
 @click.pass_obj
 def search(
-    context: CliContext, /, words: str, rank: bool, limit: int, as_json: bool, **filters: Any
+    context: CliContext,
+    /,
+    words: tuple[str, ...],
+    rank: bool,
+    limit: int,
+    as_json: bool,
+    **filters: Any,
 ) -> None:
     """Search prompts, inputs, outputs and reasons, newest first.
 
@@ -155,11 +160,11 @@ def search(
 
     Piped output has tab-separated columns: id, start, status, name of the text, excerpt.
     """
-    query = query_of(context, filters, limit=limit)
-    if not muniment.store.searchable(words):
+    query, text = query_of(context, filters, limit=limit), " ".join(words)
+    if not muniment.store.searchable(text):
         write_note("the query has no letter or digit, so it cannot match; add a word")
         return
-    hits = context.store.search(words, query, ranked=rank)
+    hits = context.store.search(text, query, ranked=rank)
     if as_json or on_terminal():
         emit(
             hits,
@@ -168,7 +173,7 @@ def search(
             show=_print_hit,
             empty=_EMPTY,
             limit=limit,
-            total=lambda: _count_hits(context, words, query),
+            total=lambda: _count_hits(context, text, query),
         )
     else:
         emit(

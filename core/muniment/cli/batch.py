@@ -21,7 +21,7 @@ import click
 
 import muniment.store
 from muniment.cli import exit_codes
-from muniment.cli.context import CliContext, Interrupted
+from muniment.cli.context import CliContext, Interrupted, context_of
 from muniment.cli.interruption import interrupted_in
 from muniment.cli.items import write_notes
 from muniment.cli.options import (
@@ -43,7 +43,6 @@ from muniment.cli.output import (
     coloured_status,
     json_text,
     one_line,
-    outcome_sentence,
     pluralize,
     warn_broken,
     write_data,
@@ -53,6 +52,7 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import OutputFile, described, input_path, without_end
 from muniment.cli.progress import counting
+from muniment.cli.verdicts import outcome_sentence
 from muniment.errors import MunimentError, UsageError
 from muniment.files import open_private, replacing
 from muniment.ids import new_id
@@ -239,7 +239,8 @@ def _print_result(item: Generation, as_json: bool, results: Results | None) -> N
 
 
 def _sentence(item: Generation) -> str:
-    sentence, place = outcome_sentence(item), f"line {item.line}: "
+    store = context_of(click.get_current_context()).store
+    sentence, place = outcome_sentence(item, store), f"line {item.line}: "
     return place + sentence.replace(f"Error: {place}", "Error: ", 1)
 
 

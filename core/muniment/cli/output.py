@@ -293,40 +293,6 @@ def write_status(generation: Generation) -> None:
     write_styled(f"{identifier}  {coloured_status(generation.status)}{details}", "stderr")
 
 
-def outcome_sentence(generation: Generation) -> str:
-    """Return why a generation was blocked or failed, without content of a blocked output."""
-    if generation.status == "failed":
-        reason = generation.failure.message if generation.failure else "no reason was recorded"
-        return f"Error: {one_line(reason)}"
-    if generation.status != "blocked":
-        return f"{generation.status.capitalize()}: no output"
-    # A list that cannot be read is blocked by rules that only observe, too.
-    blocking = [verdict for verdict in generation.verdicts if verdict.action == "block"] or [
-        verdict for verdict in generation.verdicts if verdict.failure is not None
-    ]
-    findings = dict.fromkeys(map(_finding, blocking))
-    return f"Blocked: {'; '.join(findings)} (policy {generation.policy})"
-
-
-def _finding(verdict: Any) -> str:
-    stage = {"system": "system prompt", "item": "items"}.get(verdict.stage, verdict.stage)
-    if verdict.input is not None:
-        stage = f"input {verdict.input}"
-    if verdict.parameter is not None:
-        stage = f"parameter {verdict.parameter}"
-    if verdict.failure is not None:
-        return f"the {stage} could not be checked: {one_line(verdict.failure)}"
-    # A reason may quote the text it is about. For outputs and items only categories are printed.
-    causes = dict.fromkeys(
-        f"{reason.category} ({reason.message})"
-        if reason.message and verdict.stage not in ("output", "item")
-        else reason.category
-        for reason in verdict.reasons
-    ) or dict.fromkeys(name for name, score in verdict.categories.items() if score > 0)
-    suffix = f" for {', '.join(causes)}" if causes else ""
-    return f"filter {verdict.filter} blocked the {stage}{one_line(suffix)}"
-
-
 def filter_counts(generation: Generation) -> str:
     """Return how many of the policy's rules, and of a list's items, passed or not."""
     worst: dict[tuple[str, int | None], Decision] = {}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from muniment.cli.output import filter_counts
+from muniment.cli.output import filter_counts, one_line
 from muniment.errors import PolicyError
 from muniment.types import Decision, Generation, Verdict
+
+if TYPE_CHECKING:
+    from muniment.store import Store
 
 _PARTICIPLES: dict[Decision, str] = {"allow": "allowed", "flag": "flagged", "block": "blocked"}
 
@@ -19,6 +23,41 @@ def rule_names(document: str) -> Sequence[str]:
         return parse_policy(document, "").rule_names
     except PolicyError:  # erased, or of another version of Muniment
         return ()
+
+
+def outcome_sentence(generation: Generation, store: Store) -> str:
+    """Return why a generation was blocked or failed, without content of a blocked output.
+
+    The store has the names of the rules.
+    """
+    if generation.status == "failed":
+        reason = generation.failure.message if generation.failure else "no reason was recorded"
+        return f"Error: {one_line(reason)}"
+    if generation.status != "blocked":
+        return f"{generation.status.capitalize()}: no output"
+    rules = rule_names(store.policy_document(generation.id))
+    # A list that cannot be read is blocked by rules that only observe, too.
+    blocking = [verdict for verdict in generation.verdicts if verdict.action == "block"] or [
+        verdict for verdict in generation.verdicts if verdict.failure is not None
+    ]
+    blocks = dict.fromkeys(_block(verdict, rules) for verdict in blocking)
+    return one_line(f"Blocked: {'; '.join(blocks)} (policy {generation.policy})")
+
+
+def _block(verdict: Verdict, rules: Sequence[str]) -> str:
+    """Return which filter blocked what, and the causes."""
+    content = {"system": "system prompt", "item": "items"}.get(verdict.stage, judged(verdict))
+    if verdict.failure is not None:
+        return f"the {content} could not be checked: {verdict.failure}"
+    # A reason may quote the text it is about. For outputs and items only categories are printed.
+    causes = dict.fromkeys(
+        f"{reason.category} ({reason.message})"
+        if reason.message and verdict.stage not in ("output", "item")
+        else reason.category
+        for reason in verdict.reasons
+    ) or dict.fromkeys(name for name, score in verdict.categories.items() if score > 0)
+    suffix = f" for {', '.join(causes)}" if causes else ""
+    return f"{_source(verdict, rules)} blocked the {content}{suffix}"
 
 
 def decision_text(generation: Generation, rules: Sequence[str]) -> str:
@@ -35,10 +74,8 @@ def _findings(verdicts: Sequence[Verdict], rules: Sequence[str]) -> Iterator[str
         action = verdict.observed_action or verdict.action
         if action == verdict.decision == "allow" and verdict.failure is None:
             continue
-        source = f"filter {verdict.filter}"
-        if (rule := _rule(verdict, rules)) not in ("", verdict.filter):
-            source += f" (rule {rule})"
-        done = f"{'would be ' if verdict.observed_action else ''}{_PARTICIPLES[action]} by {source}"
+        done = f"{'would be ' if verdict.observed_action else ''}{_PARTICIPLES[action]} by "
+        done += _source(verdict, rules)
         if verdict.failure is not None:
             done += ", which failed"
         elif action != verdict.decision:
@@ -84,6 +121,13 @@ def _rule(verdict: Verdict, rules: Sequence[str]) -> str:
     if rule is None:
         return ""
     return rules[rule] if rule < len(rules) else str(rule)
+
+
+def _source(verdict: Verdict, rules: Sequence[str]) -> str:
+    """Return the filter of a verdict, and its rule if that has another name."""
+    rule = _rule(verdict, rules)
+    named = rule not in ("", verdict.filter)
+    return f"filter {verdict.filter}" + (f" (rule {rule})" if named else "")
 
 
 def judged(verdict: Verdict) -> str:

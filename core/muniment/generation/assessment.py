@@ -102,7 +102,8 @@ class PolicyRunner:
             try:
                 self._rules.append(_BoundFilter(rule, position, policy.label, plugins))
             except ParameterError as error:
-                where = f"filters[{position}] ({rule.filter})"
+                names = dict.fromkeys((policy.rule_names[position], rule.filter))
+                where = f"filters[{position}] ({', filter '.join(names)})"
                 raise PolicyError(policy.source, f"{where}: {error}") from None
 
     def check(self, content: Content, *, is_read: bool = False) -> list[Verdict]:

@@ -107,9 +107,8 @@ class Pipeline:
         in_flight = {item.request.id: _InFlight(item) for item in batch}
         media_type = batch[0].registered.media_type
         stream = stream and media_type.startswith("text/")
-        if stream and self._policy_runner.judges_output(media_type):
-            stream = False
-            self._notices.withheld()
+        withheld = stream and self._policy_runner.judges_output(media_type)
+        stream = stream and not withheld
         try:
             # Standard output is redirected once for the batch. Redirecting it for each call
             # takes as long as recording.
@@ -117,6 +116,8 @@ class Pipeline:
                 for item in in_flight.values():
                     self._check_prompt(item)
             waiting = [item for item in in_flight.values() if item.outcome is None]
+            if withheld and waiting:
+                self._notices.withheld()
             with contextlib.nullcontext() if stream else quiet_stdout():
                 for answer in self._answers(waiting, stream):
                     if isinstance(answer, Chunk):

@@ -223,14 +223,14 @@ class Resolver:
             seed=checked.seed,
             parameters=checked.parameters,
             system=spec.system,
-            started_at=now(),
             inputs={item.name: item for item in checked.inputs},
         )
 
         blocked = _Blocked(without_models, blocks)
         model, generator = self._with_model(registered, spec, blocked)
         models = self._models_of(checked.parameters, registered, generator, blocked)
-        request = without_models(model=model, models=models)
+        # The clock starts here: adding and loading a model is no part of a generation.
+        request = without_models(model=model, models=models, started_at=now())
         left_to_resolve: set[str] = set()
         if type(generator).resolve is not Generator.resolve:
             left_to_resolve = _not_given(spec, checked.parameters)
