@@ -58,8 +58,8 @@ MISTAKES = [
     (["--resume"], "add -o FILE"),
     (["--format", "parquet"], "parquet cannot be written to a stream; use -o FILE"),
     (["--format", "xml"], "'xml' is not one of"),
-    (["-o", "all.xlsx"], "all.xlsx has no extension of a format; use --format"),
-    (["-o", "all.json"], "all.json has no extension of a format; use --format"),
+    (["-o", "all.xlsx"], "there is no format 'xlsx'"),
+    (["-o", "all.json"], "there is no format 'json' (did you mean jsonl?)"),
     (["--resume", "-o", "nowhere.csv"], "there is no unfinished export to nowhere.csv"),
 ]
 
