@@ -63,7 +63,8 @@ def _help(context: click.Context) -> str:
 def page() -> str:
     """Return the whole page: what stands above the mark, then the commands."""
     head, mark, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
-    context = click.Context(root, info_name="muniment", terminal_width=100, max_content_width=100)
+    settings = {**root.context_settings, "terminal_width": 100, "max_content_width": 100}
+    context = click.Context(root, info_name="muniment", **settings)
     return head + "\n".join([mark, *(section(below) for below in commands(root, context))])
 
 

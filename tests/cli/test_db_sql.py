@@ -104,7 +104,7 @@ def test_repeated_names_are_possible_except_in_json(recorded: Here) -> None:
 
 def test_a_missing_store_is_not_created(muniment: Here, home: Path) -> None:
     result = muniment("db", "sql", "SELECT 1")
-    assert result.code == 1
+    assert result.code == 2
     assert not (home / "muniment.db").exists()
 
 

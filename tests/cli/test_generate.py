@@ -202,7 +202,7 @@ def test_a_kind_of_a_broken_plugin_is_answered_with_the_reason_and_the_check(
 def test_another_word_for_a_kind_is_answered_with_its_generator(
     muniment: Here, installed: PluginFolder
 ) -> None:
-    installed.add("", distribution="muniment-recommendation")
+    installed.filter("harmless", "return Verdict('allow')", distribution="muniment-recommendation")
     result = muniment("generate", "list", "x")
     assert (result.code, "`muniment generate recommendation`" in result.err) == (2, True)
     result = muniment("generate", "recommendation", "x")

@@ -353,7 +353,7 @@ def test_a_missing_store_that_was_signed_is_reported_and_not_replaced(
         assert str(checkpoint) in result.err
         assert store.exists() == empty
     checkpoint.unlink()
-    assert muniment("audit", "verify", "--all").code == 1
+    assert muniment("audit", "verify", "--all").code == 2
     assert muniment("db", "upgrade").code == 0
 
 

@@ -109,7 +109,7 @@ def test_a_suffix_that_nobody_writes_is_refused_before_anything_is_generated(
     refused(muniment("generate", "dotter", "a", "-o", tmp_path / "a"), ".dots")
     refused(muniment("generate", "dotter", "a", "-o", tmp_path / "a.png", "--bare"), "image/png")
     refused(muniment("generate", "echo", "a", "-o", tmp_path / "a.png"), "image/png")
-    assert muniment("audit", "list").code == 1
+    assert muniment("audit", "list").code == 2
     assert list(tmp_path.glob("a*")) == []
 
 
@@ -134,7 +134,7 @@ def test_an_input_has_no_options_of_files(muniment: Here, generated: str) -> Non
 def test_an_option_of_files_needs_a_file(muniment: Here) -> None:
     for option in (["--scale", "2"], ["--combine"]):
         refused(muniment("generate", "dotter", "a", "--json", *option), option[0], "-o FILE")
-    assert muniment("audit", "list").code == 1
+    assert muniment("audit", "list").code == 2
 
 
 def test_the_help_of_both_commands_has_the_options_of_files(muniment: Here) -> None:
@@ -162,7 +162,7 @@ def test_combine_needs_a_file_and_a_media_type_that_can(
     refused(muniment("generate", "dotter", "x", "--combine"), "-o FILE")
     for command in (["generate", "echo"], ["generate", "dots", "--bare"]):
         refused(muniment(*command, "x", "-o", tmp_path / "x", "--combine"), "--combine")
-    assert muniment("audit", "list").code == 1
+    assert muniment("audit", "list").code == 2
 
 
 def test_a_type_without_a_plugin_has_no_file_without_bare(muniment: Here, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_certificate_that_cannot_sign_is_an_error_before_anything_is_generated
     assert words in result.err
     assert result.err.count("\n") == 1
     assert not target.exists()
-    assert muniment("audit", "list").code == 1
+    assert muniment("audit", "list").code == 2
     assert muniment("generate", "beeper", "a", "--bare", "-o", target).code == 0
     assert muniment("generate", "talk", "a").out == "a\n"
 
@@ -281,7 +281,7 @@ def test_private_needs_a_file_with_provenance(
     for name in ("dotter", "talk"):
         result = muniment("generate", name, "a", "--private", "--json")
         refused(result, "--private", "--json", "-o FILE")
-    assert muniment("audit", "list").code == 1
+    assert muniment("audit", "list").code == 2
 
 
 def test_recorded_bytes_are_private_in_any_case(
@@ -424,7 +424,7 @@ def test_an_option_that_a_format_does_not_have_is_refused_before_anything_is_gen
     for isolated in ([], ["--isolate"]):
         arguments = ("generate", "dotter", "a", *isolated, "--scale")
         refused(muniment(*arguments, "2", "-o", tmp_path / "a.dots"), "--scale", ".json")
-        assert muniment("audit", "list").code == 1
+        assert muniment("audit", "list").code == 2
     for value, suffix in (("2", ".json"), ("1", ".dots")):
         assert muniment(*arguments, value, "-o", tmp_path / f"a{suffix}").code == 0
     refused(muniment("audit", "get", "last", "--scale", "2"), "--scale", ".json")
@@ -449,7 +449,7 @@ def test_a_label_is_refused_where_it_cannot_stand(
     for suffix, kind in ((".json", "application/json"), (".csv", "text/csv"), (".html", "html")):
         refused(muniment("generate", "talk", "a", *option, "-o", tmp_path / f"a{suffix}"), kind)
     refused(muniment("generate", "beeper", "a", *option, "-o", tmp_path / "a.wav"), "test-waves")
-    assert muniment("audit", "list").code == 1
+    assert muniment("audit", "list").code == 2
     muniment("generate", "talk", "a")
     refused(muniment("audit", "get", "last", "--input", "x", *option), "--visible-label")
 
@@ -534,7 +534,7 @@ def test_a_file_from_elsewhere_that_cannot_be_repeated_is_one_sentence(
     result = muniment("generate", "--like", elsewhere)
     refused(result, words)
     assert "\x1b" not in result.err
-    assert muniment("audit", "list").code == 1
+    assert muniment("audit", "list").code == 2
 
 
 def test_the_values_of_a_file_are_printed_before_they_are_used(
@@ -611,7 +611,7 @@ def test_a_file_without_provenance_is_not_repeated(
     muniment(*in_other_home(tmp_path), "beeper", "a", "--policy", "none", "--bare", "-o", file)
     assert file.exists()
     result = muniment("generate", "--like", file)
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
 
 
 def test_a_program_repeats_the_request_of_a_file(elsewhere: Path, tmp_path: Path) -> None:

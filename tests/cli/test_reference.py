@@ -36,7 +36,9 @@ def maker() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def contexts(maker: ModuleType) -> list[click.Context]:
-    return list(maker.commands(root, click.Context(root, info_name="muniment")))
+    return list(
+        maker.commands(root, click.Context(root, info_name="muniment", **root.context_settings))
+    )
 
 
 def test_the_page_is_what_the_commands_say(maker: ModuleType) -> None:

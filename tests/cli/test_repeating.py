@@ -176,5 +176,5 @@ def test_an_evaluator_that_fails_is_printed_and_counted(
     arguments = ("batch", "-", "--generator", "free", "--evaluate", "broken")
     done = muniment(*arguments, stdin=lines)
     assert done.code == 0
-    assert done.err.count("evaluator broken") == 1
+    assert done.err.count("Warning: evaluator broken") == 1
     assert "evaluator broken failed 2 times" in done.err.splitlines()[-1]

@@ -70,7 +70,7 @@ def test_an_unknown_command_names_the_one_that_is_meant(
 def test_every_group_suggests_a_command_for_a_synonym() -> None:
     from muniment.cli.suggestions import unknown_command
 
-    context = click.Context(root, info_name="muniment")
+    context = click.Context(root, info_name="muniment", **root.context_settings)
     for name in root.own_names:  # type: ignore[attr-defined]
         command = root.own_command(name)  # type: ignore[attr-defined]
         if isinstance(command, click.Group) and name != "generate":

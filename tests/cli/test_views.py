@@ -168,7 +168,7 @@ def test_an_erased_generation_is_marked_in_every_list(recorded: Here, muniment: 
 
 
 def test_statuses_are_coloured_unless_no_color_is_set(recorded: Here) -> None:
-    red = re.compile(r"\x1b\[31m(\x1b\[1m)?blocked")
+    red = re.compile(r"\x1b\[31m(\x1b\[1m)?block(ed)?")
     for command in (
         ("audit", "list"),
         ("audit", "tail"),

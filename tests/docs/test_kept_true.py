@@ -43,7 +43,7 @@ def command_paths() -> list[str]:
     from muniment.cli.root import root
 
     commands = made_by("make_cli").commands
-    found = commands(root, click.Context(root, info_name="muniment"))
+    found = commands(root, click.Context(root, info_name="muniment", **root.context_settings))
     return [c.command_path for c in found if not isinstance(c.command, click.Group)]
 
 

@@ -120,7 +120,9 @@ def _commands(
 
 
 def _helps() -> Iterator[tuple[str, str, str]]:
-    for path, command in _commands(root, click.Context(root, info_name="muniment")):
+    for path, command in _commands(
+        root, click.Context(root, info_name="muniment", **root.context_settings)
+    ):
         yield path, "command", command.help or ""
         for parameter in command.params:
             if isinstance(parameter, click.Option) and not parameter.hidden:

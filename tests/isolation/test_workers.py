@@ -490,7 +490,8 @@ def test_models_are_added_loaded_and_loaded_again_after_a_crash(
     made = instantiate(workspace.session.plugins.find("generator", "modelled"))
     notices = ListedNotices()
     workspace.session.models.add("tiny", "modelled", made, notices=notices)
-    assert notices.steps == [("writing", 0.5)]
+    assert notices.steps[0] == ("writing", 0.5)
+    assert notices.steps[-1][1] == 1.0  # hashed
     assert texts(workspace.run("a", "b")) == ["a 最近", "b 最近"]
     assert (tmp_path / "loads").read_text() == "x"
     first, broken, last = workspace.run("a", "break", "b")

@@ -396,7 +396,7 @@ def test_the_program_can_hold_a_proof_to_a_published_checkpoint(
     ("arguments", "why"),
     [
         (["missing.json", "--key", str(KEY.public)], "cannot read missing.json: No such file"),
-        (["{file}", "--key", "nonsense"], "--key nonsense: a public key is a name"),
+        (["{file}", "--key", "nonsense"], "--key nonsense: there is no such file"),
         (["{file}", "--key", KEY.text], "this is a private key"),
         (["{file}", "--key", "{file}"], "a public key is a name"),
         (

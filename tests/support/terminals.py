@@ -42,8 +42,9 @@ class Terminal:
 
     def end(self) -> int:
         """Wait for the end of the command, and return its exit code."""
+        ends = time.monotonic() + SECONDS
         while self._read(0.5):
-            pass
+            assert time.monotonic() < ends, f"no end after {self.seen[self._from :]!r}"
         return self._process.wait(SECONDS)
 
     def _read(self, seconds: float) -> bool:

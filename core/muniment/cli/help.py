@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import CompletionItem
 
+from muniment.cli.output import write_data
+
 
 def _complete(
     ctx: click.Context, parameter: click.Parameter, incomplete: str
@@ -28,7 +30,7 @@ def help_(ctx: click.Context, words: tuple[str, ...]) -> None:
     `muniment help audit list` prints the same as `muniment audit list --help`.
     """
     found = _find(ctx.find_root(), words)
-    click.echo(found.command.get_help(found))
+    write_data(found.command.get_help(found))
 
 
 def _find(root: click.Context, words: tuple[str, ...]) -> click.Context:

@@ -33,11 +33,15 @@ _VERBS: dict[Decision, str] = {
     "block": "blocked",
 }  # from mild to severe
 _SHORT = 8  # 40 random bits: a given end is among 10^6 ids with odds of 1 to 10^6
-_STATUS_COLUMNS = ("status", "state", "result")
+_STATUS_COLUMNS = ("status", "state", "result", "decision")
 _STATUS_COLOURS = {
-    **dict.fromkeys(("completed", "ok", "exact", "certified", "enabled"), "green"),
-    **dict.fromkeys(("flagged", "interrupted", "uncertified", "disabled", "pending"), "yellow"),
-    **dict.fromkeys(("blocked", "failed", "broken", "gone", "diverged", "impossible"), "red"),
+    word: colour
+    for colour, words in {
+        "green": "completed ok exact certified enabled allow",
+        "yellow": "flagged flag interrupted uncertified disabled pending",
+        "red": "blocked block failed broken gone diverged impossible",
+    }.items()
+    for word in words.split()
 }
 
 
@@ -88,6 +92,12 @@ def write_chunk(text: str, start: int) -> int:
         return start
     click.echo(printable(text, start, end) if on_terminal() else text[start:end], nl=False)
     return end
+
+
+def write_prompt(text: str) -> None:
+    """Write a text to stderr after which the user types, with control characters escaped."""
+    with suspended():
+        click.echo(printable(text), nl=False, err=True)
 
 
 def write_styled(text: str, stream: Stream = "stdout") -> None:

@@ -8,13 +8,19 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
-import click
-
 import muniment
 from muniment.cli import Terminated, exit_codes
 from muniment.cli.answers import Answers
 from muniment.cli.options import parameters_given
-from muniment.cli.output import cell, on_terminal, one_line, write_data, write_note, write_status
+from muniment.cli.output import (
+    cell,
+    on_terminal,
+    one_line,
+    write_data,
+    write_note,
+    write_prompt,
+    write_status,
+)
 from muniment.cli.progress import waiting
 from muniment.errors import MunimentError, PromptError, StoreError, UsageError
 from muniment.generation.seeds import parse_seed
@@ -113,7 +119,7 @@ class PromptLoop:
             except KeyboardInterrupt:
                 if not self._terminal:
                     raise
-                click.echo(err=True)
+                write_note("")
                 continue
             except PromptError as error:
                 self._report(error)
@@ -127,10 +133,10 @@ class PromptLoop:
             try:
                 return input(prompt)
             except EOFError:
-                click.echo()
+                write_data()
                 return None
         if self._terminal:  # and the output goes to a file
-            click.echo(prompt, nl=False, err=True)
+            write_prompt(prompt)
         raw = sys.stdin.buffer.readline()
         try:
             return raw.removeprefix(b"\xef\xbb\xbf").decode().rstrip("\r\n") if raw else None
