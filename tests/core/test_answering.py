@@ -94,8 +94,9 @@ def test_one_that_is_left_out_fails_and_is_not_given_its_neighbours_answer(
     [
         ("raise SystemExit(1)", "SystemExit: 1"),
         ("raise GeneratorExit", "it raised GeneratorExit"),
-        ("return None", "TypeError: 'NoneType' object is not iterable"),
-        ("return 5", "TypeError: 'int' object is not iterable"),
+        ("return None", "TypeError: generate returned NoneType"),
+        ("return 5", "TypeError: generate returned int"),
+        ("return 'text'", "TypeError: generate returned str; yield request.reply"),
         ("return iter([None])", "TypeError: it yielded NoneType"),
         ("return ['text']", "TypeError: it yielded str"),
         ("return [Reply('unknown', (Text('x'),))]", "ValueError: it answered a request twice, or"),

@@ -9,6 +9,7 @@ from collections.abc import (
     Callable,
     Collection,
     Generator as Coroutine,
+    Iterable,
     Iterator,
     Mapping,
     Sequence,
@@ -124,7 +125,7 @@ def invoke(
     requests = list(remaining.values())
     iterator: Iterator[object] = iter(())
     try:
-        iterator = _call(lambda: iter(generator.generate(requests)))
+        iterator = _call(lambda: _answers(generator, requests))
         while True:
             answer = _call(next, iterator, _END)
             if answer is _END:
@@ -132,7 +133,7 @@ def invoke(
             if isinstance(answer, Output) and len(requests) == 1:
                 answer = requests[0].reply(answer)
             if not isinstance(answer, Chunk | Reply | MissingReply):
-                raise TypeError(f"it yielded {type(answer).__name__}; yield request.reply(...)")
+                raise TypeError(f"it yielded {type(answer).__name__}; {_YIELD}")
             if answer.request_id not in remaining:
                 raise ValueError("it answered a request twice, or one that it did not receive")
             if not isinstance(answer, Chunk):
@@ -151,6 +152,16 @@ def invoke(
         if close is not None:  # an exception in close() must not discard the answers
             with quiet_stdout(), contextlib.suppress(Exception, SystemExit, GeneratorExit):
                 close()
+
+
+_YIELD = "yield request.reply(...) with a muniment.Text or another Output"
+
+
+def _answers(generator: Generator, requests: list[Request]) -> Iterator[object]:
+    answers: object = generator.generate(requests)
+    if isinstance(answers, str | bytes) or not isinstance(answers, Iterable):
+        raise TypeError(f"generate returned {type(answers).__name__}; {_YIELD}")
+    return iter(answers)
 
 
 def _call(function: Callable[..., Any], *arguments: object) -> Any:
