@@ -46,6 +46,12 @@ def test_a_pipe_exits_with_the_most_severe_code(muniment: Here, policy_file: Pat
     assert code("fine", "/nothing", "fine") == 2
 
 
+def test_an_unknown_generator_is_not_taken_for_a_prompt(muniment: Here) -> None:
+    result = muniment("shell", "nothing")
+    assert (result.code, "muniment generate" in result.err) == (2, False)
+    assert "echo" in result.err
+
+
 def test_json_lines_are_generations(muniment: Here) -> None:
     result = muniment("shell", "echo", "--json", "--seed", "7", stdin=b"a\nb\n")
     assert [item["seed"] for item in result.json("generation")] == ["7", "7"]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
 from muniment.cli.terminal import print_table
+from muniment.cli.verdicts import decision_text
 from muniment.cli.wrapping import shortened, wrapped
+from muniment.types import Generation, Reason, Verdict
 from support.commands import Here, Result
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -192,3 +196,16 @@ def test_show_has_the_answer_first_and_details_on_request(recorded: Here, munime
     full = recorded.on_terminal("audit", "show", "last", "--full")
     assert "environment" in full.out
     assert "verdict" in full.out
+
+
+def test_a_cause_that_a_filter_found_several_times_is_printed_once() -> None:
+    reasons = tuple(Reason("vowels", "matches 'a'", start=n) for n in (1, 3, 5))
+    verdict = Verdict("block", filter="patterns", stage="prompt", action="block", reasons=reasons)
+    text = decision_text(replace(_started("banana"), verdicts=(verdict,)), ())
+    assert text.count("matches 'a'") == 1
+    assert "(3 times)" in text
+
+
+def _started(prompt: str) -> Generation:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return Generation("G", "R", "someone", "started", "echo", prompt, seed=7, started_at=now)

@@ -26,6 +26,8 @@ from muniment.types import InputSpec
 class GeneratorGroup(click.Group):
     """The installed generators and media kinds, each as a command that `command_of` returns."""
 
+    takes_prompt = True  # on the command line, after the name
+
     def command_of(
         self, name: str, registered: RegisteredObject, media_type: RegisteredObject | None
     ) -> click.Command:
@@ -74,7 +76,9 @@ class GeneratorGroup(click.Group):
             available = self.list_commands(ctx)
             if not available:
                 raise UnknownNameError("generator", cmd_name, hint=_no_generator()) from None
-            hint = "" if similar_names(cmd_name, available) else _as_prompt(cmd_name, available)
+            hint = ""
+            if self.takes_prompt and not similar_names(cmd_name, available):
+                hint = _as_prompt(cmd_name, available)
             raise UnknownNameError("generator", cmd_name, available, hint) from None
         media_type = None
         if not registered.media_type.startswith("text/"):

@@ -38,6 +38,8 @@ from muniment.types import is_text_type
 class _ShellGroup(GeneratorGroup):
     """The generators, of which the first argument names one."""
 
+    takes_prompt = False
+
     def command_of(
         self, name: str, registered: RegisteredObject, media_type: RegisteredObject | None
     ) -> click.Command:

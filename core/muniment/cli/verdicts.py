@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,10 @@ def _findings(verdicts: Sequence[Verdict], rules: Sequence[str]) -> Iterator[str
             done += f", which decided {verdict.decision}"
         if verdict.observed_action:
             done += "; the policy only observes"
-        causes = ", ".join(_causes(verdict))
+        causes = ", ".join(
+            cause if number == 1 else f"{cause} ({number} times)"
+            for cause, number in Counter(_causes(verdict)).items()
+        )
         yield f"{judged(verdict)}: {done}" + (f": {causes}" if causes else "")
 
 

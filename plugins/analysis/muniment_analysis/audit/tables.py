@@ -97,8 +97,13 @@ def finding_tables(report: AuditReport) -> Iterator[Table]:
 def state_tables(report: AuditReport) -> Iterator[Table]:
     """Yield the tables of events, of the replays, of the verification and of the record."""
     events = [(_EVENTS[kind], report.events[kind]) for kind in KINDS if kind in report.events]
-    note = "Events of the whole record in this period."
-    yield Table("Events", ("event", "number"), events, note if events else "None in this period.")
+    note = "All events in this period, whatever the filters select."
+    yield Table(
+        "Events of the whole record",
+        ("event", "number"),
+        events,
+        note if events else "None in this period.",
+    )
     yield _replay_table(report.replay)
     yield _verification_table(report)
     yield _record_table(report)
