@@ -273,6 +273,23 @@ def test_ctrl_c_while_a_file_is_written_names_the_recorded_generation(
     assert f"`muniment {command}" in err
 
 
+def test_ctrl_c_ends_the_process_without_the_exit_handlers_of_libraries(
+    processes: Processes, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    plugin_folder.generator(
+        "native",
+        f"import atexit, os, time; atexit.register(os.abort)\n"
+        f"open({str(flag)!r}, 'w').close(); time.sleep(60)",
+    )
+    with processes.started("generate", "native", "a") as process:
+        wait_for(flag)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Interrupted" in err
+
+
 def test_ctrl_c_in_a_batch_says_how_to_go_on_and_going_on_works(
     processes: Processes, muniment: Here, once: None, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 import click
@@ -72,7 +73,7 @@ def _sentence(error: click.ClickException) -> str:
 
         message = unknown_command(error.ctx, error.command_name)
     else:
-        message = error.format_message()
+        message = re.sub(r"\s*\n\s*", " ", error.format_message())
     sentence = one_line(message).rstrip(".")
     if isinstance(error, click.UsageError) and error.ctx is not None:
         stop = "" if sentence.endswith(("?", "?)")) else "."
