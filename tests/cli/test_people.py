@@ -162,6 +162,26 @@ def test_nothing_to_erase_is_said_without_a_question(recorded: Here) -> None:
     assert len(recorded("audit", "erase", "--status", "--json").lines) == 1
 
 
+@pytest.mark.parametrize(
+    "again", [("audit", "erase", "--tag", "nice"), ("retention", "run")], ids="erase run".split()
+)
+def test_an_erasure_of_nothing_finishes_those_that_are_pending(
+    recorded: Here, home: Path, again: tuple[str, ...]
+) -> None:
+    reader = sqlite3.connect(home / "muniment.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM entry").fetchone()
+    erased = recorded("audit", "erase", "--tag", "nice", "--yes", "--json")
+    assert erased.json("erasure")[0]["pending"] is True
+    assert recorded(*again, "--json").json("erasure")[0]["pending"] is True
+    assert "pending: " in recorded(*again).err
+    reader.execute("COMMIT")
+    assert recorded(*again, "--json").json("erasure")[0]["pending"] is False
+    assert reader.execute("SELECT count(*) FROM erasing").fetchone() == (0,)
+    assert "pending: " not in recorded(*again).err
+    reader.close()
+
+
 def test_an_actor_whose_texts_are_erased_can_still_be_erased(recorded: Here) -> None:
     (flagged,) = shown(recorded, "--actor", "Ada")
     assert recorded("audit", "erase", str(flagged["id"]), "--yes").code == 0

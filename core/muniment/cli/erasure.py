@@ -127,7 +127,7 @@ def erase(
         if plan.matching:
             number = pluralize(plan.matching, "generation")
             reason = "" if plan.skipped else f"the texts of {number} are erased already"
-        return _report_nothing(plan, as_json, reason)
+        return _report_nothing(context, plan, as_json, reason)
     question = gettext("erase {texts}").format(texts=gettext(" and ").join(parts))
     if sharing := session.store.erasures.sharing(query):
         _list_others(sharing, "uses an input of these generations, too")
@@ -212,30 +212,36 @@ def report_erasure(result: ErasureResult, as_json: bool, erased: str) -> int:
                 f"{pluralize(result.altered, 'erased generation')} had texts that were altered "
                 "after they were recorded"
             )
-        if result.pending:
-            write_note(
-                "pending: erased bytes may still be in the database files; run "
-                "`muniment audit erase --status` to try again"
-            )
+        _write_pending(result)
     skipped = result.held or result.kept or result.running or result.shared
     return exit_codes.FAILED if skipped else exit_codes.DONE
 
 
-def _report_nothing(plan: ErasurePlan, as_json: bool, reason: str) -> int:
-    """Print that there is nothing to erase, and return the exit code of `report_erasure`."""
+def _report_nothing(context: CliContext, plan: ErasurePlan, as_json: bool, reason: str) -> int:
+    """Print that there is nothing to erase, and return the exit code of `report_erasure`.
+
+    Erasures that are pending are finished first, as an erasure does.
+    """
+    from muniment.store.retention.erasure import ErasureResult
+
+    pending = not context.session.store.erasures.finish()
+    skipped = plan.held, plan.kept, plan.running
+    result = ErasureResult(0, *skipped, shared=plan.shared, pending=pending)
     if as_json:
-        write_json(_result_of(plan))
+        write_json(result)
     else:
         write_note(f"Nothing to erase: {reason}." if reason else "Nothing to erase.")
-        _write_skipped(plan, "Skipped")
+        _write_skipped(result, "Skipped")
+        _write_pending(result)
     return exit_codes.FAILED if plan.skipped or plan.shared else exit_codes.DONE
 
 
-def _result_of(plan: ErasurePlan) -> ErasureResult:
-    """Return the result of an erasure that erases nothing."""
-    from muniment.store.retention.erasure import ErasureResult
-
-    return ErasureResult(held=plan.held, kept=plan.kept, running=plan.running, shared=plan.shared)
+def _write_pending(result: ErasureResult) -> None:
+    if result.pending:
+        write_note(
+            "pending: erased bytes may still be in the database files; run "
+            "`muniment audit erase --status` to try again"
+        )
 
 
 def _write_skipped(counts: ErasureResult | ErasurePlan, verb: str) -> None:
@@ -416,7 +422,7 @@ def run(context: CliContext, yes: bool, as_json: bool) -> int:
         plan = context.session.store.retention.plan()
     if not plan.erased:
         none = "no text is older than the retention rules allow"
-        _report_nothing(plan, as_json, none)
+        _report_nothing(context, plan, as_json, none)
         return exit_codes.DONE
     action = ngettext(
         "erase texts of {number} generation that retention rules expire",
