@@ -21,7 +21,7 @@ from muniment.store import Query, Store
 from muniment.store.queries import time_index
 from muniment.store.queries.loader import PAGE
 from muniment.types import Model, PluginRef, Verdict
-from support.databases import only_sqlite
+from support.databases import change, only_sqlite
 
 pytestmark = pytest.mark.dialect
 
@@ -305,6 +305,53 @@ def test_an_interrupted_generation_is_found_by_the_plugins_of_its_start(
         assert again.verify(projections=True).problems == []
         assert again.rebuild()["generation"] == 1
         assert found(again, made_with="muniment-words") == "lost"
+
+
+def test_filters_find_generations_of_many_plugins_policies_and_models(
+    store: Store, start: Any, finish: Any
+) -> None:
+    digest = "tree1-sha256:" + "1" * 64
+    started = [
+        start(
+            str(number),
+            policy=f"team@{number}",
+            plugins=(PluginRef("editable", str(number), digest),),
+            model=Model(f"model {number % 60}", digest, "/models/m"),
+        )
+        for number in range(600)
+    ]
+    for item in started:
+        store.record_started([item], policy_document=f"version: {item.prompt}")
+    store.record_outcomes([finish(started[7])])
+    for wanted in ({"made_with": "editable"}, {"policy": "team"}, {"generator": "words"}):
+        query = Query(**wanted)
+        assert store.count(query) == store.stats(query).total == 600
+        assert [item.prompt for item in store.generations(Query(**wanted, limit=2))] == [
+            *("599", "598"),
+        ]
+        ordered = store.generations(Query(**wanted, sort="score:length", limit=1))
+        assert [item.prompt for item in ordered] == ["7"]
+        assert [hit.generation.prompt for hit in store.search("7", query)] == ["7"]
+    assert found(store, made_with="editable==7") == found(store, policy="team@7") == "7"
+
+
+def test_a_generation_whose_plugins_are_unknown_hides_no_other(
+    store: Store, filled: dict[str, str]
+) -> None:
+    change(store.url, "UPDATE generation SET plugins = NULL WHERE id = :id", {"id": filled["b"]})
+    assert found(store, made_with="muniment-words") == "ca"
+    assert store.count(Query(made_with="muniment-words")) == 2
+
+
+@pytest.mark.parametrize("content", [b"\xff\x00", b'{"document":"rules: []","name":"x"}'], ids=str)
+def test_an_altered_policy_is_not_found_by_its_digest(
+    store: Store, filled: dict[str, str], content: bytes
+) -> None:
+    assert found(store, policy=SHA256[:12]) == "dc"
+    statement = "UPDATE payload SET content = :content WHERE kind = 'policy'"
+    assert change(store.url, statement, {"content": content}) > 1
+    assert found(store, policy=SHA256[:12]) == ""
+    assert found(store, policy="lax") == "d"
 
 
 @pytest.mark.parametrize(

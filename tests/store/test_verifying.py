@@ -346,12 +346,12 @@ def in_index(url: str) -> list[Problem]:
 def _terms(url: str, number: int) -> str:
     """The terms by which the generation of that number is found."""
     with Store.open(url, create=False) as store:
-        from muniment.store.queries import planner
+        from muniment.store.queries import loader
         from muniment.store.queries.loader import load
         from muniment.store.search.index import terms_of
 
         with store._database.reading() as connection:
-            [loaded] = load(connection, planner.rows(connection, [number]), trace=False)
+            [loaded] = load(connection, loader.rows(connection, [number]), trace=False)
     return terms_of(loaded)
 
 

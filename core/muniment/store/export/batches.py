@@ -18,8 +18,9 @@ from msgspec import structs
 from muniment.records import GenerationRecord, record
 from muniment.store.database.engine import Database, chunks
 from muniment.store.export.formats import FORMATS
-from muniment.store.queries import planner
+from muniment.store.queries import loader
 from muniment.store.queries.loader import SharedReader, load
+from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
 from muniment.types import Generation
 
@@ -69,7 +70,7 @@ def encode_page(
     with database.reading() as connection:
         shared = SharedReader(connection)
         for part in chunks(numbers, _ROWS):
-            rows = planner.rows(connection, part)
+            rows = loader.rows(connection, part)
             # An outcome that was recorded later is left out.
             past = [
                 row if (row.outcome or 0) < size else row._replace(outcome=None) for row in rows
@@ -154,7 +155,7 @@ class _PagePlanner:
             if self._remaining is not None:
                 rows = min(rows, self._remaining)
             with self._database.reading() as connection:
-                numbers = planner.QueryPlanner(connection, self._query).page(self._before, rows)
+                numbers = QueryPlanner(connection, self._query).page(self._before, rows)
             self._planned += len(numbers)
             if self._remaining is not None:
                 self._remaining -= len(numbers)

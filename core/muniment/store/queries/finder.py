@@ -14,10 +14,8 @@ from hashlib import sha256
 from sqlalchemy import Connection, Subquery, Table, distinct, func, select
 
 from muniment.errors import AmbiguousNameError, UnknownNameError
-from muniment.ledger.assembly import Texts
 from muniment.ledger.entries import StartedEntry
 from muniment.ledger.fields import moment
-from muniment.ledger.payload_texts import PolicyText, decode_text
 from muniment.representation import showing
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks, database_of
@@ -40,8 +38,8 @@ from muniment.store.queries.loader import (
     load,
     load_numbers,
     number_of,
-    payloads_of,
 )
+from muniment.store.queries.origins import policy_document
 from muniment.store.queries.planner import Position, QueryPlanner
 from muniment.store.queries.query import COLUMNS, GenerationRow, Query
 from muniment.types import Generation, Status
@@ -336,13 +334,9 @@ class Finder:
 def _policy_document(connection: Connection, number: int) -> str:
     altered: set[int] = set()
     started = entries_of(connection, [number], altered)[number]
-    texts = Texts()
-    if isinstance(started, StartedEntry) and (policy := started.policy) is not None:
-        stored = payloads_of(connection, [policy])[policy]
-        entry = entries_of(connection, [policy], altered)[policy]
-        if not altered:
-            texts.add(entry, stored)
-    return decode_text(PolicyText, texts.get("policy")).document
+    if altered or not isinstance(started, StartedEntry) or started.policy is None:
+        return ""
+    return policy_document(connection, started.policy)
 
 
 def match_id(connection: Connection, table: Table | Subquery, ref: str) -> str:

@@ -24,10 +24,9 @@ from muniment.ledger.schema import decode, named
 from muniment.ledger.tree import leaf_hash
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks, database_of
-from muniment.store.database.tables import generation_input
+from muniment.store.database.tables import generation, generation_input
 from muniment.store.errors import corruption_as_store_error
-from muniment.store.queries.planner import rows
-from muniment.store.queries.query import GenerationRow
+from muniment.store.queries.query import COLUMNS, GenerationRow
 from muniment.types import Generation, Input, Status
 
 P = TypeVar("P")
@@ -67,6 +66,19 @@ def number_of(connection: Connection, table: Table, id: str) -> int:
     if number is None:
         raise UnknownNameError(table.name, id)
     return number
+
+
+def rows(connection: Connection, numbers: Sequence[int]) -> Sequence[GenerationRow]:
+    """Return the rows of generations, the newest first.
+
+    More than `CHUNK` numbers must be in this order already.
+    """
+    fetched: list[GenerationRow] = []
+    for part in chunks(numbers):
+        statement = select(*COLUMNS).where(generation.c.seq.in_(part))
+        ordered = connection.execute(statement.order_by(generation.c.seq.desc()))
+        fetched += map(GenerationRow._make, ordered)
+    return fetched
 
 
 def load_numbers(connection: Connection, numbers: Sequence[int]) -> list[tuple[int, Generation]]:
@@ -240,9 +252,9 @@ def text_inputs_of(connection: Connection, numbers: Sequence[int]) -> dict[int, 
     }
     payloads = payloads_of(connection, list(types))
     inputs: dict[int, list[Input]] = {}
-    for generation, number in pairs:
+    for seq, number in pairs:
         if (payload := payloads.get(number, {}).get(("input", 0))) is not None:
-            inputs.setdefault(generation, []).append(Input("", types[number], payload[1]))
+            inputs.setdefault(seq, []).append(Input("", types[number], payload[1]))
     return inputs
 
 

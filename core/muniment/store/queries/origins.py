@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 
 from sqlalchemy import Connection, select
 
 from muniment.config import normalised
+from muniment.ledger.assembly import Texts
 from muniment.ledger.payload_texts import PolicyText, decode_text
-from muniment.store.database.tables import payload, plugin, policy
+from muniment.store.database.tables import plugin, policy
+from muniment.store.errors import UNREADABLE
+from muniment.store.queries.loader import entries_of, payloads_of
 from muniment.store.queries.query import distinct
 
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
@@ -25,14 +29,22 @@ def policy_numbers(connection: Connection, wanted: str) -> list[int]:
     is_named = (policy.c.name == wanted) | policy.c.name.startswith(f"{wanted}@", autoescape=True)
     numbers = set(connection.scalars(select(policy.c.seq).where(is_named)))
     if (digest := _DIGEST.fullmatch(wanted)) is not None:
-        of_policies = select(payload.c.entry, payload.c.content).where(
-            payload.c.entry.in_(select(policy.c.seq)), payload.c.kind == "policy"
-        )
-        for number, content in connection.execute(of_policies):
-            document = decode_text(PolicyText, bytes(content)).document
-            if sha256(document.encode()).hexdigest().startswith(digest[1]):
+        for number in connection.scalars(select(policy.c.seq)):
+            document = policy_document(connection, number)
+            if document and sha256(document.encode()).hexdigest().startswith(digest[1]):
                 numbers.add(number)
     return sorted(numbers)
+
+
+def policy_document(connection: Connection, number: int) -> str:
+    """Return the document of a recorded policy, or "" if it was erased or altered."""
+    altered: set[int] = set()
+    texts = Texts()
+    with suppress(*UNREADABLE):
+        entry = entries_of(connection, [number], altered)[number]
+        if not altered:
+            texts.add(entry, payloads_of(connection, [number]).get(number, {}))
+    return decode_text(PolicyText, texts.get("policy")).document
 
 
 def plugin_sets(connection: Connection, wanted: str) -> Iterator[str]:

@@ -15,13 +15,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, CursorResult, select
+from sqlalchemy import Connection, CursorResult
 
 from muniment.ledger.fields import milliseconds
 from muniment.store.database import leases
 from muniment.store.database.engine import chunks
 from muniment.store.database.projections import seed_number
-from muniment.store.database.tables import generation
 from muniment.store.queries import time_index
 from muniment.store.queries.full_names import (
     full_name_sql,
@@ -30,8 +29,6 @@ from muniment.store.queries.full_names import (
 )
 from muniment.store.queries.origins import plugin_sets, policy_numbers
 from muniment.store.queries.query import (
-    COLUMNS,
-    GenerationRow,
     Query,
     ScoreName,
     digest_prefixes,
@@ -70,19 +67,6 @@ class AccessPath:
     branches: Sequence[tuple[str, str]]
     number: str = "g.seq"
     distinct: bool = False
-
-
-def rows(connection: Connection, numbers: Sequence[int]) -> Sequence[GenerationRow]:
-    """Return the rows of generations, the newest first.
-
-    More than `CHUNK` numbers must be in this order already.
-    """
-    fetched: list[GenerationRow] = []
-    for part in chunks(numbers):
-        statement = select(*COLUMNS).where(generation.c.seq.in_(part))
-        ordered = connection.execute(statement.order_by(generation.c.seq.desc()))
-        fetched += map(GenerationRow._make, ordered)
-    return fetched
 
 
 class QueryPlanner:
@@ -553,10 +537,20 @@ class QueryPlanner:
 
 
 def _union_sql(path: AccessPath) -> str:
-    return " UNION ".join(
-        f"SELECT {path.number} FROM {source} WHERE {condition}"
+    """Return SQL for all numbers of a path.
+
+    SQLite limits the terms of a compound SELECT, so that each has at most `_MAX_BRANCHES`.
+    """
+    selects = [
+        f"SELECT {path.number} AS number FROM {source} WHERE {condition}"
         for source, condition in path.branches
-    )
+    ]
+    while len(selects) > _MAX_BRANCHES:
+        selects = [
+            f"SELECT number FROM ({' UNION '.join(part)}) AS part"
+            for part in chunks(selects, _MAX_BRANCHES)
+        ]
+    return " UNION ".join(selects)
 
 
 def _decision_conditions(status: str, decision: str | None) -> Sequence[str]:

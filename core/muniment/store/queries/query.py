@@ -227,16 +227,16 @@ def digest_prefixes(model: str) -> Sequence[str]:
 def distinct(
     connection: Connection, table: str, column: str, *within: tuple[str, str]
 ) -> Iterator[str]:
-    """Yield the distinct values of an indexed column, with one lookup for each.
+    """Yield the distinct values of an indexed column except NULL, with one lookup for each.
 
     `within` has the preceding columns of the index with their values.
     """
     placeholder = ":{}" if connection.dialect.name == "sqlite" else "%({})s"
     conditions = [f"{name} = {placeholder.format(name)}" for name, _ in within]
     parameters = dict(within)
-    greater = ""
+    greater = f"{column} IS NOT NULL"
     while True:
-        where = " AND ".join([*conditions, greater] if greater else conditions) or "1 = 1"
+        where = " AND ".join([*conditions, greater])
         sql = f"SELECT {column} FROM {table} WHERE {where} ORDER BY {column} LIMIT 1"
         value = connection.exec_driver_sql(sql, parameters).scalar()
         if value is None:

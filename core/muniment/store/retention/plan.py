@@ -13,7 +13,7 @@ from muniment.ledger.schema import kinds_of
 from muniment.store.database import leases
 from muniment.store.database.engine import chunks
 from muniment.store.database.tables import actor, event, payload
-from muniment.store.queries import planner
+from muniment.store.queries import loader
 from muniment.store.queries.loader import entries_of
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import GenerationRow, Query
@@ -115,7 +115,7 @@ def page_to_erase(
     `running` are the generations in progress, by default all without an outcome. The others are
     interrupted, which an erasure records first.
     """
-    rows = planner.rows(connection, numbers)
+    rows = loader.rows(connection, numbers)
     unfinished = {row.seq for row in rows if row.outcome is None}
     if running is not None:
         unfinished.intersection_update(running)

@@ -20,8 +20,8 @@ from muniment.errors import UsageError
 from muniment.representation import showing
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import payload
-from muniment.store.queries.loader import PAGE, load_numbers, text_inputs_of
-from muniment.store.queries.planner import QueryPlanner, rows
+from muniment.store.queries.loader import PAGE, load_numbers, rows, text_inputs_of
+from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
 from muniment.store.search.index import texts_of
 from muniment.store.search.phrases import Phrase, Snippet, contain_all, phrases, snippets
