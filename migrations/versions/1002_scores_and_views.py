@@ -5,7 +5,8 @@ Revision 1002, after 1001.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,15 +16,14 @@ down_revision = "1001"
 branch_labels = None
 depends_on = None
 
-Sequence = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-PAGE = 2000  # entries read in one transaction
 
 
 def upgrade() -> None:
     op.create_table(
         "score",
-        sa.Column("generation", Sequence, autoincrement=False, nullable=False),
+        sa.Column("generation", Number, autoincrement=False, nullable=False),
         sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("evaluator", Text, nullable=False),
         sa.Column("name", Text, nullable=False),
@@ -54,42 +54,34 @@ def upgrade() -> None:
         op.get_bind().exec_driver_sql(statement)
 
 
-def fill(connection: sa.Connection, after: int) -> int | None:
-    """Insert the scores of the page of entries after a number, and return its last number.
+def fill(connection: sa.Connection, entries: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+    """Insert the scores of a page of entries.
 
-    Return None if there are no entries after that number. `muniment db upgrade` calls this after
-    all migrations, in a transaction for each page.
+    `entries` are their numbers and fields, without those of altered entries. `muniment db upgrade`
+    calls this after all migrations, in a transaction for each page.
     """
-    entries = connection.execute(
-        sa.text(
-            "SELECT seq, kind, canonical_bytes FROM entry WHERE seq > :after "
-            f"ORDER BY seq LIMIT {PAGE}"
-        ),
-        {"after": after},
-    ).all()
     rows = [
         {
             "generation": outcome["generation"],
-            "entry": entry.seq,  # a column of revision 1004
+            "entry": seq,  # a column of revision 1004
             "position": position,
             "evaluator": score["evaluator"],
             "name": score["name"],
             "value": None if score["value"] is None else float(score["value"]),
         }
-        for entry in entries
-        if entry.kind == "outcome"
-        for outcome in [json.loads(bytes(entry.canonical_bytes))]
+        for seq, outcome in entries
+        if outcome["kind"] == "outcome"
         for position, score in enumerate(outcome["scores"])
     ]
     if rows:
         connection.execute(
             sa.text(
                 "INSERT INTO score (generation, entry, position, evaluator, name, value) "
-                "VALUES (:generation, :entry, :position, :evaluator, :name, :value)"
+                "VALUES (:generation, :entry, :position, :evaluator, :name, :value) "
+                "ON CONFLICT DO NOTHING"
             ),
             rows,
         )
-    return entries[-1].seq if entries else None
 
 
 def downgrade() -> None:

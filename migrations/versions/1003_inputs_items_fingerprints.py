@@ -6,37 +6,38 @@ from this revision on, so that those of earlier generations are added to the sea
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 
+from muniment.errors import DamagedStoreError
 from muniment.store.queries.loader import load_numbers
 from muniment.store.search import index
-from muniment.types import is_text_type
+from muniment.types import Generation, is_text_type
 
 revision = "1003"
 down_revision = "1002"
 branch_labels = None
 depends_on = None
 
-Sequence = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-PAGE = 2000  # entries read in one transaction
 
 
 def upgrade() -> None:
     for name, columns in (
         (
             "generation_input",
-            (sa.Column("name", Text, nullable=False), sa.Column("input", Sequence, nullable=False)),
+            (sa.Column("name", Text, nullable=False), sa.Column("input", Number, nullable=False)),
         ),
         ("fingerprint", (sa.Column("digest", Text, nullable=False),)),
     ):
         op.create_table(
             name,
-            sa.Column("generation", Sequence, autoincrement=False, nullable=False),
+            sa.Column("generation", Number, autoincrement=False, nullable=False),
             sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
             *columns,
             sa.PrimaryKeyConstraint("generation", "position", name=op.f(f"pk_{name}")),
@@ -52,28 +53,20 @@ def upgrade() -> None:
     )
 
 
-def fill(connection: sa.Connection, after: int) -> int | None:
-    """Index the outputs of JSON in the page of entries after a number. Return its last number.
+def fill(connection: sa.Connection, entries: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+    """Index the outputs of JSON in a page of entries.
 
-    Return None if there are no entries after that number. `muniment db upgrade` calls this after
-    all migrations, in a transaction for each page.
+    `entries` are their numbers and fields, without those of altered entries. `muniment db upgrade`
+    calls this after all migrations, in a transaction for each page.
     """
-    entries = connection.execute(
-        sa.text(
-            "SELECT seq, kind, canonical_bytes FROM entry WHERE seq > :after "
-            f"ORDER BY seq LIMIT {PAGE}"
-        ),
-        {"after": after},
-    ).all()
-    numbers = [
-        outcome["generation"]
-        for entry in entries
-        if entry.kind == "outcome"
-        for outcome in [json.loads(bytes(entry.canonical_bytes))]
-        if any(_is_new_text(output["media_type"]) for output in outcome["outputs"])
-    ]
+    numbers = {
+        outcome["generation"]: None
+        for _, outcome in entries
+        if outcome["kind"] == "outcome"
+        and any(_is_new_text(output["media_type"]) for output in outcome["outputs"])
+    }
     before, now, altered = [], [], []
-    for number, item in load_numbers(connection, numbers):
+    for number, item in _readable(connection, list(numbers)):
         now.append((number, index.terms_of(item)))
         if item.altered:
             altered.append(number)
@@ -83,7 +76,18 @@ def fill(connection: sa.Connection, after: int) -> int | None:
     index.delete(connection, before)
     index.delete_altered(connection, altered)
     index.insert(connection, now)
-    return entries[-1].seq if entries else None
+
+
+def _readable(
+    connection: sa.Connection, numbers: Sequence[int]
+) -> Iterable[tuple[int, Generation]]:
+    """Return generations with their numbers, except those that altered entries belong to."""
+    try:
+        return load_numbers(connection, numbers)
+    except DamagedStoreError:
+        if len(numbers) == 1:
+            return []
+        return [item for number in numbers for item in _readable(connection, [number])]
 
 
 def _is_new_text(media_type: str) -> bool:

@@ -6,7 +6,7 @@ Revision 1004, after 1003. Entries of earlier versions have no cells and add no 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,7 +23,6 @@ depends_on = None
 Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 LEVELS = ("item", "paraphrase", "setting", "replicate")
-PAGE = 2000  # entries read in one transaction
 
 
 def upgrade() -> None:
@@ -56,38 +55,32 @@ def upgrade() -> None:
     )
 
 
-def fill(connection: sa.Connection, after: int) -> int | None:
-    """Insert the policies and categories of the page of entries after a number.
+def fill(connection: sa.Connection, entries: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+    """Insert the policies and categories of a page of entries.
 
-    Return its last number, or None if there are no entries after that number. `muniment db upgrade`
+    `entries` are their numbers and fields, without those of altered entries. `muniment db upgrade`
     calls this after all migrations, in a transaction for each page.
     """
-    entries = connection.execute(
-        sa.text(
-            "SELECT seq, kind, canonical_bytes FROM entry WHERE seq > :after "
-            f"ORDER BY seq LIMIT {PAGE}"
-        ),
-        {"after": after},
-    ).all()
-    bodies = [(row.seq, row.kind, json.loads(bytes(row.canonical_bytes))) for row in entries]
     policies = [
         {"seq": seq, "policy": body["policy"]}
-        for seq, kind, body in bodies
-        if kind == "started" and body["policy"] is not None
+        for seq, body in entries
+        if body["kind"] == "started" and body["policy"] is not None
     ]
     if policies:
         update = sa.text("UPDATE generation SET policy = :policy WHERE seq = :seq")
         connection.execute(update, policies)
     categories = [
         row
-        for seq, kind, body in bodies
-        if kind == "outcome"
+        for seq, body in entries
+        if body["kind"] == "outcome"
         for row in _categories(connection, seq, body)
     ]
     if categories:
-        insert = "INSERT INTO verdict_category VALUES (:generation, :position, :category)"
+        insert = (
+            "INSERT INTO verdict_category VALUES (:generation, :position, :category) "
+            "ON CONFLICT DO NOTHING"
+        )
         connection.execute(sa.text(insert), categories)
-    return entries[-1].seq if entries else None
 
 
 def _categories(
@@ -121,7 +114,7 @@ def _undeclared(connection: sa.Connection, seq: int) -> Mapping[str, Mapping[str
     with suppress(ValueError, TypeError, AttributeError, KeyError):
         return {
             position: {name: float(score) for name, score in text.get("categories", {}).items()}
-            for position, text in json.loads(bytes(content))["verdicts"].items()
+            for position, text in json.loads(content)["verdicts"].items()
         }
     return {}
 

@@ -5,7 +5,8 @@ Revision 1005, after 1004. The indexes are those of the filters by policy, plugi
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +17,6 @@ branch_labels = None
 depends_on = None
 
 Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-PAGE = 2000  # entries read in one transaction
 INDEXES = {
     "ix_generation_policy_seq": ("generation", ["policy", "seq"]),
     "ix_generation_plugins_seq": ("generation", ["plugins", "seq"]),
@@ -34,32 +34,23 @@ def upgrade() -> None:
     )
 
 
-def fill(connection: sa.Connection, after: int) -> int | None:
-    """Set the plugins of the generations in the page of entries after a number.
+def fill(connection: sa.Connection, entries: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+    """Set the plugins of the generations in a page of entries.
 
-    Return its last number, or None if there are no entries after that number. `muniment db upgrade`
+    `entries` are their numbers and fields, without those of altered entries. `muniment db upgrade`
     calls this after all migrations, in a transaction for each page.
     """
-    entries = connection.execute(
-        sa.text(
-            "SELECT seq, kind, canonical_bytes FROM entry WHERE seq > :after "
-            f"ORDER BY seq LIMIT {PAGE}"
-        ),
-        {"after": after},
-    ).all()
-    updates = []
-    for seq, kind, content in entries:
-        if kind in ("started", "outcome"):
-            body = json.loads(bytes(content))
+    plugins: dict[int, str] = {}
+    for seq, body in entries:
+        if body["kind"] in ("started", "outcome"):
             numbers = ",".join(map(str, sorted(set(body["plugins"]))))
-            if kind == "started":
-                updates.append({"number": seq, "plugins": numbers})
+            if body["kind"] == "started":
+                plugins[seq] = numbers
             elif numbers:  # otherwise those of `started` apply
-                updates.append({"number": body["generation"], "plugins": numbers})
-    if updates:
-        update = sa.text("UPDATE generation SET plugins = :plugins WHERE seq = :number")
-        connection.execute(update, updates)
-    return entries[-1].seq if entries else None
+                plugins[body["generation"]] = numbers
+    if plugins:
+        update = sa.text("UPDATE generation SET plugins = :plugins WHERE seq = :seq")
+        connection.execute(update, [{"seq": n, "plugins": text} for n, text in plugins.items()])
 
 
 def downgrade() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from alembic import command
 
 from muniment.errors import StoreVersionError
 from muniment.store import Query, Store
-from muniment.store.database import catalog
+from muniment.store.database import catalog, migrations
 from muniment.store.database.migrations import configuration
 from muniment.types import Score
 from support.databases import ask
@@ -65,19 +63,12 @@ def upgrade(url: str) -> Path | None:
 
 
 @pytest.fixture
-def short_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Migrations whose pages have seven entries."""
-    folder = tmp_path / "migrations"
-    shutil.copytree(catalog.migrations(), folder)
-    (path,) = (folder / "versions").glob(f"{SECOND}_*.py")
-    source, number = re.subn(r"^PAGE = \d+", "PAGE = 7", path.read_text(), flags=re.M)
-    assert number == 1
-    path.write_text(source)
-    monkeypatch.setattr(catalog, "migrations", lambda: folder)
-    return folder
+def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pages have seven entries."""
+    monkeypatch.setattr(migrations, "PAGE", 7)
 
 
-def test_an_upgraded_store_has_all_scores(scores: list[Any], url: str, short_pages: Path) -> None:
+def test_an_upgraded_store_has_all_scores(scores: list[Any], url: str, short_pages: None) -> None:
     with pytest.raises(StoreVersionError):
         Store.open(url, create=False)
     steps: list[tuple[int, int]] = []
@@ -87,7 +78,7 @@ def test_an_upgraded_store_has_all_scores(scores: list[Any], url: str, short_pag
     assert ask(url, SCORES) == scores
     assert len(steps) > 3
     pages = [done for done, _ in steps]
-    again = pages.index(max(pages)) + 1  # where the next migration begins to read the entries
+    again = pages.index(steps[-1][1] - 1) + 1  # where the next migration begins to read the entries
     assert pages[:again] == sorted(pages[:again])
     assert steps[-1][0] == steps[-1][1]
     with Store.open(url, create=False) as store:
@@ -104,9 +95,8 @@ def test_an_upgraded_store_has_all_scores(scores: list[Any], url: str, short_pag
 
 
 PAGES_THEN_KILLED = """
-from pathlib import Path
-from muniment.store.database import catalog, migrations
-catalog.migrations = lambda: Path(arguments[1])
+from muniment.store.database import migrations
+migrations.PAGE = 7
 pages, original = int(arguments[0]), migrations.fill_page
 def fill_page(connection, folder):
     global pages
@@ -122,10 +112,10 @@ with Store.open(url, create=False, outdated=True) as store:
 
 
 def test_an_upgrade_killed_between_pages_is_continued(
-    scores: list[Any], url: str, short_pages: Path, run: Programs
+    scores: list[Any], url: str, run: Programs
 ) -> None:
     for pages in (0, 2, 1):
-        assert run(PAGES_THEN_KILLED, pages, short_pages).wait(60) == 9
+        assert run(PAGES_THEN_KILLED, pages).wait(60) == 9
         with pytest.raises(StoreVersionError):
             Store.open(url, create=False)
         with Store.open(url, create=False, outdated=True) as store:
@@ -159,4 +149,4 @@ def test_the_migration_does_not_import_the_package() -> None:
             else []
         )
     }
-    assert imported == {"__future__", "alembic", "json", "sqlalchemy"}
+    assert imported == {"__future__", "alembic", "collections", "sqlalchemy", "typing"}

@@ -13,11 +13,12 @@ from alembic.script import ScriptDirectory
 
 from make_schemas import contents
 from muniment.errors import StoreError, StoreVersionError
+from muniment.ledger.tree import leaf_hash
 from muniment.store import Query, Store
 from muniment.store.database import catalog, engine, postgresql
 from muniment.store.database.migrations import configuration
 from muniment.store.recording import schema_version
-from muniment.types import Generation
+from muniment.types import Generation, Output
 from support.commands import Here
 from support.databases import altered_index, ask, change, only_postgresql, only_sqlite
 from support.programs import Programs, ended, says
@@ -88,6 +89,14 @@ def upgrade(url: str) -> Path | None:
         return store.upgrade()
 
 
+def downgrade(store: Store, revision: str) -> None:
+    """Downgrade a store to a revision."""
+    config = configuration(catalog.migrations())
+    with store._database.upgrading() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+
 def copies(store: Store) -> list[Path]:
     assert store.path is not None
     return sorted(store.path.parent.glob("*before-upgrade*"))
@@ -111,10 +120,7 @@ def test_a_full_store_of_every_revision_can_be_upgraded(
         store.record_started([started, start()], policy_document="rules: []")
         store.record_outcomes([outcome])
     root = store.verify().root
-    config = configuration(catalog.migrations())
-    with store._database.upgrading() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, revision)
+    downgrade(store, revision)
     store.close()
     upgrade(url)
     with Store.open(url, create=False) as upgraded:
@@ -122,6 +128,48 @@ def test_a_full_store_of_every_revision_can_be_upgraded(
         assert upgraded.verify().root == root
         assert upgraded.verify(projections=True, payloads=True).problems == []
         assert upgraded.generation(outcome.id) == outcome
+
+
+@pytest.mark.parametrize("revision", REVISIONS[1:])
+def test_a_store_with_altered_entries_can_be_upgraded_and_then_verified(
+    store: Store,
+    url: str,
+    revision: str,
+    start: Any,
+    finish: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outputs = (Output("application/json", b'["lighthouse"]'),)
+    with monkeypatch.context() as patched:
+        write_version_1(patched)
+        started = [start(str(number)) for number in range(6)]
+        store.record_started(started, policy_document="rules: []")
+        store.record_outcomes([finish(item, outputs=outputs) for item in started])
+    row = "SELECT seq, outcome FROM generation WHERE id = :id"
+    places = [ask(url, row, {"id": item.id})[0] for item in started]
+    valid = "SELECT canonical_bytes FROM entry WHERE seq = :seq"
+    ((other,),) = ask(url, valid, {"seq": places[5].outcome})
+    altered = {
+        places[0].seq: b"\xff{",
+        places[1].outcome: b'{"x":1}',
+        places[2].outcome: other,  # as if the last generation had two outcomes
+        places[3].outcome: b"[" * 100_000,
+    }
+    downgrade(store, revision)
+    for seq, content in altered.items():
+        values = {"seq": seq, "content": content, "leaf": leaf_hash(content)}
+        # Also with a hash of the changed bytes, which the tree does not have.
+        leaf = ", leaf_hash = :leaf" if seq == places[2].outcome else ""
+        change(url, f"UPDATE entry SET canonical_bytes = :content{leaf} WHERE seq = :seq", values)
+    store.close()
+    upgrade(url)
+    with Store.open(url, create=False) as upgraded:
+        assert upgraded.status().current
+        problems = " ".join(map(str, upgraded.verify(projections=True, payloads=True).problems))
+        for seq in altered:
+            assert str(seq) in problems
+        assert upgraded.generation(started[4].id).outputs == outputs
+        assert upgraded.count(Query(made_with="muniment-words")) >= 2
 
 
 def test_an_upgrade_keeps_what_is_recorded(full: Store, url: str, newer: Newer) -> None:
