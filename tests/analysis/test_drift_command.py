@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -280,7 +281,11 @@ def test_the_page_is_self_contained_and_escapes_names(tmp_path: Path) -> None:
 
 class TestDrift(CommandContract):
     command = command
-    arguments: ClassVar = ("--measure", "words")
+    arguments: ClassVar = ("--measure", "quality", "--by", "day")
+
+    @pytest.fixture
+    def session(self) -> Any:
+        return SimpleNamespace(generations=lambda query: series([[1, 2, 6], [4, 4]]))
 
 
 def test_without_a_record_it_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import muniment.testing
 from muniment import command
+from muniment.store.errors import NoStoreError
 from muniment.testing import CommandContract
 from support.plugins import PluginFolder
 
@@ -111,6 +112,20 @@ def buggy(as_json: bool) -> None:
     raise SystemExit(2)
 
 
+@click.command
+@command.json_option
+def empty(as_json: bool) -> None:
+    """Print no record."""
+    command.emit([], [("id", "id")], as_json)
+
+
+@click.command
+@command.json_option
+def missing(as_json: bool) -> None:
+    """Read a store that does not exist."""
+    raise NoStoreError("sqlite:///none.db", "none.db")
+
+
 def check(subject: object, point: str, tmp_path: Path, session: Any = None, **more: Any) -> None:
     suite = type("TestIt", (CommandContract,), {"command": subject, **more})()
     method = getattr(suite, f"test_{point}")
@@ -127,16 +142,24 @@ def test_a_good_command_passes_every_check(point: str, tmp_path: Path) -> None:
     check(words, point, tmp_path, Recorded())
 
 
-def test_on_an_empty_home_a_reading_command_passes(tmp_path: Path) -> None:
+def test_a_reading_command_needs_no_session_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+
     @click.command
     @command.generation_filters()
     @command.json_option
     @command.pass_session
-    def ids(session: muniment.Session, query: muniment.Query, as_json: bool) -> None:
-        """List ids."""
-        command.emit(session.generations(query), [("id", "id")], as_json)
+    def texts(session: muniment.Session, query: muniment.Query, as_json: bool) -> None:
+        """List texts."""
+        listed.extend(item.text for item in session.generations(query))
+        command.emit([{"text": text} for text in listed], [("text", "text")], as_json)
 
-    check(ids, DATA, tmp_path)
+    monkeypatch.setenv("MUNIMENT_STORE", f"sqlite:///{tmp_path}/other.db")
+    check(texts, DATA, tmp_path)
+    assert len(listed) == 2
+    assert not (tmp_path / "other.db").exists()
 
 
 CASES: list[tuple[object, str, str]] = [
@@ -154,6 +177,8 @@ CASES: list[tuple[object, str, str]] = [
     (without_help, JSON, "has no option --json; use muniment.command.json_option"),
     (loud, DATA, "prints 'counting', which is not a JSON object"),
     (buggy, DATA, "ended with exit code 2"),
+    (empty, DATA, "--json printed no record; set the suite's `arguments` and `session`"),
+    (missing, DATA, "ended with exit code 2: .*nothing is recorded yet"),
 ]
 
 

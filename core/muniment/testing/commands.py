@@ -6,7 +6,7 @@ import inspect
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from muniment.cli.error_handler import report
 from muniment.errors import MunimentError
 from muniment.failures import describe
 from muniment.testing.contract import broken, check_import, without_traceback
+from muniment.testing.factories import generation
 
 _REPORTED = (
     click.ClickException,
@@ -90,7 +91,7 @@ class CommandContract:
 
     @pytest.fixture
     def session(self) -> Any:
-        """Return the session for the command, or None for a real one in an empty home folder."""
+        """Return the session for the command, or None for a real one with two generations."""
         return None
 
     @property
@@ -163,14 +164,25 @@ class CommandContract:
 
     @without_traceback
     def test_it_prints_only_data_on_standard_output(self, session: Any, tmp_path: Path) -> None:
-        """Check that every line on standard output is a JSON object with `--json`."""
+        """Check that a record is printed, and only JSON objects on standard output, with `--json`.
+
+        Without a record nothing would be checked. `arguments` and `session` must lead to one.
+        """
         if not self.reads or isinstance(self.subject, click.Group):
             pytest.skip("only a command that prints records is called")
-        result = self._run(*self.arguments, "--json", session=session, home=tmp_path / "home")
-        without_store = "nothing is recorded yet" in result.stderr  # in an empty home
-        assert without_store or result.code in (0, 1, 3, 4), (
+        home = tmp_path / "home"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("MUNIMENT_STORE", raising=False)  # the store is that of the home folder
+            if session is None:
+                _record_generations(home)
+            result = self._run(*self.arguments, "--json", session=session, home=home)
+        assert result.code in (0, 1, 3, 4), (
             f"{self.subject.name} ended with exit code {result.code}: "
             f"{result.stderr.strip()[:200]}; set the suite's `arguments` and `session`"
+        )
+        assert result.stdout, (
+            f"{self.subject.name} --json printed no record; set the suite's `arguments` and "
+            "`session`, so that it prints one"
         )
         for line in result.stdout.splitlines():
             try:
@@ -190,6 +202,18 @@ class CommandContract:
                 f"{self.subject.name} {' '.join(arguments)} raises {describe(error)}; raise a "
                 "muniment.MunimentError for what a user can correct"
             )
+
+
+def _record_generations(home: Path) -> None:
+    """Record two completed generations in the store of a home folder."""
+    from muniment.session import Session  # only for a suite that has no session of its own
+
+    ended = [generation(text, tags=("tales",)) for text in ("once upon a time", "the end")]
+    started = [replace(item, status="started", outputs=(), finished_at=None) for item in ended]
+    with Session(home) as session:
+        session.ensure_store()
+        session.store.record_started(started, policy_document="")
+        session.store.record_outcomes(ended)
 
 
 def _commands(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
