@@ -256,11 +256,17 @@ class TestPlugins:
         assert names == ["test-broken", "test-dots", "test-echo", "test-words"]
         assert [row[0] for row in muniment("plugins", "list").rows] == names
 
-    def test_list_of_none_says_so(self, muniment: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_list_of_none_says_so(
+        self, muniment: Here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr("muniment.plugins.discovery.installed_commands", list)
+        monkeypatch.setattr("sys.prefix", str(tmp_path))
+        (tmp_path / "pipx_metadata.json").touch()
         monkeypatch.setattr("muniment.plugins.discovery.installed_plugins", lambda: iter(()))
         result = muniment("plugins", "list")
         assert (result.code, result.out) == (0, "")
         assert "no plugin is installed" in result.err
+        assert "`pipx inject muniment muniment-text`" in result.err
 
 
 class TestPolicy:

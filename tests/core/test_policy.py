@@ -326,6 +326,17 @@ def test_a_policy_in_a_deeper_package_is_found_without_importing_those_above(
     assert resolve_policy("team-rules").label == "team@3"
 
 
+def test_a_policy_of_a_distribution_that_pip_is_deleting_is_not_found(
+    plugin_folder: PluginFolder,
+) -> None:
+    plugin_folder.add("", policies={"team-rules": "p.yaml"}, files={"p.yaml": WHOLE})
+    info = next(plugin_folder.folder.glob("*.dist-info"))
+    info.rename(info.with_name(f"~{info.name[1:]}"))
+    assert "team-rules" not in installed_policies()
+    with pytest.raises(UnknownNameError):
+        resolve_policy("team-rules")
+
+
 def test_an_installed_policy_whose_file_is_gone_is_an_error_and_not_no_policy(
     plugin_folder: PluginFolder,
 ) -> None:

@@ -145,7 +145,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
     ]
     added = [command.words for command in commands if normalised(command.distribution) == key]
     distribution = present[key]
-    policies = discovery.installed_policies().get(key, [])
+    policies = discovery.policy_names().get(key, [])
     title, version = distribution.metadata["Name"], distribution.version
     record = InstallRecords(context.home).state().plugins.get(key)
     digest = code_digest(key)

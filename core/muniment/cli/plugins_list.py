@@ -14,6 +14,7 @@ from muniment.cli.output import Column, emit, write_note
 from muniment.config import normalised
 from muniment.plugins import discovery
 from muniment.plugins.discovery import Plugin, PluginCommand
+from muniment.plugins.providers import TEXT, install_command
 
 if TYPE_CHECKING:
     from muniment.plugins.state import InstallRecord
@@ -47,11 +48,12 @@ def list_(context: CliContext, names: tuple[str, ...], offers: bool, as_json: bo
         columns += [state, ("offers", _offers)]
     else:
         columns += [("module", "module"), state, ("commands", "commands"), ("policies", "policies")]
+    command = install_command(TEXT.distribution)
     emit(
         _plugins(context, names, offers=offers, as_json=as_json),
         columns,
         as_json,
-        empty="no plugin is installed; `pip install muniment-text` installs one for text",
+        empty=f"no plugin is installed; `{command}` installs one for text",
         cut="commands",
         show=_show_offers if offers else None,
     )
@@ -132,7 +134,7 @@ def _plugins(
         from muniment.cli.plugins import loaded_objects
 
         registered = loaded_objects(context, list(dict.fromkeys(key for key, _, _ in entries)))
-    policies = discovery.installed_policies()
+    policies = discovery.policy_names()
     rows = [
         {
             "distribution": plugin.distribution,

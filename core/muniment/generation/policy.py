@@ -26,7 +26,6 @@ stage without filters is always allowed.
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import itertools
 import os
@@ -46,7 +45,7 @@ from muniment.errors import (
     explain_invalid,
 )
 from muniment.names import normal_name
-from muniment.plugins.discovery import POLICY_GROUP
+from muniment.plugins.discovery import policy_entries
 from muniment.types import DECISIONS, Decision, Stage, Verdict
 from muniment.validation import check_name, refuse_empty
 from muniment.yaml_text import parse_yaml
@@ -242,13 +241,13 @@ def installed_policies() -> dict[str, list[tuple[str, Path]]]:
     without filters.
     """
     policies: dict[str, list[tuple[str, Path]]] = {}
-    for entry in importlib.metadata.entry_points(group=POLICY_GROUP):
+    for distribution, entry in policy_entries():
         package, _, file = entry.value.partition(":")
         # Only the top package is looked up: find_spec of a subpackage imports its parents.
         top, *subpackages = package.split(".")
         spec = importlib.util.find_spec(top)
         folder = Path(spec.origin).parent if spec and spec.origin else Path(top)
-        row = (entry.dist.name if entry.dist else package, folder.joinpath(*subpackages, file))
+        row = (distribution, folder.joinpath(*subpackages, file))
         rows = policies.setdefault(entry.name, [])
         if row not in rows:
             rows.append(row)

@@ -21,7 +21,7 @@ from muniment.names import RULE, is_name, normal_name
 from muniment.representation import showing
 
 if TYPE_CHECKING:
-    from importlib.metadata import Distribution
+    from importlib.metadata import Distribution, EntryPoint
 
     from muniment.types import PluginRef
 
@@ -188,14 +188,20 @@ def package_folder(distribution: str) -> Path | None:
     return next((root for _, root in _code_of(modules) if root.is_dir()), None)
 
 
-def installed_policies() -> dict[str, list[str]]:
-    """Return the names of the policies that distributions have, by their normalised names."""
+def policy_entries() -> Iterator[tuple[str, EntryPoint]]:
+    """Yield the entry points of policies, each after the name of its distribution."""
     import importlib.metadata
 
-    names: dict[str, set[str]] = {}
     for entry in importlib.metadata.entry_points(group=POLICY_GROUP):
         if entry.dist is not None and entry.dist.name and not is_renamed(entry.dist):
-            names.setdefault(normalised(entry.dist.name), set()).add(entry.name)
+            yield entry.dist.name, entry
+
+
+def policy_names() -> dict[str, list[str]]:
+    """Return the names of the policies that distributions have, by their normalised names."""
+    names: dict[str, set[str]] = {}
+    for distribution, entry in policy_entries():
+        names.setdefault(normalised(distribution), set()).add(entry.name)
     return {key: sorted(found) for key, found in names.items()}
 
 
