@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from muniment.cli.terminal import print_table
 from muniment.cli.verdicts import decision_text
 from muniment.cli.wrapping import shortened, wrapped
+from muniment.store.search import engine
 from muniment.types import Generation, Reason, Verdict
 from support.commands import Here, Result
 
@@ -145,6 +146,22 @@ def test_a_list_that_was_cut_tells_the_number_of_all(recorded: Here, muniment: H
         last = recorded.on_terminal(*command).lines[-1]
         assert (note in last) if note else " of " not in last.split(";")[0].split("  ")[0], command
         assert " of 5" not in muniment(*command).err
+
+
+def test_a_search_that_was_cut_reads_one_hit_more_than_it_prints(
+    muniment: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        muniment("generate", "echo", f"keeper of {number}", "--policy", "none")
+    read: list[object] = []
+    original = engine.snippets
+    monkeypatch.setattr(engine, "snippets", lambda *texts: read.append(1) or original(*texts))
+    cut = muniment.on_terminal("audit", "search", '"keeper of"', "-n", "2")
+    assert "stopped at the limit of 2" in cut.lines[-1]
+    assert len(read) == 3
+    whole = muniment.on_terminal("audit", "search", '"keeper of"', "-n", "6")
+    assert "limit" not in whole.lines[-1]
+    assert len(read) == 9
 
 
 @pytest.mark.parametrize(

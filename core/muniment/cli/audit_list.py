@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -164,7 +165,9 @@ def search(
     if not muniment.store.searchable(text):
         write_note("the query has no letter or digit, so it cannot match; add a word")
         return
-    hits = context.store.search(text, query, ranked=rank)
+    more = query if query.limit is None else replace(query, limit=query.limit + 1)
+    found = context.store.search(text, more, ranked=rank)
+    hits = islice(found, query.limit)
     if as_json or on_terminal():
         emit(
             hits,
@@ -173,7 +176,7 @@ def search(
             show=_print_hit,
             empty=_EMPTY,
             limit=limit,
-            total=lambda: _count_hits(context, text, query),
+            total=lambda: _count_hits(context, text, query, found),
         )
     else:
         emit(
@@ -192,14 +195,14 @@ def search(
         write_note(f"ranked among the newest {muniment.store.RANKED:,} matches")
 
 
-def _count_hits(context: CliContext, words: str, query: muniment.Query) -> int | None:
-    """Return the number of all hits, or None if there are more and counting reads their texts."""
-    count = context.store.search_count(words, query)
-    if count is None and query.limit is not None:
-        hits = context.store.search(words, replace(query, limit=query.limit + 1))
-        count = sum(1 for _ in hits)
-        return None if count > query.limit else count
-    return count
+def _count_hits(
+    context: CliContext, words: str, query: muniment.Query, rest: Iterator[Hit]
+) -> int | None:
+    """Return the number of all hits, or None if counting reads the texts of all.
+
+    `rest` are the hits after those within the limit.
+    """
+    return context.store.search_count(words, query) if any(rest) else query.limit
 
 
 def _texts(hit: Hit) -> Iterator[tuple[str, str]]:
