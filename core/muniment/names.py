@@ -23,6 +23,12 @@ _INVISIBLE = frozenset(
 )
 
 
+def split_version(plugin: str) -> tuple[str, str | None]:
+    """Return the name and the version of `name==version`, or None as that of a name alone."""
+    name, pinned, version = plugin.partition("==")
+    return name.strip(), version.strip() if pinned else None
+
+
 def normal_name(text: str) -> str:
     """Return a name in the Unicode normal form NFC, in which all names are compared and recorded.
 

@@ -82,9 +82,9 @@ def test_generations_are_found_by_plugin_policy_category_and_review(
     assert (refused.code, "test-echo" in refused.err) == (2, True)
     plugin_folder.all[:] = [replace(one, name=one.distribution[5:]) for one in plugin_folder.all]
     (version,) = (one.version for one in plugin_folder.all if one.name == "echo")
-    for name in ("test-echo", "Test_Echo", "echo", f"echo=={version}"):
+    for name in ("test-echo", "Test_Echo", "echo", f"echo == {version}"):
         assert prompts(recorded, "--made-with", name) == everything
-    for name in ("echo==99", "nothing"):
+    for name in ("echo==99", "echo==", "nothing"):
         assert prompts(recorded, "--made-with", name) == []
     assert prompts(recorded, "--policy", "team") == prompts(recorded, "--policy", "team@3") != []
     found = prompts(recorded, "--category", "weapons")

@@ -122,6 +122,7 @@ def found(store: Store, **wanted: Any) -> str:
         ({"made_with": "Muniment_Words"}, "cba"),
         ({"made_with": "muniment-judge"}, "c"),
         ({"made_with": "muniment-judge==0.2"}, "c"),
+        ({"made_with": "muniment-judge == 0.2"}, "c"),
         ({"made_with": "muniment-judge==0.1"}, ""),
         ({"made_with": "other-words"}, "d"),
         ({"made_with": "words"}, ""),

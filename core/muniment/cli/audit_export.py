@@ -97,7 +97,7 @@ def export(
     if folder is not None:
         files = OutputFolder(context, folder, bare=bare, private=private)
     if files is not None and destination.special:
-        raise UsageError(f"--outputs needs a file for the records, and {target} is none")
+        raise UsageError(f"--outputs needs a file for the records, which {target} is not")
     if files is not None and files.path == Path(os.path.abspath(target)):
         raise UsageError(f"the records and the outputs cannot both be {target}; use another folder")
     if destination.stdout or destination.special:
@@ -171,7 +171,7 @@ def _resume(
     job = context.store.resume_export(target)
     if job.folder != (str(files.path) if files else ""):
         remedy = f"use --outputs {job.folder}" if job.folder else "remove --outputs"
-        raise UsageError(f"the export to {target} began otherwise; {remedy} to resume it")
+        raise UsageError(f"the export to {target} began with other options; {remedy} to resume it")
     for name in query.__slots__:
         value, original = getattr(query, name), getattr(job.query, name)
         # Times are not compared, since `7d` means a later time than it did then.

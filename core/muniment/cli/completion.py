@@ -78,9 +78,9 @@ def _current_shell() -> str:
     name = Path(os.environ.get("SHELL", "")).name
     if name not in _SHELLS:
         raise UsageError(
-            f"the shell {name!r} has no completion; name {', '.join(_SHELLS[:-1])} or {_SHELLS[-1]}"
+            f"the shell {name!r} has no completion; use {', '.join(_SHELLS[:-1])} or {_SHELLS[-1]}"
             if name
-            else f"the variable SHELL is not set; name {', '.join(_SHELLS[:-1])} or {_SHELLS[-1]}"
+            else f"the variable SHELL is not set; use {', '.join(_SHELLS[:-1])} or {_SHELLS[-1]}"
         )
     return name
 

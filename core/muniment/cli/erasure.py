@@ -160,7 +160,7 @@ _EXCERPT = 60  # characters of a prompt
 
 
 def _declined() -> str:
-    return gettext("Nothing was erased.")
+    return gettext("nothing was erased")
 
 
 def _preview(context: CliContext, plan: ErasurePlan) -> None:

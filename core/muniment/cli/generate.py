@@ -20,7 +20,7 @@ from muniment.cli.generators import (
     isolate_if_asked,
     noun_of,
     own_options,
-    shortened,
+    prompt_or_placeholder,
 )
 from muniment.cli.interruption import new_run
 from muniment.cli.media_files import FileFormat, refuse_without_file
@@ -152,7 +152,7 @@ class _GeneratorCommand(click.Command):
             words = shlex.quote(" ".join([ctx.params["prompt"], *extra]))
             raise click.UsageError(
                 f"the prompt has {len(extra) + 1} arguments; quote it, as in "
-                f"`{ctx.command_path} {shortened(words)}`.",
+                f"`{ctx.command_path} {prompt_or_placeholder(words)}`.",
                 ctx,
             )
         return extra

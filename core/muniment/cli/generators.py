@@ -118,11 +118,11 @@ def _no_generator() -> str:
 def _as_prompt(name: str, available: list[str]) -> str:
     """Return the hint that an unknown name is meant as a prompt."""
     generator = "text" if "text" in available else available[0]
-    command = f"muniment generate {generator} {shortened(shlex.quote(name))}"
+    command = f"muniment generate {generator} {prompt_or_placeholder(shlex.quote(name))}"
     return f"a prompt follows the name: `{command}`"
 
 
-def shortened(prompt: str) -> str:
+def prompt_or_placeholder(prompt: str) -> str:
     """Return a quoted prompt, or a placeholder for a long one."""
     return prompt if len(prompt) <= 60 else "'PROMPT'"
 

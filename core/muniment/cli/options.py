@@ -15,6 +15,7 @@ from muniment.cli.context import CliContext, context_of
 from muniment.cli.output import one_line, want_headers, write_note
 from muniment.cli.translation import gettext
 from muniment.errors import UsageError
+from muniment.names import split_version
 from muniment.validation import parse_moment
 
 if TYPE_CHECKING:
@@ -307,12 +308,14 @@ def _distribution(plugin: str) -> str:
     """
     from muniment.plugins.discovery import installed_plugins
 
-    name, pinned, version = plugin.partition("==")
-    owners = {item.distribution for item in installed_plugins() if item.name == name.strip()}
+    name, version = split_version(plugin)
+    owners = {item.distribution for item in installed_plugins() if item.name == name}
     if len(owners) > 1:
         distributions = ", ".join(sorted(owners))
         raise click.UsageError(f"several plugins are named {name!r}; use one of {distributions}.")
-    return f"{owners.pop()}{pinned}{version}" if owners else plugin
+    if not owners:
+        return plugin
+    return owners.pop() if version is None else f"{owners.pop()}=={version}"
 
 
 def confirm(

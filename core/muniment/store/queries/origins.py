@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from muniment.config import normalised
 from muniment.ledger.assembly import Texts
 from muniment.ledger.payload_texts import PolicyText, decode_text
+from muniment.names import split_version
 from muniment.store.database.tables import plugin, policy
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries.loader import entries_of, payloads_of
@@ -52,12 +53,11 @@ def plugin_sets(connection: Connection, wanted: str) -> Iterator[str]:
 
     Each recorded set of plugins is looked up once in the index. There are few of them.
     """
-    name, pinned, version = wanted.partition("==")
+    name, version = split_version(wanted)
     numbers = {
         str(row.seq)
         for row in connection.execute(select(plugin))
-        if normalised(row.distribution) == normalised(name.strip())
-        and (not pinned or row.version == version.strip())
+        if normalised(row.distribution) == normalised(name) and version in (None, row.version)
     }
     if numbers:
         for members in distinct(connection, "generation", "plugins"):

@@ -404,9 +404,6 @@ def _unreviewed(connection: Connection, before: int | None, size: int) -> Sequen
     return sorted(numbers, reverse=True)[:size]
 
 
-# ---- samples for replays -----------------------------------------------------------------------
-
-
 # ---- holds -------------------------------------------------------------------------------------
 
 _released = select(event.c.key).where(event.c.kind == kind_of(ReleaseEntry))

@@ -60,7 +60,7 @@ def search(database: Database, text: str, query: Query, *, ranked: bool = False)
     query_phrases = phrases(text)
     if not query_phrases:
         return
-    _check(query_phrases)
+    _raise_if_too_long(query_phrases)
     matches = (_ranked if ranked else _newest)(database, query_phrases, query)
     for generation in itertools.islice(matches, query.limit):
         yield Hit(generation, snippets(texts_of(generation), query_phrases))
@@ -74,14 +74,14 @@ def count(database: Database, text: str, query: Query) -> int | None:
     query_phrases = phrases(text)
     if not query_phrases:
         return 0
-    _check(query_phrases)
+    _raise_if_too_long(query_phrases)
     with database.reading() as connection:
         planner = QueryPlanner(connection, query, _terms(query_phrases))
         proved = planner.used_search_index and all(phrase.exact for phrase in query_phrases)
         return planner.count() if proved else None
 
 
-def _check(query_phrases: Sequence[Phrase]) -> None:
+def _raise_if_too_long(query_phrases: Sequence[Phrase]) -> None:
     """Raise UsageError if a search has too many terms."""
     if (terms := len(_terms(query_phrases))) > MAX_TERMS:
         raise UsageError(
