@@ -176,6 +176,7 @@ for _columns in (
     ("run", "seq"),
     ("actor", "seq"),
     ("seed", "seq"),
+    # Two, because in one a filter needs a lookup for each recorded pair of both.
     ("policy", "seq"),
     ("plugins", "seq"),
     # One index for all combinations of these filters (`queries/planner.py`), as each index slows
