@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import traceback
+from pathlib import PurePath
 from types import FrameType
 
 TRACEBACK_VARIABLE = "MUNIMENT_TRACEBACK"
@@ -20,13 +21,14 @@ class WorkerError(Exception):
     """An exception in a worker process, or its unexpected end. `str()` describes it in full."""
 
 
-def explain(error: BaseException) -> str:
+def explain(error: BaseException, module: str = "") -> str:
     """Return the description of a plugin's exception, for the message of its caller.
 
-    Print the traceback on standard error if MUNIMENT_TRACEBACK is set.
+    `module` is that of the plugin, as in `place_of`. Print the traceback on standard error if
+    MUNIMENT_TRACEBACK is set.
     """
     print_traceback(error)
-    return describe(error)
+    return describe(error, module)
 
 
 def print_traceback(error: BaseException) -> None:
@@ -37,11 +39,11 @@ def print_traceback(error: BaseException) -> None:
             traceback.print_exception(error)
 
 
-def describe(error: BaseException) -> str:
+def describe(error: BaseException, module: str = "") -> str:
     """Return the type of an exception, the first line of its message, and its file and line."""
     if isinstance(error, WorkerError):
         return str(error)
-    name, place = type(error).__name__, place_of(error)
+    name, place = type(error).__name__, place_of(error, module)
     try:
         text = error.msg if isinstance(error, SyntaxError) and place else str(error)
         line = text.strip().partition("\n")[0][:_LONGEST]
@@ -50,20 +52,42 @@ def describe(error: BaseException) -> str:
     return f"{name}{f': {line}' if line else ''}{f' ({place})' if place else ''}"
 
 
-def place_of(error: BaseException) -> str:
+def place_of(error: BaseException, module: str = "") -> str:
     """Return the file and line of the plugin where an exception was raised, or an empty text.
 
-    An exception of a library has the place where the plugin called the library.
+    An exception of a library has the place where the plugin called the library. `module` is the
+    plugin's, whose package is preferred to those that call it, such as the one of a decorator. The
+    file is relative to the folder of the package, because failures are recorded.
     """
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
+    package = module.partition(".")[0]
+    # ast.parse() and compile() raise an error of their text, which has no file.
+    if isinstance(error, SyntaxError) and os.path.isfile(error.filename or ""):
+        return f"{_in_package(str(error.filename), package)}:{error.lineno}"
     places = [
         (_package(frame), frame.f_code.co_filename, line)
         for frame, line in traceback.walk_tb(error.__traceback__)
     ]
-    plugin = next((package for package, _, _ in places if package not in _CALLERS), None)
-    own = [f"{file}:{line}" for package, file, line in places if package == plugin]
-    return own[-1] if own else ""
+    packages = [found for found, _, _ in places]
+    if package not in packages:
+        package = next((found for found in packages if found not in _CALLERS), "")
+    own = [(file, line) for found, file, line in places if package and found == package]
+    return f"{_in_package(own[-1][0], package)}:{own[-1][1]}" if own else ""
+
+
+def is_module_file(file: str) -> bool:
+    """Return whether a module has a file, which is given as `place_of` returns it."""
+    if any(os.path.isfile(os.path.join(folder, file)) for folder in sys.path):
+        return not os.path.isabs(file)
+    loaded = (getattr(module, "__dict__", {}).get("__file__") for module in [*sys.modules.values()])
+    return any(f"/{path}".endswith(f"/{file}") for path in loaded if path)
+
+
+def _in_package(file: str, package: str) -> str:
+    """Return the path of a file from the folder of its package, or else its name."""
+    *folders, name = PurePath(file).parts
+    while folders and folders[-1] != package:
+        name = f"{folders.pop()}/{name}"
+    return f"{package}/{name}" if folders else PurePath(file).name
 
 
 def _package(frame: FrameType) -> str:

@@ -357,6 +357,6 @@ def test_the_message_names_why_items_could_not_be_read(
     policy.write_text(RULES.replace("stages: [item]", f"stages: [item], mode: {mode}"))
     result = muniment("generate", "rank", json.dumps(TITLES), "--policy", policy)
     failure = r"filter colour cannot check the list: items\(\) of media type 'ranking' of "
-    failure += r"ranking-type failed: RuntimeError \(/.*\.py:\d+\) \(policy"
+    failure += r"ranking-type failed: RuntimeError \(shelved_\d+/__init__\.py:\d+\) \(policy"
     assert re.search(failure, result.err)
     assert "broken" not in result.err

@@ -360,7 +360,7 @@ def test_a_bug_in_a_command_names_the_plugin_and_the_line(
     failed = muniment("words")
     assert failed.code == 1
     assert "commanding-buggy failed: ZeroDivisionError" in failed.err
-    assert f"({plugin_folder.folder / module}.py:6)" in failed.err
+    assert f"({module}.py:6)" in failed.err
 
 
 def test_an_interrupted_run_of_a_command_is_no_bug(add: Add, muniment: Here) -> None:

@@ -337,7 +337,9 @@ def test_a_wanted_number_of_a_list_that_cannot_be_read_fails(workspace: Workspac
     )
     done = run(workspace, "{filter: colour, stages: [prompt], parameters: {word: pink}}")
     assert (done.status, done.failure.code, done.outputs) == ("failed", "generator", ())
-    assert re.search(r"failed: RuntimeError \(/.*\.py:\d+\)$", done.failure.message)
+    assert re.search(
+        r"failed: RuntimeError \(shelved_\d+/__init__\.py:\d+\)$", done.failure.message
+    )
     [recorded] = workspace.recorded()
     assert str(recorded.failure.message).startswith(
         done.failure.message.partition(" (")[0] + ": broken ("

@@ -62,7 +62,9 @@ def test_the_failure_of_isolated_items_has_its_place_and_no_text_of_the_list(
     forged = 'x\n  File "secret", line 1, in items'
     add_lists(plugin_folder, extra=f"def items(self, data): raise ValueError({forged!r})")
     failure = str(rank(workspace).verdicts[-1].failure)
-    assert re.search(r"items\(\) of .* failed: ValueError \(/.*\.py:\d+\)$", failure)
+    assert re.search(
+        r"items\(\) of .* failed: ValueError \(shelved_\d+/__init__\.py:\d+\)$", failure
+    )
     assert "secret" not in failure
 
 

@@ -385,7 +385,7 @@ def _repair_function(disabled: Collection[str]) -> Callable[[muniment.Session], 
             except (Exception, SystemExit) as error:
                 name = point.dist.name
                 raise PluginError(
-                    name, f"the repair of {name} cannot be imported: {explain(error)}"
+                    name, f"the repair of {name} cannot be imported: {explain(error, point.module)}"
                 ) from error
             return function
     return None

@@ -300,7 +300,9 @@ class _BoundFilter:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
-                verdict = self._failed(explain(error))
+                verdict = self._failed(
+                    explain(error, self.registered.plugin.module if self.registered else "")
+                )
         seconds = time.perf_counter() - start
         if verdict.failure is None and seconds > self.rule.time_limit:
             limit = f"later than its limit of {self.rule.time_limit:g} s"

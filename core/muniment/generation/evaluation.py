@@ -136,7 +136,8 @@ class BoundEvaluator:
         except BaseException as error:
             values = dict.fromkeys(ids, dict.fromkeys(self.measures))
             failure = escape_unencodable(
-                f"evaluator {self.registered.name} failed: {explain(error)}"
+                f"evaluator {self.registered.name} failed: "
+                f"{explain(error, self.registered.plugin.module)}"
             )
             report(failure)
         latency_ms = round((time.perf_counter() - start) * 1000, 3)

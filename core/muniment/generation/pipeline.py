@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from muniment.errors import MunimentError, PromptError
+from muniment.failures import is_module_file
 from muniment.generation.assessment import (
     JudgedOutput,
     PolicyRunner,
@@ -410,10 +410,11 @@ def _without_message(failure: str) -> str:
     """Return a sentence of the form `SUBJECT failed: TYPE: message (FILE:LINE)` without `message`.
 
     The failure of a subject can be that of another, as in `FILTER cannot check the list: METHOD
-    failed: TYPE: …`. The place is kept if the file exists, so that no message looks like one.
+    failed: TYPE: …`. The place is kept if a module has the file, so that no message looks like
+    one.
     """
     place = _PLACE.search(failure)
     parts = failure.removesuffix(place[0] if place else "").split(": ")
     subjects = list(itertools.takewhile(lambda part: part.endswith(_SUBJECT_ENDS), parts))
-    kept = place[0] if place and os.path.isfile(place[1]) else ""
+    kept = place[0] if place and is_module_file(place[1]) else ""
     return ": ".join(parts[: len(subjects) + 1]) + kept

@@ -35,7 +35,8 @@ def resolve_request(
     except BaseException as error:
         raise PluginError(
             registered.plugin.distribution,
-            f"generator {registered.name} cannot resolve a request: {explain(error)}",
+            f"generator {registered.name} cannot resolve a request: "
+            f"{explain(error, registered.plugin.module)}",
         ) from error
 
 

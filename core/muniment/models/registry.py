@@ -164,7 +164,7 @@ class Models:
         notices = notices or AdditionNotices()
         name = name and normal_name(name)
         self._check_addable(source, name)
-        with self._adding(source, notices):
+        with self._adding(source, generator, notices):
             self._check_addable(source, name)  # another process may have added it meanwhile
             return self._add(source, generator_name, generator, name, notices, record)
 
@@ -182,7 +182,7 @@ class Models:
         ModelError.
         """
         source, name = packaged.source, packaged.name
-        with self._adding(name, notices):
+        with self._adding(name, generator, notices):
             if self._record(name).exists():
                 return
             self._check_free(name)
@@ -190,14 +190,16 @@ class Models:
             self._add(source, generator_name, generator, name, notices, record)
 
     @contextlib.contextmanager
-    def _adding(self, source: str, notices: AdditionNotices) -> Iterator[None]:
+    def _adding(
+        self, source: str, generator: ModelProvider, notices: AdditionNotices
+    ) -> Iterator[None]:
         """Hold the lock of additions, and convert exceptions of the block to ModelError.
 
         The lock's file has a label, which a process that waits shows. The operating system
         releases the lock of a killed process.
         """
         label = f"process {os.getpid()}, which adds model {source}"
-        with _model_errors(source, f"model {source} cannot be added"):
+        with _model_errors(source, f"model {source} cannot be added", generator):
             make_folder(self._folder)
             with open_private(self._folder / ".lock", "a+b") as file:
                 if not try_lock(file):
@@ -353,7 +355,7 @@ class Models:
         if os.path.exists(path):
             return reference, path.absolute(), None
         if isinstance(generator, ModelProvider) and _is_hub_id(reference, generator):
-            with _model_errors(reference, f"model {reference} cannot be found"):
+            with _model_errors(reference, f"model {reference} cannot be found", generator):
                 return reference, _model_folder(generator, reference), None
         names = [model.name for model in self._readable()]
         names = sorted({*names, *_names(packaged_models(generator))})
@@ -477,7 +479,7 @@ def packaged_models(generator: object) -> list[PackagedModel]:
     """Return the models that come with installed packages. Raise ModelError on failure."""
     if not isinstance(generator, ModelProvider):
         return []
-    with _model_errors("", "packaged models cannot be listed"):
+    with _model_errors("", "packaged models cannot be listed", generator):
         packaged: object = generator.packaged_models()
         if not isinstance(packaged, Sequence) or not all(
             isinstance(model, PackagedModel) for model in packaged
@@ -537,14 +539,16 @@ def _broken(generator: ModelProvider, method: str, expected: str) -> ModelError:
 
 
 @contextlib.contextmanager
-def _model_errors(name: str, failure: str) -> Iterator[None]:
+def _model_errors(name: str, failure: str, generator: object) -> Iterator[None]:
     """Raise ModelError instead of an exception of a generator or of the file system."""
     try:
         yield
     except (MunimentError, ModelTermsWarning):
         raise
     except (Exception, SystemExit) as error:
-        raise ModelError(name, f"{failure}: {explain(error)}") from error
+        raise ModelError(
+            name, f"{failure}: {explain(error, type(generator).__module__)}"
+        ) from error
 
 
 def _caller_level() -> int:

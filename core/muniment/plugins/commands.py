@@ -28,7 +28,7 @@ def load_command(command: PluginCommand) -> click.Command:
         raise PluginError(
             command.distribution,
             f"command `muniment {command.words}` of {command.distribution} cannot be imported: "
-            f"{explain(error)}",
+            f"{explain(error, command.module)}",
         ) from error
     if not isinstance(found, click.Command):
         raise PluginError(
@@ -50,5 +50,5 @@ def raise_failure(command: PluginCommand, error: Exception) -> NoReturn:
     raise PluginError(
         command.distribution,
         f"command `muniment {command.words}` of {command.distribution} failed: "
-        f"{explain(error)}; {TRACEBACK_VARIABLE}=1 prints the traceback",
+        f"{explain(error, command.module)}; {TRACEBACK_VARIABLE}=1 prints the traceback",
     ) from error

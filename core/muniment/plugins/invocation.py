@@ -95,7 +95,9 @@ def error_message(error: BaseException, registered: RegisteredObject) -> str:
     """Return a sentence for the user that describes an exception of a generator."""
     if isinstance(error, MunimentError):
         return escape_unencodable(str(error))
-    return escape_unencodable(f"generator {registered.name} failed: {explain(error)}")
+    return escape_unencodable(
+        f"generator {registered.name} failed: {explain(error, registered.plugin.module)}"
+    )
 
 
 @contextlib.contextmanager

@@ -399,7 +399,7 @@ class MediaTypes:
                 name,
                 escape_unencodable(
                     f"{method}() of media type {registered.name!r} of {name} failed: "
-                    f"{explain(error)}"
+                    f"{explain(error, registered.plugin.module)}"
                 ),
             ) from error
 

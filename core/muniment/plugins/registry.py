@@ -97,7 +97,7 @@ class RegisteredObject:
             raise PluginError(
                 self.plugin.distribution,
                 f"{self.kind} {self.name!r} of {self.plugin.distribution} cannot be loaded: "
-                f"{explain(error)}",
+                f"{explain(error, self.plugin.module)}",
             ) from error
         return loaded
 
@@ -261,7 +261,9 @@ class Plugins:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            raise PluginError(name, f"plugin {name} cannot be loaded: {explain(error)}") from error
+            raise PluginError(
+                name, f"plugin {name} cannot be loaded: {explain(error, plugin.module)}"
+            ) from error
         if not objects:
             *hooks, last = [f"muniment_{kind}s" for kind in _BASES]
             raise PluginError(
@@ -306,7 +308,8 @@ def instantiate(registered: RegisteredObject, *arguments: Any) -> Any:
         raise PluginError(
             registered.plugin.distribution,
             f"{registered.kind} {registered.name!r} of {registered.plugin.distribution} "
-            f"cannot be created: {explain(error)}",
+            "cannot be created: "
+            f"{explain(error, registered.plugin.module)}",
         ) from error
 
 
@@ -326,7 +329,8 @@ def checked_values(
         raise PluginError(
             registered.plugin.distribution,
             f"the parameters of {registered.kind} {registered.name!r} of "
-            f"{registered.plugin.distribution} cannot be created: {explain(error)}",
+            f"{registered.plugin.distribution} cannot be created: "
+            f"{explain(error, registered.plugin.module)}",
         ) from error
 
 

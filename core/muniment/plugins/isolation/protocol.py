@@ -138,10 +138,10 @@ vectors_decoder = msgspec.msgpack.Decoder(
 """The decoders of the answers to a PowerCall. A tuple is a call that comes before the answer."""
 
 
-def error_result(error: BaseException) -> ErrorResult:
-    """Return the description of an exception, inside an `except` block."""
+def error_result(error: BaseException, module: str = "") -> ErrorResult:
+    """Return the description of an exception of a plugin, inside an `except` block."""
     kind = next((name for name, cls in _ERRORS.items() if isinstance(error, cls)), "")
-    message = str(error) if kind else describe(error)
+    message = str(error) if kind else describe(error, module)
     about = getattr(error, "name", None) or getattr(error, "model", None) or ""
     return ErrorResult(
         kind,

@@ -190,6 +190,7 @@ class PluginService:
     def __init__(self, send_progress: Callable[[str, float], None], powers: ModelPowers) -> None:
         self._send_progress = send_progress
         self._powers = powers
+        self.module = ""  # of the plugin
         self._registered: dict[tuple[Kind, str], RegisteredObject] = {}
         # The objects, and the iterators of the calls to generators, by number.
         self.objects: dict[int, tuple[RegisteredObject, Any]] = {}
@@ -200,6 +201,7 @@ class PluginService:
         `memory` limits the address space in bytes, on Linux only.
         """
         sys.path[:] = path
+        self.module = plugin.module
         if memory is not None and sys.platform == "linux":
             import resource
 

@@ -108,7 +108,7 @@ class _Server:
             name, arguments = protocol.decode_call(body, METHODS)
             frame = protocol.frame(Result(METHODS[name](self._service, *arguments)))
         except BaseException as error:
-            frame = protocol.frame(protocol.error_result(error))
+            frame = protocol.frame(protocol.error_result(error, self._service.module))
         self._send(frame)
 
     def _send_progress(self, task: str, fraction: float) -> None:
