@@ -429,7 +429,8 @@ class Request:
     """One request as a generator receives it, with all names and defaults resolved.
 
     The prompt is empty if the request has none. `models` has the models of parameters, by the name
-    of the parameter. `stream` is true if the caller displays chunks. A generator may ignore it.
+    of the parameter. `stream` is true if the caller asked for chunks, which a filter of outputs can
+    withhold. A generator may ignore it.
     `started_at` is the recorded start of the generation, in UTC, and the same in a replay. A
     generator whose output depends on the time must use it. `inputs` are the given inputs by name,
     of those that the generator declares.

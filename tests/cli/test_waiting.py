@@ -120,7 +120,7 @@ def test_a_log_gets_the_fraction_of_a_step(
 
 
 @pytest.mark.parametrize("options", [[], ["--isolate"]])
-def test_a_terminal_shows_the_loading_and_the_tokens(
+def test_a_terminal_shows_the_loading_and_the_seconds(
     processes: Processes, slow: Path, tmp_path: Path, options: list[str]
 ) -> None:
     target = tmp_path / "out.txt"
@@ -128,7 +128,7 @@ def test_a_terminal_shows_the_loading_and_the_tokens(
     result = processes.on_terminal(*command, width=200)
     assert result.code == 0
     assert f"loading {slow}, 1 s" in result.out
-    assert f"{slow}: 20 tokens" in result.out
+    assert f"{slow}: generating, 1 s" in result.out
     assert target.read_text() == "1 2 3 4"
     assert "a filter checks" not in result.out
 
@@ -154,14 +154,37 @@ def test_a_pipe_gets_no_progress_of_one_generation(processes: Processes, slow: P
 
 
 def test_chunks_that_only_count_are_not_recorded(
-    processes: Processes, plugin_folder: PluginFolder
+    processes: Processes, plugin_folder: PluginFolder, policy_file: Path
 ) -> None:
     # The chunks of `SLOW` begin its reply, and these do not.
     body = SLOW.replace('f"{number} "', '"other"')
     plugin_folder.generator("odd", body, distribution="test-odd")
-    shown = processes.on_terminal("generate", "odd", "x", "--json", width=300)
-    assert shown.code == 0
+    checked = processes.on_terminal("generate", "odd", "x", "--policy", policy_file, width=300)
+    assert checked.code == 0
     assert processes.on_terminal("generate", "odd", "x", width=300).code == 1
+
+
+@pytest.mark.parametrize("options", [["--json"], ["-n", "2"], ["--no-stream"]])
+def test_a_terminal_does_not_change_what_a_generator_is_asked_for(
+    processes: Processes, plugin_folder: PluginFolder, options: list[str]
+) -> None:
+    plugin_folder.generator("odd", "for r in requests: yield r.reply(Text(str(r.stream)))")
+    for result in (
+        processes("generate", "odd", "x", *options),
+        processes.on_terminal("generate", "odd", "x", *options, width=300),
+    ):
+        assert result.code == 0
+        assert "False" in result.out
+        assert "True" not in result.out
+
+
+def test_an_invalid_number_of_tokens_is_not_shown(
+    processes: Processes, plugin_folder: PluginFolder, policy_file: Path
+) -> None:
+    plugin_folder.generator("odd", SLOW.replace("10 * number", "number + 0.5"))
+    shown = processes.on_terminal("generate", "odd", "x", "--policy", policy_file, width=300)
+    assert shown.code == 0
+    assert "odd: generating, 1 s" in shown.out
 
 
 def test_the_digest_of_an_added_model_is_a_step(

@@ -27,15 +27,17 @@ class LoadingNotices(GenerationNotices):
 
 
 class AnswerNotices(LoadingNotices):
-    """A spinner with the number of generated tokens, until a text appears by itself."""
+    """A spinner with the number of streamed tokens, until a text appears by itself."""
 
     def __init__(self) -> None:
-        self.counts = on_terminal("stderr")
         self._noted = False
 
     @contextlib.contextmanager
     def generating(self, name: str, *, streams: bool) -> Iterator[CountChunk]:
-        """Show the tokens and the time. The first chunk that the caller gets ends it."""
+        """Show the time, and the tokens of a text that a filter withholds.
+
+        The first chunk that the caller gets ends it.
+        """
         tokens: dict[str, int] = {}
 
         def label() -> str:

@@ -9,13 +9,7 @@ from muniment.types import Chunk
 
 
 class GenerationNotices:
-    """The notices of generations in progress, which this class ignores.
-
-    `counts` is true if generators should stream texts even if the caller gets no chunks. The chunks
-    then only show the progress.
-    """
-
-    counts = False
+    """The notices of generations in progress, which this class ignores."""
 
     def loading(self, model: str) -> AbstractContextManager[object]:
         """Show, during the block, that a generator loads the model of this name."""

@@ -108,7 +108,7 @@ class Pipeline:
         media_type = batch[0].registered.media_type
         stream = stream and media_type.startswith("text/")
         withheld = stream and self._policy_runner.judges_output(media_type)
-        stream = stream and not withheld
+        yields = stream and not withheld
         try:
             # Standard output is redirected once for the batch. Redirecting it for each call
             # takes as long as recording.
@@ -118,8 +118,8 @@ class Pipeline:
             waiting = [item for item in in_flight.values() if item.outcome is None]
             if withheld and waiting:
                 self._notices.withheld()
-            with contextlib.nullcontext() if stream else quiet_stdout():
-                for answer in self._answers(waiting, stream):
+            with contextlib.nullcontext() if yields else quiet_stdout():
+                for answer in self._answers(waiting, stream=stream, yields=yields):
                     if isinstance(answer, Chunk):
                         in_flight[answer.request_id].chunks.append(answer.text)
                         yield answer
@@ -251,10 +251,13 @@ class Pipeline:
             **changes,  # type: ignore[arg-type]
         )
 
-    def _answers(self, items: Sequence[_InFlight], stream: bool) -> Iterator[Answer]:
+    def _answers(
+        self, items: Sequence[_InFlight], *, stream: bool, yields: bool
+    ) -> Iterator[Answer]:
         """Yield chunks, and for each item one reply or the reason why there is none.
 
-        Without `stream`, no chunks are yielded.
+        With `stream`, the generator is asked for chunks. They are yielded with `yields`, and
+        otherwise only show the progress.
         """
         if not items:
             return
@@ -271,15 +274,15 @@ class Pipeline:
         for item in items:
             item.environment = environment
         requests = [item.resolved.request for item in items]
-        if stream or (self._notices.counts and first.registered.media_type.startswith("text/")):
+        if stream:
             requests = [replace(request, stream=True) for request in requests]
         model = first.request.model
         name = first.registered.name if model is None else model.name
-        with self._notices.generating(name, streams=stream) as count:
+        with self._notices.generating(name, streams=yields) as count:
             for answer in run_generator(generator, first.registered, requests):
                 if isinstance(answer, Chunk):
                     count(answer)
-                    if not stream:
+                    if not yields:
                         continue
                 yield answer
 

@@ -143,8 +143,7 @@ def invoke(
                 yield _checked(answer, registered) if isinstance(answer, Reply) else answer
             elif remaining[answer.request_id].stream:
                 answer.text.encode()  # raises if it contains a lone surrogate
-                tokens = None if answer.tokens is None else _whole(answer.tokens)
-                yield Chunk(answer.request_id, answer.text, tokens)
+                yield Chunk(answer.request_id, answer.text, _tokens(answer.tokens))
     except (KeyboardInterrupt, GeneratorExit):  # the second is raised where this function yields
         raise
     except BaseException as error:
@@ -219,6 +218,13 @@ def _usage(usage: Usage) -> Usage:
     if min(counts) < 0 or max(counts) > SAFE:  # an entry cannot hold it
         raise ValueError("usage must be from 0 to 2^53")
     return Usage(*counts)
+
+
+def _tokens(number: object) -> int | None:
+    """Return the number of tokens of a chunk, or None if it is invalid. Only a display uses it."""
+    if isinstance(number, int) and 0 <= number <= SAFE:
+        return int(number)
+    return None
 
 
 def _trace(trace: Trace) -> Trace:
