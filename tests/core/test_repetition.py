@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -180,6 +182,21 @@ def test_a_model_is_found_by_its_digest(workspace: Workspace) -> None:
     with pytest.raises(UsageError, match="model one is not the recorded one"):
         session.like(source.id)
     assert session.like(source.id, model="one").model == "one"
+
+
+def test_a_model_of_a_folder_is_found_by_its_path_as_it_was_given(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.plugin_folder.generator("named", NAMED, attributes=OF_MODELS)
+    folder = tmp_path / "mode\u0301l"  # a decomposed letter, as macOS writes it
+    folder.mkdir()
+    (folder / "weights").write_text("w")
+    source = workspace.session.generate("x", model=str(folder))
+    assert source.model is not None
+    assert source.model.name == str(folder)
+    assert run(workspace, workspace.session.like(source.id)).model == source.model
+    assert workspace.session.store.count(Query(model=str(folder))) == 2
+    assert workspace.session.store.count(Query(model=unicodedata.normalize("NFC", str(folder)))) == 0
 
 
 # ---- files from another store --------------------------------------------------------------------

@@ -315,7 +315,7 @@ class Models:
                 f"model {name} was changed after it was added; remove it with "
                 f"`muniment models remove {name}`, then add it again",
             )
-        return Model(normal_name(name), model_digest, str(path))
+        return Model(name, model_digest, str(path))
 
     def reference(self, reference: str, generator_name: str, generator: object) -> str:
         """Return a model's name or hub id, or the absolute path of a folder or file.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 from sqlalchemy import Connection
 
 from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError
-from muniment.names import normal_name
+from muniment.names import is_name, normal_name
 from muniment.representation import showing
 from muniment.store.database.tables import generation
 from muniment.types import Decision, Status
@@ -111,8 +111,10 @@ class Query:
         # An empty text could match all generations or none, also in an erasure.
         refuse_empty(**{name: getattr(self, name) for name in _TEXTS})
         for name in ("generator", "model", "filter"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, normal_name(getattr(self, name)))
+            text = getattr(self, name)
+            # The path of a model is recorded as given, because a file system distinguishes forms.
+            if text is not None and is_name(normal_name(text)):
+                object.__setattr__(self, name, normal_name(text))
         object.__setattr__(self, "since", _moment("since", self.since))
         object.__setattr__(self, "until", _moment("until", self.until, end=True))
         for name in ("ids", "scores"):
