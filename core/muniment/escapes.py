@@ -30,7 +30,9 @@ _HIDDEN = re.compile(
     "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-_LAST_UNDECIDED = re.compile("[\u200b-\u200d\ufe0e\ufe0f\U000e0000-\U000e0fff]+\\Z")
+# Hidden characters that the characters after them decide, at most six: the tags of a flag.
+_UNDECIDED = re.compile("[\u200b-\u200d\ufe0e\ufe0f\U000e0000-\U000e0fff]")
+_MOST_UNDECIDED = 6
 _NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 _NON_JOINER, _JOINER = "\u200c", "\u200d"
@@ -71,8 +73,10 @@ def escaped(text: str, keep: str = "", start: int = 0, end: int | None = None) -
 
 def settled(text: str) -> int:
     """Return the length of the part of a growing text whose escapes no further text can change."""
-    match = _LAST_UNDECIDED.search(text)
-    return match.start() if match else len(text)
+    end = len(text)
+    while end and len(text) - end < _MOST_UNDECIDED and _UNDECIDED.match(text, end - 1):
+        end -= 1
+    return end
 
 
 def code(character: str) -> str:

@@ -93,6 +93,15 @@ def test_settled_is_the_part_that_no_further_text_changes() -> None:
     assert shown == escaped(whole) == whole.replace("\u200b", "\\u200b")
 
 
+@pytest.mark.parametrize("end", ["", "a"])
+def test_settled_takes_the_same_time_for_each_chunk(end: str) -> None:
+    text = "\u200b" * 30_000 + end
+    start = time.process_time()
+    for _ in range(1000):
+        settled(text)
+    assert time.process_time() - start < 2
+
+
 @pytest.mark.parametrize("text", ["a\u200b", "می‌", "a\u0301\u200d", "\ufe0f", "👩‍"])
 def test_escaped_takes_linear_time(text: str) -> None:
     start = time.process_time()

@@ -196,7 +196,9 @@ def test_a_model_of_a_folder_is_found_by_its_path_as_it_was_given(
     assert source.model.name == str(folder)
     assert run(workspace, workspace.session.like(source.id)).model == source.model
     assert workspace.session.store.count(Query(model=str(folder))) == 2
-    assert workspace.session.store.count(Query(model=unicodedata.normalize("NFC", str(folder)))) == 0
+    assert (
+        workspace.session.store.count(Query(model=unicodedata.normalize("NFC", str(folder)))) == 0
+    )
 
 
 # ---- files from another store --------------------------------------------------------------------
