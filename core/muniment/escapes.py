@@ -71,6 +71,11 @@ def escaped(text: str, keep: str = "", start: int = 0, end: int | None = None) -
     return "".join([*parts, text[position:end]])
 
 
+def is_hidden(character: str) -> bool:
+    """Return whether a character is escaped unless its neighbours need it."""
+    return _HIDDEN.match(character) is not None
+
+
 def settled(text: str) -> int:
     """Return the length of the part of a growing text whose escapes no further text can change."""
     end = len(text)

@@ -10,17 +10,6 @@ RULE = "letters, digits, '.', '_' and '-'"
 
 _LONGEST = 100  # characters
 _MOST_BYTES = 200  # a folder or file has the name of a model, and at most 255 bytes
-# Characters without a visible form that Unicode counts among letters and marks (the property
-# Default_Ignorable_Code_Point). All others are among the format characters (Cf).
-_INVISIBLE = frozenset(
-    chr(code)
-    for code in (
-        *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0),
-        *range(0x180B, 0x1810),
-        *range(0xFE00, 0xFE10),
-        *range(0xE0100, 0xE01F0),
-    )
-)
 
 
 def split_version(plugin: str) -> tuple[str, str | None]:
@@ -57,9 +46,17 @@ def is_object_name(text: object) -> TypeGuard[str]:
 
 def _is_letter(character: str) -> bool:
     """Return whether a character is a visible letter or digit."""
-    return unicodedata.category(character)[0] in "LN" and character not in _INVISIBLE
+    if character.isascii():
+        return character.isalnum()
+    return unicodedata.category(character)[0] in "LN" and not _is_hidden(character)
 
 
 def _is_mark(character: str) -> bool:
     """Return whether a character is a visible mark of the letter before it."""
-    return unicodedata.category(character)[0] == "M" and character not in _INVISIBLE
+    return unicodedata.category(character)[0] == "M" and not _is_hidden(character)
+
+
+def _is_hidden(character: str) -> bool:
+    from muniment.escapes import is_hidden  # compiles its patterns, which ASCII needs none of
+
+    return is_hidden(character)

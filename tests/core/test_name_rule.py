@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from muniment.errors import UsageError
+from muniment.escapes import is_hidden
 from muniment.evaluator_names import parse_evaluators
 from muniment.names import is_name, is_object_name, normal_name
 from muniment.plugins.discovery import Plugin
@@ -68,3 +70,8 @@ def test_a_single_file_plugin_can_have_a_chinese_name(tmp_path: Path) -> None:
     assert plugin.module.isascii()
     with pytest.raises(UsageError, match="a b"):
         Plugin.from_file(tmp_path / "a b.py")
+
+
+def test_no_character_that_is_escaped_belongs_to_a_name() -> None:
+    letters = map(chr, range(0x80, sys.maxunicode + 1))
+    assert [char for char in letters if is_hidden(char) and is_name(f"a{char}")] == []

@@ -154,7 +154,7 @@ def test_what_a_plugin_prints_is_passed_on_line_by_line_with_its_name(
     workspace.close()
     said = capfd.readouterr()
     assert said.out == ""
-    for line in ("printed [31m红", "written", "by a child", "no newline"):
+    for line in ("printed \\x1b[31m红", "written", "by a child", "no newline"):
         assert f"plugin talks: {line}\n" in said.err
 
 

@@ -20,7 +20,8 @@ from muniment.ledger.entries import Entry, EnvironmentEntry
 from muniment.ledger.fields import EntryOf, PayloadOf
 
 # Invisible characters, and those that change how others are displayed. No name has them. They are
-# listed, because all versions of Python must reject the same characters.
+# listed, because all versions of Python must reject the same characters. The list is part of the
+# format of entries, so it is not that of `muniment.escapes`, which may grow.
 UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\ufffe\uffff\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"

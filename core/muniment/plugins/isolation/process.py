@@ -47,7 +47,6 @@ ENVIRONMENT = re.compile(
 )
 
 _MAX_LINES = 1000  # lines of output forwarded for one call, so that a loop fills no log
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # Seconds between checks whether the worker is alive. The end of a worker does not close its pipe
 # if another process has inherited it.
 _POLL_INTERVAL = 0.2
@@ -329,8 +328,7 @@ class _WorkerProcess:
         with open(output, "rb") as lines:
             while line := lines.readline(8192):
                 self._remaining_lines -= 1
-                text = _CONTROL.sub("", line.decode(errors="replace").rstrip("\r\n"))
-                text = escaped(text, "\t")
+                text = escaped(line.decode(errors="replace").rstrip("\r\n"), "\t")
                 if self._remaining_lines < 0:
                     text = "further output is not displayed"
                 if self._remaining_lines >= -1:
