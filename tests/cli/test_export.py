@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -250,24 +251,68 @@ def test_mistakes_with_outputs_are_one_sentence(
             assert [path.name for path in here.iterdir()] == ["file"]
 
 
-def test_an_interrupted_export_of_outputs_goes_on_to_the_same_files(
-    recorded: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def interrupt(recorded: Here, monkeypatch: pytest.MonkeyPatch, *command: object) -> None:
+    """Interrupt an export after its first generation, and after its state was saved."""
     from muniment.store.export import batches, exporter
 
     monkeypatch.setattr(batches, "FIRST_PAGE", 1)
+    monkeypatch.setattr(exporter, "SAVE_SECONDS", -1.0)
     made = batches.pages
 
     def interrupted(*arguments: object) -> object:
-        for page in made(*arguments):  # type: ignore[arg-type]
+        for number, page in enumerate(made(*arguments)):  # type: ignore[arg-type]
+            if number:
+                raise KeyboardInterrupt
             yield page
-            raise KeyboardInterrupt
 
-    target, folder = tmp_path / "all.parquet", tmp_path / "outputs"
-    command = ("audit", "export", "-o", target, "--outputs", folder)
     with monkeypatch.context() as patch:
         patch.setattr(exporter, "pages", interrupted)
         assert recorded(*command).code == 130
+
+
+def test_a_resumed_export_counts_the_files_before_its_interruption(
+    recorded: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = recorded("audit", "export", "-o", tmp_path / "a.csv", "--outputs", tmp_path / "a")
+    assert "2 files" in whole.err
+    target, folder = tmp_path / "all.csv", tmp_path / "outputs"
+    command = ("audit", "export", "-o", target, "--outputs", folder)
+    interrupt(recorded, monkeypatch, *command)
+    resumed = recorded(*command, "--resume")
+    assert resumed.code == 0
+    counted = re.compile(r"\(2 files, [0-9]+ bytes\)")
+    assert counted.findall(resumed.err) == counted.findall(whole.err) != []
+    # The newest generation, which is written first, has an output that needs --bare.
+    recorded("generate", "dots", "", "--bare")
+    command = ("audit", "export", "-o", target, "--outputs", tmp_path / "more", "--overwrite")
+    interrupt(recorded, monkeypatch, *command)
+    resumed = recorded(*command[:-1], "--resume")
+    assert resumed.code == 1
+    assert "1 output could not be written" in resumed.err
+
+
+@pytest.mark.parametrize("option", ["--bare", "--private"])
+def test_a_resumed_export_needs_the_same_options_of_files(
+    recorded: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    command = ("audit", "export", "-o", tmp_path / "all.csv", "--outputs", tmp_path / "outputs")
+    interrupt(recorded, monkeypatch, *command)
+    refused = recorded(*command, "--resume", option)
+    assert refused.code == 2
+    assert option in refused.err
+    assert recorded(*command, "--resume").code == 0
+    command = (*command[:3], tmp_path / "new.csv", "--outputs", tmp_path / "new", option)
+    interrupt(recorded, monkeypatch, *command)
+    assert recorded(*command[:-1], "--resume").code == 2
+    assert recorded(*command, "--resume").code == 0
+
+
+def test_an_interrupted_export_of_outputs_goes_on_to_the_same_files(
+    recorded: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, folder = tmp_path / "all.parquet", tmp_path / "outputs"
+    command = ("audit", "export", "-o", target, "--outputs", folder)
+    interrupt(recorded, monkeypatch, *command)
     assert not target.exists()
     assert not folder.exists()
     assert recorded("audit", "export", "-o", target, "--resume").code == 2

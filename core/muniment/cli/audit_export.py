@@ -118,17 +118,12 @@ def export(
         )
     else:
         chosen = format or _format_of(target)
-        job = context.store.export(target, chosen, query, str(files.path) if files else "")
+        job = context.store.export(target, chosen, query, files.state if files else None)
         if files is not None:
-            files.begin(resume=False, overwrite=overwrite)
+            files.begin(overwrite=overwrite)
     with counting("exporting", None) as bar:
         try:
-            rows = job.run(
-                bar.advance,
-                muniment.store.cores(),
-                write_outputs=files.write if files else None,
-                finish_outputs=files.finish if files else lambda: None,
-            )
+            rows = job.run(bar.advance, muniment.store.cores(), files)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"{pluralize(job.rows, 'generation')} written; run the same command with --resume "
@@ -166,12 +161,19 @@ def _resume(
 ) -> Export:
     """Return the interrupted export, and open its folder of outputs.
 
-    Raises UsageError for other filters or another folder than it began with.
+    Raises UsageError for other filters, another folder or other options than it began with.
     """
     job = context.store.resume_export(target)
-    if job.folder != (str(files.path) if files else ""):
-        remedy = f"use --outputs {job.folder}" if job.folder else "remove --outputs"
-        raise UsageError(f"the export to {target} began with other options; {remedy} to resume it")
+    began, now = job.outputs, files.state if files else None
+    if (began and began.folder) != (now and now.folder):
+        remedy = f"use --outputs {began.folder}" if began else "remove --outputs"
+        raise UsageError(f"the export to {target} began with another --outputs; {remedy} to resume")
+    for option in ("bare", "private"):
+        if getattr(began, option, False) != getattr(now, option, False):
+            began_so, remedy = ("with", "add") if getattr(began, option) else ("without", "remove")
+            raise UsageError(
+                f"the export to {target} began {began_so} --{option}; {remedy} it to resume"
+            )
     for name in query.__slots__:
         value, original = getattr(query, name), getattr(job.query, name)
         # Times are not compared, since `7d` means a later time than it did then.
@@ -185,8 +187,8 @@ def _resume(
         raise UsageError(
             f"the export to {target} began as {job.format}; use --format {job.format} to resume it"
         )
-    if files is not None:
-        files.begin(resume=True, overwrite=False)
+    if files is not None and began is not None:
+        files.resume(began)
     return job
 
 

@@ -7,12 +7,15 @@ import re
 import shutil
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from muniment.cli.context import CliContext
 from muniment.cli.items import selection_of
 from muniment.cli.media_files import FileFormat, suffix_of_type
 from muniment.cli.output import one_line, pluralize, write_note
 from muniment.errors import MunimentError, ProvenanceError, UsageError
 from muniment.files import open_shared, sync_folder
+from muniment.store.export import OutputFiles
 from muniment.types import Generation, Output
 
 _FILE_NAME = re.compile(r"[0-9A-Z]{26}(-[0-9]+)?\.[^/]+")
@@ -27,17 +30,24 @@ class OutputFolder:
 
     def __init__(self, context: CliContext, path: str, *, bare: bool, private: bool) -> None:
         self.path = Path(os.path.abspath(os.path.expanduser(path)))
-        self._context, self._bare, self._private = context, bare, private
+        self.state = OutputFiles(str(self.path), bare, private)
+        self._context = context
         self._part = self.path.with_name(f"{self.path.name}.part")
         self._formats: dict[str, FileFormat | MunimentError] = {}
-        self._files = self._bytes = self._failed = 0
-        self._first_failure = ""
 
-    def begin(self, *, resume: bool, overwrite: bool) -> None:
-        """Create the folder for the files, or continue with it. Raise UsageError or OSError.
+    def resume(self, state: OutputFiles) -> None:
+        """Continue with the folder of an interrupted export. Raise UsageError or OSError."""
+        self.state = state
+        self._begin(resume=True, overwrite=False)
 
-        A folder that has files is refused, unless `overwrite` is true or the export is resumed.
+    def begin(self, *, overwrite: bool) -> None:
+        """Create the folder for the files. Raise UsageError or OSError.
+
+        A folder that has files is refused, unless `overwrite` is true.
         """
+        self._begin(resume=False, overwrite=overwrite)
+
+    def _begin(self, *, resume: bool, overwrite: bool) -> None:
         if not self.path.parent.is_dir():
             raise UsageError(
                 f"cannot write {self.path}: the folder {self.path.parent} does not exist"
@@ -98,13 +108,14 @@ class OutputFolder:
 
     def report(self) -> bool:
         """Print the number of files, and return whether every output could be written."""
-        write_note(f"wrote {self.path} ({pluralize(self._files, 'file')}, {self._bytes:,} bytes)")
-        if self._failed:
+        state = self.state
+        write_note(f"wrote {self.path} ({pluralize(state.files, 'file')}, {state.size:,} bytes)")
+        if state.failed:
             write_note(
-                f"Warning: {pluralize(self._failed, 'output')} could not be written, the first "
-                f"because {self._first_failure}"
+                f"Warning: {pluralize(state.failed, 'output')} could not be written, the first "
+                f"because {state.first_failure}"
             )
-        return not self._failed
+        return not state.failed
 
     def _write(self, generation: Generation, output: Output, number: str) -> str | None:
         file = self._format(output.media_type)
@@ -125,8 +136,8 @@ class OutputFolder:
                 os.fsync(written.fileno())  # the state of the export counts it as written
         except OSError as error:
             raise MunimentError(f"cannot write {self._part / name}: {error.strerror}") from error
-        self._files += 1
-        self._bytes += len(content)
+        state = self.state
+        self.state = replace(state, files=state.files + 1, size=state.size + len(content))
         return name
 
     def _format(self, media_type: str) -> FileFormat | MunimentError:
@@ -137,8 +148,8 @@ class OutputFolder:
                     lambda: self._context.media,
                     media_type,
                     None,
-                    bare=self._bare,
-                    private=self._private,
+                    bare=self.state.bare,
+                    private=self.state.private,
                 )
             except ProvenanceError:  # of the certificate, which every file needs
                 raise
@@ -147,6 +158,8 @@ class OutputFolder:
         return self._formats[media_type]
 
     def _add_failure(self, generation: Generation, error: MunimentError, number: int = 1) -> None:
-        self._failed += number
+        state = self.state
         reason = f"generation {generation.id}: {one_line(str(error))}"
-        self._first_failure = self._first_failure or reason
+        self.state = replace(
+            state, failed=state.failed + number, first_failure=state.first_failure or reason
+        )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from muniment.ledger.keys import PublicKey
     from muniment.ledger.proofs import Proof
     from muniment.store.database.read_only import SelectedRows
-    from muniment.store.export import Export
+    from muniment.store.export import Export, OutputFiles
     from muniment.store.queries.stats import Stats
     from muniment.store.recording.erasure_log import Backup
     from muniment.store.recording.events import Events
@@ -278,17 +278,21 @@ class Store(Finder, AbstractContextManager["Store"]):
     # ---- taking out --------------------------------------------------------------------------
 
     def export(
-        self, target: Path, format: str, query: Query | None = None, folder: str = ""
+        self,
+        target: Path,
+        format: str,
+        query: Query | None = None,
+        outputs: OutputFiles | None = None,
     ) -> Export:
         """Return an export of the matching generations to a file. Call its `run` to write it.
 
         `format` is `jsonl`, `csv` or `parquet`. The export has the generations recorded before
-        this call. `folder` is that of the outputs, if its `run` writes them too. Raises
+        this call. `outputs` has the options of the outputs, if `run` writes them too. Raises
         MunimentError if a package that the format needs is not installed.
         """
         from muniment.store.export import Export
 
-        return Export.begin(self._database, target, format, query or Query(), folder)
+        return Export.begin(self._database, target, format, query or Query(), outputs)
 
     def resume_export(self, target: Path) -> Export:
         """Return the unfinished export to a file. Raise ExportError if there is none."""

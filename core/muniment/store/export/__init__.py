@@ -7,8 +7,7 @@ can be resumed.
 
 from __future__ import annotations
 
-from muniment.store.export.batches import WriteOutputs
-from muniment.store.export.exporter import Export, ExportError, stream, unfinished
+from muniment.store.export.exporter import Export, ExportError, OutputFiles, stream, unfinished
 from muniment.store.export.formats import FORMATS
 
-__all__ = ["FORMATS", "Export", "ExportError", "WriteOutputs", "stream", "unfinished"]
+__all__ = ["FORMATS", "Export", "ExportError", "OutputFiles", "stream", "unfinished"]

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -25,9 +25,10 @@ from muniment.ledger.events import ErasureEntry
 from muniment.ledger.schema import kind_of
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import event, ledger_head
-from muniment.store.export.batches import WriteOutputs, pages
+from muniment.store.export.batches import pages
 from muniment.store.export.formats import FORMATS
 from muniment.store.queries.query import Query
+from muniment.types import Generation
 
 SAVE_SECONDS = 2.0  # time between two saves, which is the work that a killed process loses
 
@@ -40,6 +41,37 @@ class ExportError(MunimentError):
         self.path = path
 
 
+class OutputFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The files of exported outputs: their folder, how they are written, and their numbers so far.
+
+    `size` is the bytes in all files. `failed` outputs could not be written, the first because of
+    `first_failure`.
+    """
+
+    folder: str
+    bare: bool = False
+    private: bool = False
+    files: int = 0
+    size: int = 0
+    failed: int = 0
+    first_failure: str = ""
+
+
+class OutputWriter(Protocol):
+    """A writer of the outputs of exported generations to files.
+
+    `state` has the numbers of the outputs written so far. A resumed export sets it.
+    """
+
+    state: OutputFiles
+
+    def write(self, generation: Generation, /) -> Sequence[str | None]:
+        """Write the outputs of a generation, and return the names of their files."""
+
+    def finish(self) -> None:
+        """Finish the folder, before the export gets its name."""
+
+
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The state of an export, which is saved to resume it.
 
@@ -47,7 +79,7 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entries in the ledger at the start, and `before` is the entry number where to continue.
     `rows` is the number of generations written. `altered` is the number of those with texts that
     were altered after they were recorded, and `first_altered` the id of the first. `whole` is true
-    when all are written. `folder` is the folder of the outputs, if they are written too.
+    when all are written. `outputs` is the state of the outputs, if they are written too.
     """
 
     log: str
@@ -60,8 +92,8 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     whole: bool = False
     altered: int = 0
     first_altered: str = ""
-    folder: str = ""
-    version: Literal[3] = 3  # of this class
+    outputs: OutputFiles | None = None
+    version: Literal[4] = 4  # of this class
 
 
 def unfinished(target: Path) -> bool:
@@ -82,18 +114,23 @@ class Export:
 
     @classmethod
     def begin(
-        cls, database: Database, target: Path, format: str, query: Query, folder: str = ""
+        cls,
+        database: Database,
+        target: Path,
+        format: str,
+        query: Query,
+        outputs: OutputFiles | None = None,
     ) -> Export:
         """Return an export of the generations that are recorded now.
 
-        `folder` is that of the outputs, if they are written too. An unfinished export to the same
-        file is discarded. Raises MunimentError if a package that the format needs is not installed,
-        or if the target is a file of the store.
+        `outputs` has the options of the outputs, if they are written too. An unfinished export to
+        the same file is discarded. Raises MunimentError if a package that the format needs is not
+        installed, or if the target is a file of the store.
         """
         FORMATS[format].check()
         check_target(target, database.files)
         log, size = _log_and_size(database)
-        return cls(database, target, _State(log, format, query, size, size, folder=folder))
+        return cls(database, target, _State(log, format, query, size, size, outputs=outputs))
 
     @classmethod
     def resume(cls, database: Database, target: Path) -> Export:
@@ -151,9 +188,9 @@ class Export:
         return self._state.format
 
     @property
-    def folder(self) -> str:
-        """The folder of the outputs, or an empty text if no outputs are written."""
-        return self._state.folder
+    def outputs(self) -> OutputFiles | None:
+        """The files of the outputs so far, or None if no outputs are written."""
+        return self._state.outputs
 
     @property
     def query(self) -> Query:
@@ -164,22 +201,21 @@ class Export:
         self,
         advance: Callable[[int], None] = lambda rows: None,
         processes: int = 1,
-        *,
-        write_outputs: WriteOutputs | None = None,
-        finish_outputs: Callable[[], None] = lambda: None,
+        outputs: OutputWriter | None = None,
     ) -> int:
         """Write the remaining generations. Return the number of generations in the file.
 
         `advance` receives the number of generations of each page. A large export uses up to
-        `processes` processes. `write_outputs` writes the outputs of each generation, and
-        `finish_outputs` is called before the file gets its name. Raises ExportError if the file
-        cannot be written. The export can then be resumed.
+        `processes` processes. `outputs` writes the outputs of each generation, and is finished
+        before the file gets its name. Raises ExportError if the file cannot be written. The export
+        can then be resumed.
         """
         try:
             if not self._state.whole:
                 with self._open_part() as part:
-                    self._write(part, advance, processes, write_outputs)
-            finish_outputs()
+                    self._write(part, advance, processes, outputs)
+            if outputs is not None:
+                outputs.finish()
             if self._part.exists():
                 self._format.finish(self._part, self._target)
             _state_path(self._target).unlink()
@@ -229,7 +265,7 @@ class Export:
         part: BinaryIO,
         advance: Callable[[int], None],
         processes: int,
-        write_outputs: WriteOutputs | None,
+        outputs: OutputWriter | None,
     ) -> None:
         """Write the remaining pages, and save the state now and then and at the end."""
         state = self._state
@@ -244,7 +280,7 @@ class Export:
             state.before,
             remaining,
             processes,
-            write_outputs,
+            outputs.write if outputs is not None else None,
         )
         with closing(new_pages):
             for page in new_pages:
@@ -255,6 +291,7 @@ class Export:
                     rows=state.rows + page.rows,
                     altered=state.altered + len(page.altered),
                     first_altered=state.first_altered or next(iter(page.altered), ""),
+                    outputs=outputs.state if outputs is not None else None,
                 )
                 advance(page.rows)
                 if time.monotonic() - saved_at > SAVE_SECONDS:
