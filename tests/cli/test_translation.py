@@ -23,6 +23,7 @@ from muniment.cli.wide_formatter import WideFormatter, cells, wrap
 from muniment.command import Translations
 from muniment.errors import UsageError
 from muniment.testing.translations.catalogue import mistakes, update
+from muniment.testing.translations.texts import texts
 from support.commands import Here
 from support.plugins import PluginFolder
 
@@ -341,6 +342,11 @@ def test_update_collects_the_texts_and_keeps_translations(greetings: Path, munim
     (greetings / "__init__.py").write_text(code.replace("hello {name}", "hello, {name}"))
     assert "hello, {name}" in update("test-greetings")[1]
     assert "说你好。" in file.read_text(encoding="utf-8")
+
+
+def test_the_options_of_generators_are_collected_for_each_command_that_has_them() -> None:
+    places = {place.rpartition(" ")[0] for place in texts("muniment").values()}
+    assert {"muniment generate NAME", "muniment shell NAME"} <= places
 
 
 def test_update_of_a_distribution_without_a_package_raises_usage_error() -> None:

@@ -45,7 +45,7 @@ def _all_texts(distribution: str) -> Iterator[tuple[Message, str]]:
 
 
 def _core_texts() -> Iterator[tuple[Message, str]]:
-    from muniment.cli.generate import command_of
+    from muniment.cli import generate, shell
     from muniment.cli.root import root
 
     for word in (*WORDS, *FACTS):
@@ -53,7 +53,8 @@ def _core_texts() -> Iterator[tuple[Message, str]]:
     yield from _command_texts(root, "muniment")
     stub = Plugin("DISTRIBUTION", "VERSION", "", "")
     generator = RegisteredObject("generator", "NAME", stub, "x:X", "text/plain", Parameters)
-    yield from _parameter_texts(command_of("NAME", generator), "muniment generate NAME")
+    yield from _parameter_texts(generate.command_of("NAME", generator), "muniment generate NAME")
+    yield from _parameter_texts(shell.command_of("NAME", generator), "muniment shell NAME")
 
 
 def _plugin_texts(distribution: str) -> Iterator[tuple[Message, str]]:
