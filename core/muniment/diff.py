@@ -10,6 +10,7 @@ from itertools import groupby, zip_longest
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
+from muniment.names import versioned
 from muniment.representation import showing
 from muniment.types import Comparison, Generation, Input, Output, compared_facts
 
@@ -224,7 +225,7 @@ def _fields(generation: Generation) -> dict[str, Any]:
         "seed": str(generation.seed),
         "policy": generation.policy,
         "plugins": sorted(
-            f"{plugin.distribution} {plugin.version} {plugin.digest}"
+            f"{versioned(plugin.distribution, plugin.version)} {plugin.digest}"
             for plugin in generation.plugins
         ),
         "failure": generation.failure and generation.failure.message,

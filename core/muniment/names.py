@@ -26,6 +26,11 @@ def normal_name(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
+def versioned(distribution: str, version: str) -> str:
+    """Return a distribution and its version, which a plugin of one file does not have."""
+    return f"{distribution} {version}".rstrip()
+
+
 def is_name(text: object) -> TypeGuard[str]:
     """Return whether a text is a name in normal form.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,15 @@ def test_the_record_has_the_files_name_no_version_and_its_digest(
         shown["plugins"]
     )
     assert muniment("audit", "verify", "--all").code == 0
+
+
+def test_the_name_of_a_file_is_shown_without_a_space_for_its_version(
+    polite: Path, muniment: Here
+) -> None:
+    assert "(polite)" in muniment("--plugin", polite, "generate", "polite", "--help").out
+    muniment("--plugin", polite, "generate", "polite", "Tea")
+    lines = muniment("audit", "show", "last", "--full").out.splitlines()
+    assert any(re.fullmatch(r"plugin +polite  file-sha256:[0-9a-f]{64}", line) for line in lines)
 
 
 def test_replay_takes_the_file_too_and_says_when_it_has_changed(

@@ -34,6 +34,7 @@ from muniment.cli.training import training_text
 from muniment.cli.verdicts import decision_text, rule_names, verdict_text
 from muniment.diff import OutputDifference, differences
 from muniment.ledger.events import Event, FeedbackEntry, ReplayEntry, ReviewEntry, ScoredEntry
+from muniment.names import versioned
 from muniment.types import Cell, Generation, Input, Model, Score
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def _detail_fields(generation: Generation, rules: Sequence[str]) -> list[tuple[s
     return [
         *(("verdict", verdict_text(verdict, rules)) for verdict in generation.verdicts),
         *(
-            ("plugin", f"{plugin.distribution} {plugin.version}  {plugin.digest}")
+            ("plugin", f"{versioned(plugin.distribution, plugin.version)}  {plugin.digest}")
             for plugin in generation.plugins
         ),
         ("environment", _pairs(generation.environment)),

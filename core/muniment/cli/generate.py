@@ -57,6 +57,7 @@ from muniment.cli.parameter_options import (
 from muniment.cli.progress import waiting
 from muniment.cli.translation import gettext
 from muniment.errors import PromptError
+from muniment.names import versioned
 from muniment.plugins.registry import RegisteredObject
 
 if TYPE_CHECKING:
@@ -120,11 +121,10 @@ def command_of(
         params=[*fixed[:1], *free, *fixed[1:]],
         help="\n\n".join(
             [
-                gettext("Generate {output} with {generator} ({distribution} {version}).").format(
+                gettext("Generate {output} with {generator} ({plugin}).").format(
                     output=noun_of(registered, media_type),
                     generator=registered.name,
-                    distribution=distribution,
-                    version=registered.plugin.version,
+                    plugin=versioned(distribution, registered.plugin.version),
                 ),
                 gettext(
                     "PROMPT is text, or - for standard input. It is not needed with --like. Write "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from muniment.cli.output import excerpt, moment, pluralize, short_digest
 from muniment.ledger.payload_texts import TrainingText
+from muniment.names import versioned
 
 if TYPE_CHECKING:
     from muniment.ledger.events import TrainingEntry
@@ -20,7 +21,7 @@ def training_text(event: RecordedEvent[TrainingEntry]) -> str:
     result = "no model" if entry.result is None else short_digest(entry.result)
     first = f"{result}  {entry.status} · {origin} · {event.actor} · {moment(event.at)}"
     base = "no base model" if entry.base is None else f"base {short_digest(entry.base)}"
-    trainers = [f"plugin {p.distribution} {p.version}".rstrip() for p in event.plugins[1:]]
+    trainers = [f"plugin {versioned(p.distribution, p.version)}" for p in event.plugins[1:]]
     counts = dict([*entry.counts.items(), *(event.training.other_counts or {}).items()])
     lines = [first, base, _pairs("counts", counts), *_details(event), *trainers]
     # A claim was written elsewhere, and its texts may be long and contain line breaks.
