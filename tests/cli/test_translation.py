@@ -13,13 +13,14 @@ import click
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
+from rich.cells import cell_len
 
 from muniment.cli import translation
 from muniment.cli.context import CliContext
 from muniment.cli.options import confirm
 from muniment.cli.root import root
 from muniment.cli.translated_help import translated_copy
-from muniment.cli.wide_formatter import WideFormatter, cells, wrap
+from muniment.cli.wide_formatter import WideFormatter, wrap
 from muniment.command import Translations
 from muniment.errors import UsageError
 from muniment.testing.translations.catalogue import mistakes, update
@@ -150,7 +151,7 @@ def test_help_of_every_command_fits_the_terminal(rendered: tuple[int, list[str]]
     for text in helps:
         for line in text.splitlines():
             is_declaration = re.fullmatch(r" +-[^\u4e00-\u9fff]*", line)
-            assert is_declaration or cells(line) <= columns - 2, (line, text)
+            assert is_declaration or cell_len(line) <= columns - 2, (line, text)
             # GB/T 15834: no line begins with a closing mark, and none ends with an opening one.
             assert line.lstrip()[:1] not in "。，、；：？！）》”" or not line.strip(), text
             assert line[-1:] not in ("（", "《", "“"), text
@@ -163,7 +164,7 @@ def test_help_of_every_command_aligns_its_columns(rendered: tuple[int, list[str]
         starts = set()
         for line in options:
             if match := re.match(r"( {2}-.*?\S {2,}| {10,})(?=\S)", line):
-                starts.add(cells(match[0]))
+                starts.add(cell_len(match[0]))
         assert len(starts) == 1, text
 
 
@@ -185,7 +186,7 @@ def test_help_of_every_command_aligns_its_columns(rendered: tuple[int, list[str]
         ("cafe\u0301 cafe\u0301", 9, ["cafe\u0301 cafe\u0301"]),
     ],
 )
-def test_wrap_breaks_chinese_by_cells(text: str, width: int, lines: list[str]) -> None:
+def test_wrap_breaks_chinese_by_cell_len(text: str, width: int, lines: list[str]) -> None:
     assert wrap(text, width) == lines
 
 

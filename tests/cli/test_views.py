@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given, strategies as st
 from rich.cells import cell_len
 
 from muniment.cli.terminal import print_table
 from muniment.cli.verdicts import decision_text
-from muniment.cli.wrapping import shortened, wrapped
+from muniment.cli.wrapping import parts, shortened, wrapped
 from muniment.store.search import engine
 from muniment.types import Generation, Reason, Verdict
 from support.commands import Here, Result
@@ -104,11 +107,33 @@ def test_a_table_without_columns_to_drop_becomes_blocks(
         ("one two three", 7, ["one two", "three"]),
         ("a 01M8M43MPXJAEJRGC0AJ8H7XFP b", 10, ["a", "01M8M43MPXJAEJRGC0AJ8H7XFP", "b"]),
         ("红心最近，成功", 8, ["红心最", "近，成功"]),
+        ("红心（最近）", 6, ["红心", "（最", "近）"]),  # none ends with an opening bracket
+        ("红心（two）", 6, ["红心", "（two）"]),
+        ("one，two。", 6, ["one，", "two。"]),  # none begins with a comma
+        ("红心.yaml 最", 8, ["红", "心.yaml", "最"]),
+        ("don’t“红”心", 5, ["don’t", "“红”", "心"]),
+        ("한국어", 4, ["한국", "어"]),
         ("  indented\n\nx", 20, ["  indented", "", "x"]),
     ],
 )
 def test_wrapped_breaks_lines_between_words(text: str, width: int, lines: list[str]) -> None:
     assert wrapped(text, width) == lines
+
+
+@given(st.text(" abé红，。.（(“”’)）한", max_size=10))
+def test_parts_divide_a_line_where_it_may_end(line: str) -> None:
+    found = parts(line)
+    assert "".join(found) == line
+    for before, part in itertools.pairwise(found):
+        assert before.startswith(" ") or part[0] not in "，。.”)）"
+        assert part.startswith(" ") or before[-1] not in "（(“"
+
+
+@pytest.mark.parametrize("text", ["(", "（", "。", ".", "红", "a", "红.", "(红"])
+def test_wrapped_takes_linear_time(text: str) -> None:
+    start = time.process_time()
+    wrapped(text * 20_000, 80)
+    assert time.process_time() - start < 5
 
 
 def test_shortened_counts_cells() -> None:

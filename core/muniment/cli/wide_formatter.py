@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-import unicodedata
 from collections.abc import Iterable, Iterator
 
 import click
+from rich.cells import cell_len
 
 from muniment.cli.translation import gettext
+from muniment.cli.wrapping import NOT_FIRST, parts
 
-# Line breaking of Chinese text (GB/T 15834, W3C clreq): marks that no line begins or ends with.
-_NOT_FIRST = "。，、；：？！）》〉」』】〕”’％…—·,.;:?!)]}"
-_NOT_LAST = "（《〈「『【〔“‘([{"
 _LEAST_WIDTH = 20
 _CLICK_LEAST = 50  # click formats for no narrower terminal
-
-
-def cells(text: str) -> int:
-    """Return the number of terminal cells that a text takes."""
-    return sum(map(_cells, text))
-
-
-def _cells(character: str) -> int:
-    if unicodedata.combining(character) or unicodedata.category(character) == "Cf":
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-def _is_wide(character: str) -> bool:
-    return _cells(character) == 2
 
 
 def wrap(text: str, width: int, indent: str = "", first: str | None = None) -> list[str]:
@@ -42,18 +25,18 @@ def wrap(text: str, width: int, indent: str = "", first: str | None = None) -> l
     lines: list[str] = []
     line = indent if first is None else first
     gap = ""
-    for part in _parts(text):
+    for part in parts(re.sub(r"\s", " ", text.strip())):
         if part.isspace():
             gap = part
             continue
         piece = part
-        if cells(line + gap + piece) > width and line != indent:
+        if cell_len(line + gap + piece) > width and line != indent:
             lines.append(line.rstrip())
             line = indent
         else:
             line += gap
-        while cells(line + piece) > width:
-            number = _fitting(piece, max(width - cells(line), 2))
+        while cell_len(line + piece) > width:
+            number = _fitting(piece, max(width - cell_len(line), 2))
             lines.append(line + piece[:number])
             piece, line = piece[number:], indent
         line += piece
@@ -61,35 +44,13 @@ def wrap(text: str, width: int, indent: str = "", first: str | None = None) -> l
     return [*lines, line.rstrip()] if line.strip() or not lines else lines
 
 
-def _parts(text: str) -> Iterator[str]:
-    """Yield spaces, and the parts of a text that no line break divides."""
-    part = ""
-    for character in re.sub(r"\s", " ", text.strip()):
-        if part and _may_break(part[-1], character):
-            yield part
-            part = character
-        else:
-            part += character
-    if part:
-        yield part
-
-
-def _may_break(before: str, after: str) -> bool:
-    """Return whether a line may end between two characters. Spaces are parts of their own."""
-    if " " in (before, after):
-        return before != after
-    if after in _NOT_FIRST or before in _NOT_LAST:
-        return False
-    return _is_wide(before) or _is_wide(after)
-
-
 def _fitting(text: str, width: int) -> int:
     """Return how many characters of a longer text fit into `width` cells, at least one."""
     number = used = 0
-    while used + _cells(text[number]) <= width:
-        used += _cells(text[number])
+    while used + cell_len(text[number]) <= width:
+        used += cell_len(text[number])
         number += 1
-    while number > 1 and text[number] in _NOT_FIRST:
+    while number > 1 and text[number] in NOT_FIRST:
         number -= 1
     return max(number, 1)
 
@@ -108,8 +69,8 @@ class WideFormatter(click.HelpFormatter):
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
         """Write the usage line, with the arguments below it where they do not fit beside it."""
         start = f"{gettext('Usage:') if prefix is None else prefix.rstrip()}{prog} "
-        if cells(start) + 20 <= self.width:
-            self._write_lines(wrap(args, self.width, " " * cells(start), start))
+        if cell_len(start) + 20 <= self.width:
+            self._write_lines(wrap(args, self.width, " " * cell_len(start), start))
         else:
             self._write_lines(wrap(start + args, self.width, " " * 4, ""))
 
@@ -128,13 +89,13 @@ class WideFormatter(click.HelpFormatter):
     ) -> None:
         """Write terms and their descriptions in two columns."""
         rows = list(rows)
-        longest = max((cells(term) for term, _ in rows), default=0)
+        longest = max((cell_len(term) for term, _ in rows), default=0)
         column = min(longest, col_max, self.width // 3 if self.width < _CLICK_LEAST else col_max)
         indent = " " * (self.current_indent + column + col_spacing)
         for term, text in rows:
             start = " " * self.current_indent + term
-            if cells(term) <= column:
-                start += " " * (column + col_spacing - cells(term))
+            if cell_len(term) <= column:
+                start += " " * (column + col_spacing - cell_len(term))
             elif text:
                 self.write(f"{start}\n")
                 start = indent

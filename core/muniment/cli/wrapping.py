@@ -1,4 +1,4 @@
-"""Text broken into lines for a terminal, between words only."""
+"""Text broken into lines for a terminal: between words, and between Chinese characters."""
 
 from __future__ import annotations
 
@@ -7,13 +7,30 @@ import shutil
 
 from rich.cells import cell_len, set_cell_size
 
-# A Chinese, Japanese or Korean character, after which a line may end, with punctuation after it.
-_TOKEN = re.compile(
+# Line breaking of Chinese text (GB/T 15834, W3C clreq): marks that no line begins or ends with.
+_WIDE_CLOSING, _CLOSING = "。，、；：？！）》〉」』】〕．", "”’％…—·,.;:?!)]}"
+_WIDE_OPENING, _OPENING = "（《〈「『【〔", "“‘([{"
+NOT_FIRST = _WIDE_CLOSING + _CLOSING
+
+_OPEN = f"[{re.escape(_WIDE_OPENING + _OPENING)}]{{0,9}}"  # without a limit, quadratic time
+_CLOSE = f"[{re.escape(NOT_FIRST)}]*"
+# A line may end on both sides of a Chinese, Japanese or Korean character.
+_ANYWHERE = (
+    f"(?![{re.escape(NOT_FIRST + _WIDE_OPENING)}])"
     "[\u1100-\u11ff\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff01-\uff60\U00020000-\U0003fffd]"
-    "[\u3001\u3002\uff01\uff09\uff0c\uff0e\uff1a\uff1b\uff1f\u300b\u300d\u300f\u3011\u201d\u2019]*"
-    "| +"
-    "|[^ \u1100-\u11ff\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff01-\uff60\U00020000-\U0003fffd]+"
 )
+_START = f"{_OPEN}(?:{_ANYWHERE}|[{_WIDE_OPENING}])"
+_WORD_END = f"[{_WIDE_CLOSING}]{_CLOSE}"
+_WORD = f"(?:(?:(?!{_START})[^ {_WIDE_CLOSING}])+(?:{_WORD_END})?|{_WORD_END})"
+_PART = re.compile(
+    f" +|{_OPEN}{_ANYWHERE}[{_WIDE_CLOSING}”’％…—·]*(?:[,.;:?!)\\]}}]{_WORD}?)?"
+    f"|{_OPEN}[{_WIDE_OPENING}]{_OPEN}{_WORD}?|{_WORD}"
+)
+
+
+def parts(line: str) -> list[str]:
+    """Return the spaces of a line, and the parts between them that no line break divides."""
+    return _PART.findall(line)
 
 
 def terminal_width() -> int:
@@ -23,8 +40,8 @@ def terminal_width() -> int:
 
 def least_width(text: str) -> int:
     """Return the number of cells of the longest part that `wrapped` does not break."""
-    parts = (part for line in text.split("\n") for part in _TOKEN.findall(line))
-    return max((cell_len(part) for part in parts if part.strip(" ")), default=0)
+    found = (part for line in text.split("\n") for part in parts(line))
+    return max((cell_len(part) for part in found if part.strip(" ")), default=0)
 
 
 def wrapped(text: str, width: int) -> list[str]:
@@ -32,7 +49,7 @@ def wrapped(text: str, width: int) -> list[str]:
     lines = []
     for line in text.split("\n"):
         current, used = "", 0
-        for part in _TOKEN.findall(line):
+        for part in parts(line):
             size = cell_len(part)
             if used + size > width and current.strip(" "):
                 lines.append(current.rstrip(" "))
