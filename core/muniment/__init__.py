@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     )
     from muniment.parameters import Parameters as Parameters, param as param
     from muniment.session import Session as Session, open as open
+    from muniment.spreadsheets import spreadsheet_text as spreadsheet_text
     from muniment.store import Query as Query
     from muniment.types import (
         Cell as Cell,
@@ -117,6 +118,7 @@ _MODULES = {
     "models.training": "Training model_digest write_training_json",
     "parameters": "Parameters param",
     "session": "Session open",
+    "spreadsheets": "spreadsheet_text",
     "store": "Query",
     "types": "Cell Chunk Comparison Content Difference Failure Generation Input InputSpec Item "
     "Levels Measure Model Output PackagedModel PluginRef Provenance Reason Replay Reply Request "

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from sqlalchemy import func, select
 
+import muniment
 from muniment.errors import MunimentError, StoreError
 from muniment.store import Query, Store
 from muniment.store.database import export_pool, tables
@@ -79,7 +80,32 @@ def test_a_csv_row_has_the_same_fields(filled: Store, tmp_path: Path) -> None:
 def test_excel_finds_a_byte_order_mark(filled: Store, tmp_path: Path) -> None:
     filled.export(tmp_path / "a.csv", "csv").run()
     filled.export(tmp_path / "b.csv", "csv-excel").run()
-    assert (tmp_path / "b.csv").read_bytes() == b"\xef\xbb\xbf" + (tmp_path / "a.csv").read_bytes()
+    content = (tmp_path / "b.csv").read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf")
+    assert content[3:].replace(b",'", b",") == (tmp_path / "a.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "＝1", "007"]
+)
+def test_only_csv_for_spreadsheets_changes_formulas_and_long_numbers(
+    store: Store, tmp_path: Path, start: Any, finish: Any, text: str
+) -> None:
+    seed = 2**64 - 1
+    started = start(text, seed=seed)
+    store.record_started([started], policy_document="")
+    store.record_outcomes([finish(started, text)])
+    for format, mark in (("csv", ""), ("csv-excel", "'")):
+        store.export(tmp_path / format, format).run()
+        content = (tmp_path / format).read_bytes().decode("utf-8-sig")
+        [row] = csv.DictReader(io.StringIO(content, newline=""))
+        assert (row["prompt"], row["seed"]) == (f"{mark}{text}", f"{mark}{seed}")
+        assert row["output"] == f"{mark}{text}"
+
+
+@pytest.mark.parametrize("text", ["", "0", "123456789012345", "1+1", "a=1", "'a"])
+def test_other_texts_are_unchanged_for_a_spreadsheet(text: str) -> None:
+    assert muniment.spreadsheet_text(text) == text
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "folder"])

@@ -82,7 +82,9 @@ def export(
     output has no file.
 
     JSON lines, CSV rows and Parquet rows have the fields that `audit show --json` prints
-    (docs/reference/json.md).
+    (docs/reference/json.md). The format csv is for programs and has the recorded texts. The format
+    csv-excel is for spreadsheets: an apostrophe begins a text that they would compute as a formula,
+    and a long number.
     """
     if resume and (output in (None, "-") or overwrite):
         raise click.UsageError("--resume continues a file; add -o FILE and remove --overwrite.")

@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from muniment.errors import MunimentError
 from muniment.files import replace_file, replacing
 from muniment.records import GenerationRecord
+from muniment.spreadsheets import spreadsheet_text
 from muniment.types import Score
 
 GROUP_ROWS = 20_000  # rows of one group of a Parquet file
@@ -113,7 +114,7 @@ CSV_COLUMNS: Mapping[str, tuple[str, ...]] = dict(_csv_columns())
 values. `output` has the text outputs, which `outputs` then omits."""
 
 
-def _cell(record: GenerationRecord, path: tuple[str, ...]) -> Any:
+def _value(record: GenerationRecord, path: tuple[str, ...]) -> Any:
     if path == ("text",):
         texts = (output.text for output in record.outputs)
         return "\n\n".join(text for text in texts if text is not None)
@@ -128,7 +129,7 @@ def _cell(record: GenerationRecord, path: tuple[str, ...]) -> Any:
 
 
 class Csv(Format):
-    """One row a generation, below a row of column names (RFC 4180, UTF-8)."""
+    """One row a generation, below a row of column names (RFC 4180, UTF-8), with unchanged texts."""
 
     name = "csv"
 
@@ -139,7 +140,10 @@ class Csv(Format):
     def lines(self, records: Sequence[GenerationRecord]) -> bytes:
         """Return a row for each record."""
         paths = list(CSV_COLUMNS.values())
-        return self._rows([_cell(record, path) for path in paths] for record in records)
+        return self._rows([self._cell(record, path) for path in paths] for record in records)
+
+    def _cell(self, record: GenerationRecord, path: tuple[str, ...]) -> Any:
+        return _value(record, path)
 
     def _rows(self, rows: Iterable[Sequence[Any]]) -> bytes:
         text = io.StringIO()
@@ -148,13 +152,20 @@ class Csv(Format):
 
 
 class CsvExcel(Csv):
-    """CSV with a byte order mark, without which Excel does not read the file as UTF-8."""
+    """CSV for spreadsheets, in which an apostrophe begins texts that they would change.
+
+    It has a byte order mark, without which Excel does not read the file as UTF-8.
+    """
 
     name = "csv-excel"
 
     def head(self) -> bytes:
         """Return the mark and the row of column names."""
         return codecs.BOM_UTF8 + super().head()
+
+    def _cell(self, record: GenerationRecord, path: tuple[str, ...]) -> Any:
+        value = super()._cell(record, path)
+        return spreadsheet_text(value) if isinstance(value, str) else value
 
 
 # ---- Parquet -----------------------------------------------------------------------------------

@@ -6,13 +6,13 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # some spreadsheets read the wide forms, too
+import muniment
 
 
 def csv_text(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return rows as CSV with a header, a byte-order mark and line ends as in RFC 4180.
 
-    A text that a spreadsheet would take for a formula, such as `=1+1`, begins with an apostrophe.
+    A text that a spreadsheet would change, such as the formula `=1+1`, begins with an apostrophe.
     Numbers are written as they are, and None as an empty cell.
     """
     buffer = io.StringIO()
@@ -26,6 +26,4 @@ def csv_text(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _cell(value: object) -> object:
     if value is None:
         return ""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    return muniment.spreadsheet_text(value) if isinstance(value, str) else value

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+import muniment
 from muniment_recommendation.data.interactions import Numbers
 from muniment_recommendation.errors import QueryError
 from muniment_recommendation.models.base import Scores
-from muniment_recommendation.ranking.spreadsheet import as_text, csv_rows
+from muniment_recommendation.ranking.csv_rows import csv_rows
 from muniment_recommendation.requests.query import (
     ListOptions,
     Query,
@@ -83,7 +84,7 @@ def csv_lines(lists: Iterable[UserList]) -> Iterator[bytes]:
     yield csv_rows([_CSV_HEADER]).encode()
     for one in lists:
         yield csv_rows(
-            (one.user, rank, item.item, as_text(item.title), item.score)
+            (one.user, rank, item.item, muniment.spreadsheet_text(item.title), item.score)
             for rank, item in enumerate(one.items, 1)
         ).encode()
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import muniment
 from muniment.provenance import to_json
 
+from .csv_rows import csv_rows
 from .document import Ranking
 from .reason_texts import escaped, reason_texts
-from .spreadsheet import as_text, csv_rows
 
 _HEADER = ("rank", "item", "title", "score", "reasons", "provenance")
 _MARK = "\ufeff"  # without a byte order mark, spreadsheets read another encoding than UTF-8
@@ -42,7 +42,8 @@ def csv_file(ranking: Ranking, provenance: muniment.Provenance) -> bytes:
     if len(origin) > _MAX_CELL:
         origin = to_json([replace(provenance, prompt="", parameters={})])
     rows: list[list[object]] = [
-        [as_text(cell) if isinstance(cell, str) else cell for cell in row] for row in _rows(ranking)
+        [muniment.spreadsheet_text(cell) if isinstance(cell, str) else cell for cell in row]
+        for row in _rows(ranking)
     ]
     first, *others = rows or [[""] * len(_Row._fields)]
     text = csv_rows([_HEADER, [*first, origin], *([*row, ""] for row in others)])
