@@ -59,8 +59,8 @@ MISTAKES = [
     (["--resume"], "add -o FILE"),
     (["--format", "parquet"], "parquet cannot be written to a stream; use -o FILE"),
     (["--format", "xml"], "'xml' is not one of"),
-    (["-o", "all.xlsx"], "there is no format 'xlsx'"),
-    (["-o", "all.json"], "there is no format 'json' (did you mean jsonl?)"),
+    (["-o", "all.xlsx"], "all.xlsx: there is no format 'xlsx'"),
+    (["-o", "all.json"], "did you mean jsonl?"),
     (["--resume", "-o", "nowhere.csv"], "there is no unfinished export to nowhere.csv"),
 ]
 
@@ -191,6 +191,23 @@ def test_outputs_are_files_that_the_records_name(
         f"{one}.txt": "一 two".encode(),
     }
     assert list(tmp_path.glob("*.part*")) == []
+
+
+def test_file_and_folder_are_printed_as_they_were_written(
+    recorded: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = recorded("audit", "export", "-o", "本周.csv", "--outputs", "输出/")
+    assert [line.split(" (")[0] for line in result.err.splitlines()] == [
+        "wrote 本周.csv",
+        "wrote 输出",
+    ]
+    result = recorded("audit", "export", "-o", "本周.csv", "--outputs", "输出", "--overwrite")
+    assert str(tmp_path) not in result.err
+    (tmp_path / "later.part").mkdir()
+    result = recorded("audit", "export", "-o", "a.csv", "--outputs", "./later")
+    assert (result.code, "later.part" in result.err) == (2, True)
+    assert str(tmp_path) not in result.err
 
 
 def test_outputs_without_a_file_are_counted_and_the_others_written(

@@ -30,9 +30,12 @@ class OutputFolder:
 
     def __init__(self, context: CliContext, path: str, *, bare: bool, private: bool) -> None:
         self.path = Path(os.path.abspath(os.path.expanduser(path)))
+        self._shown = Path(path)  # as the user wrote it
         self.state = OutputFiles(str(self.path), bare, private)
         self._context = context
         self._part = self.path.with_name(f"{self.path.name}.part")
+        named = self._shown.name == self.path.name  # it is not for `.`
+        self._shown_part = self._shown.with_name(self._part.name) if named else self._part
         self._formats: dict[str, FileFormat | MunimentError] = {}
 
     def resume(self, state: OutputFiles) -> None:
@@ -50,20 +53,20 @@ class OutputFolder:
     def _begin(self, *, resume: bool, overwrite: bool) -> None:
         if not self.path.parent.is_dir():
             raise UsageError(
-                f"cannot write {self.path}: the folder {self.path.parent} does not exist"
+                f"cannot write {self._shown}: the folder {self._shown.parent} does not exist"
             )
         if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"cannot write {self.path}: it is not a folder; use another path")
+            raise UsageError(f"cannot write {self._shown}: it is not a folder; use another path")
         if not (resume or overwrite) and self.path.exists() and any(self.path.iterdir()):
-            raise UsageError(f"{self.path} is not empty; use another folder or --overwrite")
+            raise UsageError(f"{self._shown} is not empty; use another folder or --overwrite")
         if self._part.exists() and not resume:
             if not overwrite:
                 raise UsageError(
-                    f"{self._part} is of an interrupted export; use --resume to continue it or "
-                    "--overwrite to start again"
+                    f"{self._shown_part} is of an interrupted export; use --resume to continue it "
+                    "or --overwrite to start again"
                 )
             if not all(_FILE_NAME.fullmatch(file.name) for file in self._part.iterdir()):
-                raise UsageError(f"{self._part} has other files; move it away")
+                raise UsageError(f"{self._shown_part} has other files; move it away")
             shutil.rmtree(self._part)
         if not (resume and self.path.exists()):
             self._part.mkdir(exist_ok=True)
@@ -104,12 +107,12 @@ class OutputFolder:
                 self._part.rmdir()
             sync_folder(self.path.parent)
         except OSError as error:
-            raise MunimentError(f"cannot write {self.path}: {error.strerror}") from error
+            raise MunimentError(f"cannot write {self._shown}: {error.strerror}") from error
 
     def report(self) -> bool:
         """Print the number of files, and return whether every output could be written."""
         state = self.state
-        write_note(f"wrote {self.path} ({pluralize(state.files, 'file')}, {state.size:,} bytes)")
+        write_note(f"wrote {self._shown} ({pluralize(state.files, 'file')}, {state.size:,} bytes)")
         if state.failed:
             write_note(
                 f"Warning: {pluralize(state.failed, 'output')} could not be written, the first "
@@ -135,7 +138,9 @@ class OutputFolder:
                 written.flush()
                 os.fsync(written.fileno())  # the state of the export counts it as written
         except OSError as error:
-            raise MunimentError(f"cannot write {self._part / name}: {error.strerror}") from error
+            raise MunimentError(
+                f"cannot write {self._shown_part / name}: {error.strerror}"
+            ) from error
         state = self.state
         self.state = replace(state, files=state.files + 1, size=state.size + len(content))
         return name
