@@ -448,6 +448,21 @@ def test_files_are_written_in_all_formats(workspace: Workspace, tmp_path: Path) 
     assert table.startswith("\ufeffgroup")
 
 
+def test_the_outcome_is_printed_beside_a_file(workspace: Workspace, tmp_path: Path) -> None:
+    path = str(tmp_path / "x.html")
+    assert call(workspace, "-o", path).stderr.splitlines() == [f"wrote {path}"]
+    result = call(workspace, "--verify", "--replay", "2", "-o", path, "--overwrite")
+    assert result.code == 0
+    [outcome] = [line for line in result.stderr.splitlines() if line.startswith("verification")]
+    assert "no problem" in outcome
+    assert "replays: 2 exact" in outcome
+    workspace.close()
+    change(workspace.session.store_url, "UPDATE generation SET decision = 'allow'")
+    result = call(workspace, "--verify", "--json", "-o", path, "--overwrite")
+    assert (result.code, json.loads(result.stdout)["verified"]) == (4, False)
+    assert re.search(r"^verification: [0-9]+ problems? in", result.stderr, re.MULTILINE)
+
+
 @pytest.mark.parametrize("name", ["week.pdf", "there.html", "no/folder.html"])
 def test_a_wrong_file_is_refused_before_the_work(
     name: str, workspace: Workspace, tmp_path: Path

@@ -123,6 +123,20 @@ def summary(report: AuditReport) -> str:
     return pluralize(report.total, "generation") + (f": {', '.join(parts)}." if parts else ".")
 
 
+def outcome(report: AuditReport) -> str:
+    """Return the results of the verification and of the replays as a line, if any was made."""
+    parts = []
+    if (found := report.verification) is not None:
+        problems = pluralize(len(found.problems), "problem") if found.problems else "no problem"
+        signed = "" if "signatures" in found.checked else ", no signature checked"
+        parts.append(f"verification: {problems} in {found.entries:,} entries{signed}")
+    if report.replay is not None:
+        counts = report.replay.replays.counts
+        results = ", ".join(f"{number:,} {name}" for name, number in counts.items())
+        parts.append(f"replays: {results or 'none, no generation is completed'}")
+    return "; ".join(parts)
+
+
 def warnings(report: AuditReport) -> Iterator[str]:
     """Yield what a reader must know before the numbers."""
     if report.verification is None:

@@ -96,7 +96,8 @@ def report(
     People are numbers unless --names is given.
 
     The report is marked "not verified" unless --verify is given. The exit code is 4 if the
-    verification finds a problem or a replay diverges.
+    verification finds a problem or a replay diverges. With -o, a line on standard error has the
+    results of the verification and of the replays.
 
     Without -o the counts and the listed generations are printed. Piped output has tab-separated
     columns: group, value, decision, count. After an empty line follow those of generations:
@@ -129,11 +130,20 @@ def report(
             ".json": lambda: json.dumps(made.to_json(), ensure_ascii=False, indent=2) + "\n",
         },
     )
+    if files:
+        _note_outcome(made)
     if as_json:
         write_json(made.to_json())
     elif not files:
         _print(made)
     return 0 if made.ok else _UNVERIFIED
+
+
+def _note_outcome(report: AuditReport) -> None:
+    from muniment_analysis.audit import tables
+
+    if outcome := tables.outcome(report):
+        write_note(outcome)
 
 
 def _print(report: AuditReport) -> None:
