@@ -38,6 +38,21 @@ if "hmm" in content.text:
 return content.allow()
 """
 ATTRIBUTES = "categories = ('insult', 'doubt')"
+PACKAGED = """
+uses_model = True
+
+def packaged_models(self):
+    import muniment
+    return [muniment.PackagedModel("mine", {source!r})]
+
+def find_model(self, source):
+    raise LookupError(source)
+
+def add_model(self, source, into, progress):
+    import shutil
+    shutil.copytree(source, into, dirs_exist_ok=True)
+    return {{}}
+"""
 PROMPTS = ("good", "fine", "rude", "very rude", "hmm", "hello")
 
 
@@ -256,6 +271,32 @@ def test_events_of_the_period_are_counted(session: Session) -> None:
     yesterday = datetime.now(UTC) - timedelta(days=1)
     assert report(session, Query(until=yesterday)).events == {}
     assert report(session, Query(since=yesterday)).events["hold"] == 2
+
+
+def test_a_training_that_came_with_a_model_is_counted_apart(
+    home: Path, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    def training(name: str) -> muniment.Training:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_text(name)
+        return muniment.Training(model=str(tmp_path / name), counts={"steps": 3})
+
+    muniment.write_training_json(training("elsewhere"))
+    plugin_folder.generator(
+        "copies",
+        ECHO,
+        attributes=PACKAGED.format(source=str(tmp_path / "elsewhere")),
+    )
+    workspace = Workspace(home, plugin_folder)
+    workspace.run("a prompt", generator="copies")
+    session = workspace.session
+    made = report(session)
+    assert made.events == {"claimed_training": 1, "model": 1}
+    assert "came with added models" in made.markdown()
+    session.record_training(training("here"))
+    session.record_training(muniment.Training(model=None, status="stopped"))
+    assert report(session).events == {"training": 2, "claimed_training": 1, "model": 1}
+    workspace.close()
 
 
 @pytest.mark.dialect
