@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
 
 from muniment.cli.root import root
-from support.commands import Here, Processes
+from muniment.plugins import discovery, providers
+from support.commands import ROOT, Here, Processes
 from support.plugins import PluginFolder
 
 
@@ -65,6 +67,42 @@ def test_an_unknown_command_names_the_one_that_is_meant(
     assert (result.code, result.out) == (2, "")
     assert f"no command named {words[-1]!r}. Did you mean {meant}" in result.err
     assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "plugin"),
+    [
+        (("analyze", "plan"), "muniment-analysis"),
+        (("audit", "report", "--since", "7d"), "muniment-analysis"),
+        (("image", "train"), "muniment-image"),
+        (("recommendation", "fit"), "muniment-recommendation"),
+        (("plugins", "install", "x"), "muniment-installer"),
+    ],
+)
+def test_a_command_of_a_missing_plugin_names_the_plugin_and_how_to_install_it(
+    muniment: Here, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], plugin: str
+) -> None:
+    monkeypatch.setattr(discovery, "installed_commands", list)
+    monkeypatch.setattr(discovery, "installed_plugins", lambda: iter(()))
+    result = muniment(*words)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert f"needs the plugin {plugin}; run `pip install {plugin}`" in result.err
+
+
+def test_a_misspelt_command_of_a_missing_plugin_is_suggested(
+    muniment: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "installed_commands", list)
+    assert "Did you mean recommendation" in muniment("recomendation", "fit").err
+
+
+def test_commands_of_first_party_plugins_are_those_of_their_metadata() -> None:
+    declared: dict[str, str] = {}
+    for file in ROOT.glob("plugins/*/pyproject.toml"):
+        project = tomllib.loads(file.read_text("utf-8"))["project"]
+        commands = project.get("entry-points", {}).get(discovery.COMMAND_GROUP, {})
+        declared |= dict.fromkeys(commands, project["name"])
+    assert declared == providers.COMMANDS
 
 
 def test_every_group_suggests_a_command_for_a_synonym() -> None:

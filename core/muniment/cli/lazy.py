@@ -45,8 +45,14 @@ class LazyGroup(click.Group):
         )
 
     def names_to_suggest(self, ctx: click.Context) -> list[str]:
-        """Return the names of commands that an unknown name can be meant for."""
-        return self.list_commands(ctx)
+        """Return the names of commands that an unknown name can be meant for.
+
+        Those of first-party plugins are among them, whether installed or not.
+        """
+        from muniment.cli import plugin_commands
+
+        first_party = plugin_commands.first_party_names(ctx)
+        return list(dict.fromkeys([*self.list_commands(ctx), *first_party]))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command, or return None when no command has that name.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -163,6 +164,31 @@ def enabled_commands(ctx: click.Context) -> Mapping[str, list[PluginCommand]]:
     """Return the commands that enabled plugins add to the group of a context, by name."""
     commands = _added_to(_group(ctx))
     return _by_name(commands, _disabled(ctx, tolerant=True)) if commands else {}
+
+
+def first_party_names(ctx: click.Context) -> list[str]:
+    """Return the names of the commands that first-party plugins add to the group of a context."""
+    from muniment.plugins.providers import COMMANDS
+
+    group = _group(ctx)
+    paths = (path.rpartition(".") for path in COMMANDS)
+    return [name for parent, _, name in paths if parent == group]
+
+
+def missing_plugin(ctx: click.Context, name: str) -> str:
+    """Return how to get the first-party plugin that adds a command to the group of a context.
+
+    Returns an empty text if no such plugin adds it, or if the plugin is installed.
+    """
+    from muniment.plugins.providers import COMMANDS, install_command
+
+    path = ".".join(filter(None, (_group(ctx), name)))
+    owner = COMMANDS.get(path)
+    installed = itertools.chain(discovery.installed_plugins(), discovery.installed_commands())
+    if owner is None or owner in {normalised(plugin.distribution) for plugin in installed}:
+        return ""
+    command = install_command(owner, _disabled(ctx, tolerant=True))
+    return f"`muniment {path.replace('.', ' ')}` needs the plugin {owner}; run `{command}`"
 
 
 def _group(ctx: click.Context) -> str:

@@ -48,12 +48,12 @@ def list_(context: CliContext, names: tuple[str, ...], offers: bool, as_json: bo
         columns += [state, ("offers", _offers)]
     else:
         columns += [("module", "module"), state, ("commands", "commands"), ("policies", "policies")]
-    command = install_command(TEXT.distribution)
+    install = install_command(TEXT.distribution, context.config.disabled())
     emit(
         _plugins(context, names, offers=offers, as_json=as_json),
         columns,
         as_json,
-        empty=f"no plugin is installed; `{command}` installs one for text",
+        empty=f"no plugin is installed; `{install}` installs one for text",
         cut="commands",
         show=_show_offers if offers else None,
     )

@@ -10,7 +10,6 @@ import click
 from muniment._version import __version__
 from muniment.cli.context import HOME_KEY, CliContext, Interrupted
 from muniment.cli.lazy import LazyGroup, refuse_repeated
-from muniment.errors import UsageError
 
 COMMANDS = {
     "generate": ("muniment.cli.generate:generate", "Generate text or another kind of output."),
@@ -225,34 +224,7 @@ _PLUGINS = {
 }
 
 
-class _Plugins(LazyGroup):
-    """The group, with an error for the commands of muniment-installer where it is missing."""
-
-    def names_to_suggest(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands, with those of muniment-installer."""
-        from muniment.plugins.discovery import RESERVED_COMMANDS
-
-        reserved = [path.rpartition(".")[2] for path in RESERVED_COMMANDS]
-        return list(dict.fromkeys([*self.list_commands(ctx), *reserved]))
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command, or raise UsageError for one that muniment-installer adds."""
-        command = super().get_command(ctx, cmd_name)
-        if command is not None or ctx.resilient_parsing:
-            return command
-        from muniment.plugins.discovery import INSTALLER, RESERVED_COMMANDS
-
-        if f"plugins.{cmd_name}" in RESERVED_COMMANDS:
-            from muniment.plugins.providers import install_command
-
-            raise UsageError(
-                f"`muniment plugins {cmd_name}` needs the plugin {INSTALLER}; run "
-                f"`{install_command()}`"
-            )
-        return command
-
-
-@click.group(cls=_Plugins, lazy=_PLUGINS)
+@click.group(cls=LazyGroup, lazy=_PLUGINS)
 def plugins() -> None:
     """List, install and manage plugins.
 

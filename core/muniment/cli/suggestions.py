@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 
 import click
 
+from muniment.cli import plugin_commands
 from muniment.cli.context import context_of
 from muniment.cli.lazy import LazyGroup
 from muniment.errors import MunimentError, similar_names
@@ -41,7 +42,12 @@ _SYNONYMS = [
 
 
 def unknown_command(ctx: click.Context, name: str) -> str:
-    """Return the sentence that a group has no such command, with commands that may be meant."""
+    """Return the sentence that a group has no such command, with commands that may be meant.
+
+    For a command of a first-party plugin that is not installed, it is how to install the plugin.
+    """
+    if missing := plugin_commands.missing_plugin(ctx, name):
+        return missing
     hints = _suggestions(ctx, name)[:_MOST]
     hint = f" Did you mean {' or '.join(hints)}?" if hints else ""
     return f"no command named {name!r}.{hint}"

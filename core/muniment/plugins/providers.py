@@ -1,4 +1,4 @@
-"""The first-party plugins that make a kind of output, and the commands that install a plugin."""
+"""The first-party plugins, the outputs and commands that they add, and how to install one."""
 
 from __future__ import annotations
 
@@ -34,6 +34,14 @@ FIRST_PARTY = {
     "list": _LIST,
     "ranking": _LIST,
     "recommendation-article": Provider("muniment-recommendation", "recommendation-article"),
+}
+# Paths of the commands that first-party plugins add. Those of the installer are reserved for it.
+COMMANDS: Mapping[str, str] = {
+    "analyze": "muniment-analysis",
+    "audit.report": "muniment-analysis",
+    "image": "muniment-image",
+    "recommendation": "muniment-recommendation",
+    **discovery.RESERVED_COMMANDS,
 }
 # Kinds of output that no first-party plugin makes.
 _OTHER_KINDS = frozenset(
