@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
@@ -55,12 +56,32 @@ def parse_yaml(document: str) -> object:
         raise YamlError("is nested too deeply; remove brackets") from None
 
 
-def _problem(document: str, error: Exception) -> str:
+def _problem(document: str, error: Any) -> str:
     """Return a sentence about a YAMLError, with the line to correct."""
     mark = getattr(error, "problem_mark", None)
     problem = str(getattr(error, "problem", None) or "it cannot be read").removeprefix("but ")
     line = mark.line + 1 if mark else 1
+    if mark is not None and mark.index >= len(document.rstrip()):  # where the text ends
+        line = min(line, document.rstrip().count("\n") + 1)
+        if "quoted scalar" in str(getattr(error, "context", None)):
+            line, problem = error.context_mark.line + 1, "a quote that is not closed"
+        elif bracket := _open_bracket(document):
+            line, problem = bracket, "a bracket that is not closed"
     if mark is None and isinstance(position := getattr(error, "position", None), int):
         line = document.count("\n", 0, position) + 1
         problem = f"found the character {document[position]!r}, which YAML does not allow"
     return f"is not valid YAML in line {line}: {problem}; correct this line, or quote its text"
+
+
+def _open_bracket(document: str) -> int | None:
+    """Return the line of the last bracket that is not closed, from 1, or None."""
+    import yaml
+
+    lines: list[int] = []
+    with contextlib.suppress(yaml.YAMLError):
+        for token in yaml.scan(document, yaml.SafeLoader):
+            if isinstance(token, yaml.FlowSequenceStartToken | yaml.FlowMappingStartToken):
+                lines.append(token.start_mark.line + 1)
+            elif isinstance(token, yaml.FlowSequenceEndToken | yaml.FlowMappingEndToken):
+                lines.pop()
+    return lines[-1] if lines else None

@@ -296,6 +296,21 @@ class TestPolicy:
         result = muniment("policy", "show", file, "--json")
         assert "no filter named 'lost'" in result.json("policy")[0]["failures"][0]
 
+    def test_show_names_each_rule_of_a_filter_that_cannot_be_used(
+        self, muniment: Here, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "lost.yaml"
+        rules = "{filter: lost}, {filter: lost, name: secret-projects}"
+        file.write_text(f"policy: p\nversion: '1'\nfilters: [{rules}]\n")
+        first, second = muniment("policy", "show", file, "--json").json("policy")[0]["failures"]
+        assert first.startswith("filters[0] (lost): ")
+        assert second.startswith("filters[1] (secret-projects): ")
+        errors = muniment("policy", "show", file).err.splitlines()[1:]
+        assert [error.partition(": filter lost")[0] for error in errors] == [
+            "Error: filters[0] (lost)",
+            "Error: filters[1] (secret-projects)",
+        ]
+
     def test_show_without_a_name_is_the_one_in_force(
         self, muniment: Here, policy_file: Path
     ) -> None:

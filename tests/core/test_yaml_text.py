@@ -28,7 +28,12 @@ def test_only_plain_numbers_and_truth_values_are_not_texts(document: str, value:
     [
         ("a: 1\na: 2", "'a' twice"),
         ("a: &x [1]\nb: *x", "alias"),
-        ("a: [1", "line 1"),
+        ("a: [1", "line 1: a bracket"),
+        ("a: 1\nb: [\nc\n", "line 2: a bracket"),
+        ("a: 1\nb: [{c: 1},\n  {d: 1\n\n", "line 3: a bracket"),
+        ("a: 1\nb: 'c\nd: 2\n\n", "line 2: a quote"),
+        ("a: 1\nb\n", "line 2: "),
+        ("a: [1, 2]\nb: [1]]\n", "line 2: "),
         ("a: " + "9" * 5000, "too long"),
         ("[" * 5000, "too deeply"),
     ],

@@ -204,8 +204,13 @@ class PolicyRunner:
 
     @property
     def failures(self) -> list[str]:
-        """One sentence for each filter that cannot be used. Such a filter blocks all content."""
-        return [rule.failure for rule in self._rules if rule.filter is None]
+        """One sentence for each rule whose filter cannot be used. It blocks all content."""
+        names = self.policy.rule_names
+        return [
+            f"filters[{position}] ({names[position]}): {rule.failure}"
+            for position, rule in enumerate(self._rules)
+            if rule.filter is None
+        ]
 
     @cached_property
     def plugins(self) -> list[PluginRef]:
