@@ -218,6 +218,28 @@ class TestPlugins:
         assert [row["offers"] for row in listed] == [shown["offers"]]
         assert "evaluators: 句长" in processes("plugins", "list", name, "--offers").out
 
+    def test_a_plugin_that_cannot_be_loaded_is_reported_by_offers_and_by_doctor(
+        self, processes: Processes, plugin_folder: PluginFolder
+    ) -> None:
+        plugin_folder.add("def (", distribution="test-broken")
+        listed = processes("plugins", "list", "test-broken")
+        assert (listed.rows[0][4], listed.err) == ("enabled", "")
+        offers = processes("plugins", "list", "test-broken", "--offers")
+        assert (offers.code, "SyntaxError" in offers.err) == (0, True)
+        assert "SyntaxError" in processes("plugins", "doctor", "test-broken").out
+
+    def test_a_terminal_names_the_command_that_loads_every_plugin(
+        self, processes: Processes
+    ) -> None:
+        shown = subprocess.run(
+            ["script", "-qec", f"{processes.program} plugins list", "/dev/null"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=processes.environment,
+            timeout=120,
+        )
+        assert "`muniment plugins doctor`" in " ".join(shown.stdout.decode().split())
+
     def test_a_plugin_is_found_by_its_policy(
         self, processes: Processes, many: PluginFolder
     ) -> None:

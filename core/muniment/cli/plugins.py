@@ -236,15 +236,23 @@ def find_plugins(
     return keys
 
 
-def loaded_objects(context: CliContext, keys: Collection[str]) -> dict[str, list[dict[str, str]]]:
+def loaded_objects(
+    context: CliContext,
+    keys: Collection[str],
+    on_error: Callable[[str], None] = lambda message: None,
+) -> dict[str, list[dict[str, str]]]:
     """Return the objects that enabled plugins register, each loaded in a process of its own.
 
-    `keys` are normalised names. A plugin that cannot be loaded has no objects.
+    `keys` are normalised names. A plugin that cannot be loaded has no objects, and `on_error` is
+    called with the reason.
     """
     disabled = sorted(context.config.disabled())
     enabled = [key for key in keys if key not in disabled]
-    results = _results(lambda key: smoke_test(key, disabled), enabled)
-    return {key: result.objects for key, result in results}
+    results = dict(_results(lambda key: smoke_test(key, disabled), enabled))
+    for result in results.values():
+        if not result.ok:
+            on_error(result.message)
+    return {key: result.objects for key, result in results.items()}
 
 
 def _results(

@@ -10,7 +10,7 @@ import click
 
 from muniment.cli.context import CliContext
 from muniment.cli.options import headers_option, json_option
-from muniment.cli.output import Column, emit, write_note
+from muniment.cli.output import Column, emit, on_terminal, one_line, write_note
 from muniment.config import normalised
 from muniment.plugins import discovery
 from muniment.plugins.discovery import Plugin, PluginCommand
@@ -34,7 +34,8 @@ def list_(context: CliContext, names: tuple[str, ...], offers: bool, as_json: bo
     """List the installed plugins.
 
     NAME selects plugins, by the names that `muniment plugins show` accepts. --offers loads each
-    plugin in a process of its own, and otherwise none is imported.
+    plugin in a process of its own, and otherwise none is imported. So an enabled plugin can have
+    errors, which `muniment plugins doctor` finds.
 
     Off a terminal the columns are: distribution, version, name, module, enabled or disabled, the
     commands that the plugin adds, and its policies. With --offers they are: distribution, version,
@@ -57,6 +58,8 @@ def list_(context: CliContext, names: tuple[str, ...], offers: bool, as_json: bo
         cut="commands",
         show=_show_offers if offers else None,
     )
+    if on_terminal() and not (offers or as_json):
+        write_note("no plugin was loaded; `muniment plugins doctor` loads each and reports errors")
 
 
 def _by_kind(plugin: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -133,7 +136,10 @@ def _plugins(
     if offers:
         from muniment.cli.plugins import loaded_objects
 
-        registered = loaded_objects(context, list(dict.fromkeys(key for key, _, _ in entries)))
+        keys = list(dict.fromkeys(key for key, _, _ in entries))
+        registered = loaded_objects(
+            context, keys, lambda reason: write_note(f"Warning: {one_line(reason)}")
+        )
     policies = discovery.policy_names()
     rows = [
         {
