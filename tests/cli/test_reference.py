@@ -36,9 +36,7 @@ def maker() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def contexts(maker: ModuleType) -> list[click.Context]:
-    return list(
-        maker.commands(root, click.Context(root, info_name="muniment", **root.context_settings))
-    )
+    return list(maker.commands(root, maker.root_context()))
 
 
 def test_the_page_is_what_the_commands_say(maker: ModuleType) -> None:

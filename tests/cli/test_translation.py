@@ -99,7 +99,12 @@ def test_modules_for_chinese_are_imported_in_chinese_only(
 
 def _helps() -> list[str]:
     """Return the rendered help of every command and of every generator."""
-    context = click.Context(translation.translated(root), info_name="muniment", obj=CliContext())
+    context = click.Context(
+        translation.translated(root),
+        info_name="muniment",
+        obj=CliContext(),
+        **root.context_settings,
+    )
     helps = list(_helps_below(context))
     context.obj.close()
     return helps

@@ -102,7 +102,7 @@ def test_a_replaced_public_name_is_gone(name: str) -> None:
 
 
 def test_replaced_options_are_gone() -> None:
-    context = click.Context(root)
+    context = click.Context(root, **root.context_settings)
     replay = _command(context, "audit", "replay")
     retention = _command(context, "retention", "set")
     options = {

@@ -42,8 +42,8 @@ HOOKS = list(maker.hooks())
 def command_paths() -> list[str]:
     from muniment.cli.root import root
 
-    commands = made_by("make_cli").commands
-    found = commands(root, click.Context(root, info_name="muniment", **root.context_settings))
+    maker = made_by("make_cli")
+    found = maker.commands(root, maker.root_context())
     return [c.command_path for c in found if not isinstance(c.command, click.Group)]
 
 
