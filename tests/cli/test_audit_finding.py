@@ -45,6 +45,24 @@ def test_search(recorded: Here, query: list[str], prompts: list[str]) -> None:
     assert [hit["generation"]["prompt"] for hit in hits] == prompts
 
 
+@pytest.mark.parametrize(
+    ("word", "option"),
+    [
+        ("flagged", "--decision flag"),
+        ("block", "--decision block"),
+        ("allowed", "--decision allow"),
+    ],
+)
+def test_a_decision_given_as_a_status_names_the_option(
+    muniment: Here, word: str, option: str
+) -> None:
+    result = muniment("audit", "list", "--status", word)
+    assert (result.code, result.out) == (2, "")
+    assert f"{word} is a decision" in result.err
+    assert option in result.err
+    assert "is a decision" not in muniment("audit", "list", "--status", "done").err
+
+
 def test_search_off_a_terminal_tells_where_it_was_found(recorded: Here) -> None:
     result = recorded("audit", "search", "卫星")
     assert [row[2:] for row in result.rows] == [["completed", "prompt", NEWS]]

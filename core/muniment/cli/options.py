@@ -202,6 +202,19 @@ def parameters_given(
 # Those of `muniment.types`, which takes too long to import for `--help`.
 STATUSES = ("started", "completed", "blocked", "failed", "interrupted")
 DECISIONS = ("allow", "flag", "block")
+# Words for decisions that lists print next to the status.
+_DECIDED = {"allowed": "allow", "flagged": "flag", **{decision: decision for decision in DECISIONS}}
+
+
+class _StatusChoice(click.Choice[str]):
+    """A status. The error for a decision names the option `--decision`."""
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> str:
+        if value in _DECIDED:
+            option = f"use --decision {_DECIDED[value]}"
+            self.fail(f"{value} is a decision, not a status; {option}.", param, ctx)
+        return super().convert(value, param, ctx)
+
 
 # The options that select generations, by the names of their arguments.
 _FILTERS = {
@@ -219,7 +232,7 @@ _FILTERS = {
         help="Latest start, in the same forms. A day, week or month is included whole.",
     ),
     "status": click.option(
-        "--status", type=click.Choice(STATUSES), help="Status of the generation."
+        "--status", type=_StatusChoice(STATUSES), help="Status of the generation."
     ),
     "generator": click.option("--generator", metavar="NAME", help="Name of the generator."),
     "model": click.option(
@@ -249,7 +262,9 @@ _FILTERS = {
         help="Plugin that took part, also at one version, as in 'NAME==0.1.0'.",
     ),
     "reviewed": click.option(
-        "--reviewed/--unreviewed", default=None, help="With or without a person's review."
+        "--reviewed/--unreviewed",
+        default=None,
+        help="With a person's review, or without one (`review queue` lists those that need one).",
     ),
     "actor": click.option(
         "--actor", metavar="NAME", help="Name of the actor who requested the generation."
