@@ -405,6 +405,25 @@ def test_an_erased_fingerprint_does_not_prevent_a_replay(workspace: Workspace) -
     assert replayed(workspace, done)[0].result == "exact"
 
 
+@pytest.mark.parametrize(
+    ("kinds", "clause"),
+    [
+        ("'prompt'", "its prompt was erased"),
+        ("'prompt', 'output'", "its prompt and output were erased"),
+        ("'prompt', 'output', 'request'", "its prompt, output and other texts were erased"),
+        ("'request'", "some of its texts were erased"),
+    ],
+)
+def test_a_replay_of_an_erased_generation_names_the_contents(
+    workspace: Workspace, kinds: str, clause: str
+) -> None:
+    workspace.plugin_folder.generator("dice", DICE)
+    done = workspace.session.generate("x", generator="dice", system="s", tags=["t"])
+    change(workspace.session.store.url, f"DELETE FROM payload WHERE kind IN ({kinds})")
+    (result,) = replayed(workspace, done)
+    assert (result.result, result.detail) == ("impossible", clause)
+
+
 def _change_first_byte(workspace: Workspace, kind: str) -> None:
     with workspace.session.store._database.writing() as connection:
         connection.exec_driver_sql(

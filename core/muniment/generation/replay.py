@@ -12,7 +12,7 @@ The result is one of:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -114,9 +114,21 @@ def _check_replayable(generation: Generation) -> None:
     if not generation.outputs:
         raise UsageError("it was blocked before anything was generated")
     # A replay compares the outputs themselves.
-    if kinds := [kind for kind in generation.erased if kind != "fingerprint"]:
-        verb = "was" if len(kinds) == 1 else "were"
-        raise UsageError(f"its {' and '.join(kinds)} {verb} erased")
+    if kinds := {kind for kind in generation.erased if kind != "fingerprint"}:
+        raise UsageError(_erased_clause(kinds))
+
+
+def _erased_clause(kinds: Set[str]) -> str:
+    """Return a clause that names the erased contents. Those of other kinds are "other texts"."""
+    contents = ("prompt", "input", "output")
+    names = [kind for kind in contents if kind in kinds]
+    if not names:
+        return "some of its texts were erased"
+    if kinds.difference(contents):
+        names.append("other texts")
+    verb = "was" if len(names) == 1 else "were"
+    *first, last = names
+    return f"its {' and '.join(filter(None, (', '.join(first), last)))} {verb} erased"
 
 
 def _replay_group(
