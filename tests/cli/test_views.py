@@ -13,13 +13,16 @@ import pytest
 from hypothesis import given, strategies as st
 from rich.cells import cell_len
 
+from muniment import testing
+from muniment.cli.audit_list import print_generations
 from muniment.cli.terminal import print_table
 from muniment.cli.verdicts import decision_text
 from muniment.cli.wrapping import parts, shortened, wrapped
 from muniment.store.search import engine
-from muniment.types import Generation, Reason, Verdict
+from muniment.types import Generation, Model, Reason, Verdict
 from support.commands import Here, Result
 
+DIGEST = f"file-sha256:{'0' * 64}"
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
@@ -208,9 +211,36 @@ def test_a_list_without_results_says_so_on_stderr(muniment: Here, command: tuple
 def test_an_erased_generation_is_marked_in_every_list(recorded: Here, muniment: Here) -> None:
     assert muniment("audit", "erase", "last", "--yes").code == 0
     for command in (("audit", "list"), ("audit", "tail"), ("audit", "lineage", "last")):
-        assert "[erased: " in recorded.on_terminal(*command, width=120).out, command
+        mark = "[erased: " if command[1] == "lineage" else "[erased]"
+        assert mark in recorded.on_terminal(*command, width=120).out, command
         assert "[erased: " in muniment(*command).out, command
     assert "[erased]" in muniment("audit", "show", "last").out
+
+
+@pytest.mark.parametrize(
+    ("model", "erased", "cell"),
+    [
+        (Model("gemma", DIGEST, ""), (), "gemma"),
+        (None, ("request",), "dice"),
+        (Model("", DIGEST, ""), ("prompt", "request"), "[erased]"),
+    ],
+)
+def test_the_column_model_has_the_generator_only_without_a_model(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    model: Model | None,
+    erased: tuple[str, ...],
+    cell: str,
+) -> None:
+    monkeypatch.setattr("muniment.cli.output.on_terminal", lambda stream="stdout": True)
+    monkeypatch.setattr("muniment.cli.audit_list.on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
+    generation = testing.generation(generator="dice", model=model, erased=erased, prompt="")
+    print_generations([generation], False, "", 0)
+    headers, row = capsys.readouterr().out.splitlines()
+    place = headers.index("model")
+    assert row[place:].split()[0] == cell
+    assert ("[erased]" in row[headers.index("prompt") :]) == ("prompt" in erased)
 
 
 def test_statuses_are_coloured_unless_no_color_is_set(recorded: Here) -> None:

@@ -99,8 +99,20 @@ def _model(generation: Generation) -> str:
     return generation.model.name if generation.model else ""
 
 
+def _model_or_generator(generation: Generation) -> str:
+    """Return the name of the model, or of the generator if it runs no model."""
+    if generation.model is None:
+        return generation.generator
+    return generation.model.name or ("[erased]" if "request" in generation.erased else "")
+
+
 def prompt_excerpt(generation: Generation, length: int = 200) -> str:
-    """Return the beginning of the prompt, after marks if texts were erased or altered."""
+    """Return the beginning of the prompt, after marks if texts were erased or altered.
+
+    On a terminal an erased prompt is `[erased]`. The kinds of the other erased texts would be cut.
+    """
+    if on_terminal() and "prompt" in generation.erased and not generation.altered:
+        return "[erased]"
     marks = content_marks(generation)
     return " ".join(filter(None, (marks, excerpt(generation.prompt, length))))
 
@@ -127,7 +139,7 @@ _ON_TERMINAL: list[Column[Generation]] = [
     ("id", _id),
     ("started", "started_at"),
     ("status", _status),
-    ("model", lambda item: _model(item) or item.generator),
+    ("model", _model_or_generator),
     ("actor", "actor"),
     ("tags", "tags"),
     ("prompt", prompt_excerpt),

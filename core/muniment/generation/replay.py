@@ -124,7 +124,7 @@ def _erased_clause(kinds: Set[str]) -> str:
     names = [kind for kind in contents if kind in kinds]
     if not names:
         return "some of its texts were erased"
-    if kinds.difference(contents):
+    if kinds - {*contents}:
         names.append("other texts")
     verb = "was" if len(names) == 1 else "were"
     *first, last = names
