@@ -9,6 +9,8 @@ import pytest
 
 from support.commands import Here, Processes
 
+COPIES = "Files that were exported, backups and proofs made before keep the texts."
+
 
 @pytest.fixture
 def recorded(muniment: Here, policy_file: Path) -> Here:
@@ -96,6 +98,7 @@ def test_an_erased_generation_says_so_everywhere(recorded: Here, tmp_path: Path)
     result = recorded("audit", "erase", "--tag", "nice", "--reason", "asked", "--yes", "--json")
     assert result.code == 0
     (done,) = result.json("erasure")
+    assert COPIES not in result.err
     skipped = {"held": 0, "kept": 0, "running": 0}
     assert done == {"erased": 1, **skipped, "altered": 0, "shared": 0, "pending": False}
     assert shown(recorded, "--tag", "nice") == []
@@ -154,6 +157,7 @@ def test_nothing_to_erase_is_said_without_a_question(recorded: Here) -> None:
     assert recorded("audit", "erase", "last", "--yes").err.splitlines() == [
         "Confirmed with --yes: erase the texts of 1 generation",
         "Erased the texts of 1 generation.",
+        COPIES,
     ]
     again = recorded("audit", "erase", "last")
     assert (again.code, "erased already" in again.err) == (0, True)

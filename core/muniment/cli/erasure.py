@@ -206,6 +206,8 @@ def report_erasure(result: ErasureResult, as_json: bool, erased: str) -> int:
         write_json(result)
     else:
         write_note(f"Erased {one_line(erased)}." if erased else "Nothing was erased.")
+        if erased:
+            write_note("Files that were exported, backups and proofs made before keep the texts.")
         _write_skipped(result, "Skipped")
         if result.altered:
             write_note(
