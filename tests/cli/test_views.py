@@ -104,6 +104,31 @@ def test_a_table_without_columns_to_drop_becomes_blocks(
     assert "1 column does not fit: model" in printed.err
 
 
+def test_a_long_word_is_folded_in_its_column(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.cli.output.on_terminal", lambda stream="stdout": True)
+    identifier = "01M8M43MPXJAEJRGC0AJ8H7XFP"
+    rows = [["first", "one", identifier], ["digest", DIGEST, identifier]]
+    monkeypatch.setenv("COLUMNS", "80")
+    print_table(["name", "value", "id"], rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["name", "value", "id"]
+    assert max(map(cell_len, lines)) <= 80
+    assert sum(identifier in line for line in lines) == 2
+    place = lines[0].index("value")
+    folded = [line[place : lines[0].index("id")].strip() for line in lines[2:]]
+    assert "".join(folded) == DIGEST
+    monkeypatch.setenv("COLUMNS", "90")
+    print_table(["name", "value", "id"], rows, drop=["id"])  # a column is left out before that
+    printed = capsys.readouterr()
+    assert "does not fit: id" in printed.err
+    assert DIGEST in printed.out
+    monkeypatch.setenv("COLUMNS", "60")
+    print_table(["name", "value", "id"], rows)
+    assert capsys.readouterr().out.splitlines()[0].split() == ["name", "first"]
+
+
 @pytest.mark.parametrize(
     ("text", "width", "lines"),
     [
@@ -117,6 +142,8 @@ def test_a_table_without_columns_to_drop_becomes_blocks(
         ("don’t“红”心", 5, ["don’t", "“红”", "心"]),
         ("한국어", 4, ["한국", "어"]),
         ("  indented\n\nx", 20, ["  indented", "", "x"]),
+        (f"a {'0' * 75} b", 40, ["a", "0" * 40, "0" * 35 + " b"]),
+        (f"{'0' * 75} b", 75, ["0" * 75, "b"]),
     ],
 )
 def test_wrapped_breaks_lines_between_words(text: str, width: int, lines: list[str]) -> None:

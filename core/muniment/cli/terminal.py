@@ -26,7 +26,7 @@ from muniment.cli.output import (
     write_note,
 )
 from muniment.cli.progress import Pace, duration, rate_text
-from muniment.cli.wrapping import least_width, shortened, terminal_width, wrapped
+from muniment.cli.wrapping import LONG, least_width, shortened, terminal_width, wrapped
 
 _MIN_WIDTH = 16  # cells of a shortened column
 _GAP = 2  # cells between columns
@@ -38,11 +38,12 @@ def print_table(
     cut: str = "",
     drop: Sequence[str] = (),
 ) -> None:
-    """Print a table whose words are whole.
+    """Print a table whose words are whole if possible.
 
     On a narrow terminal the column `cut` is shortened, and texts of several words wrap. If that is
     not enough, columns in `drop` are left out in their order, which a note names. If the rest is
-    still too wide, each row is printed as a block of lines with all columns instead.
+    still too wide, long words such as digests are folded as well. If that is not enough either,
+    each row is printed as a block of lines with all columns instead.
     """
     width = terminal_width()
     columns = [
@@ -50,14 +51,11 @@ def print_table(
         for index, header in enumerate(headers)
     ]
     columns = [column for column in columns if column.header not in drop or any(column.texts)]
-    dropped: list[str] = []
-    shown = columns
-    for header in drop:
-        if _least_width(shown) <= width:
-            break
-        if header in [column.header for column in shown]:
-            shown = [column for column in shown if column.header != header]
-            dropped.append(header)
+    shown, dropped = _fitting(columns, drop, width)
+    if _least_width(shown) > width:
+        for column in columns:
+            column.fold()
+        shown, dropped = _fitting(columns, drop, width)
     if _least_width(shown) > width:
         for number in range(len(rows)):
             if number:
@@ -83,6 +81,20 @@ def print_table(
         )
 
 
+def _fitting(
+    columns: Sequence[_Column], drop: Sequence[str], width: int
+) -> tuple[Sequence[_Column], list[str]]:
+    """Return the columns without as many of `drop` as needed to fit, and the headers of those."""
+    dropped: list[str] = []
+    for header in drop:
+        if _least_width(columns) <= width:
+            break
+        if header in [column.header for column in columns]:
+            columns = [column for column in columns if column.header != header]
+            dropped.append(header)
+    return columns, dropped
+
+
 class _Column:
     """The texts of a column, and the cells that they take."""
 
@@ -99,6 +111,11 @@ class _Column:
             self.least = self.natural
         else:
             self.least = max(map(least_width, (self.header, *self.texts)))
+        self._folded = min(self.least, LONG)
+
+    def fold(self) -> None:
+        """Let long words be folded."""
+        self.least = self._folded
 
     def cell(self, row: int, width: int) -> Text:
         """Return the text of a row within `width` cells."""
