@@ -186,6 +186,38 @@ def test_an_erasure_of_nothing_finishes_those_that_are_pending(
     reader.close()
 
 
+def test_show_has_the_erasures_of_the_generation(recorded: Here) -> None:
+    for tag in ("one", "two"):
+        recorded("generate", "echo", tag, "--tag", tag)
+        recorded("audit", "erase", "--tag", tag, "--reason", f"asked {tag}", "--yes")
+    shown_text = recorded("audit", "show", "last").fields
+    (line,) = shown_text["erasure"]
+    assert line.startswith("asked two · 小明 · 20")
+    (generation,) = recorded("audit", "show", "last", "--json").json("generation")
+    (erasure,) = generation["erasures"]
+    assert (erasure["reason"], erasure["generations"]) == ("asked two", 1)
+    assert erasure["kinds"] == ["output", "prompt", "request", "trace"]
+    (flagged,) = shown(recorded, "--actor", "Ada")
+    assert "erasures" not in recorded("audit", "show", str(flagged["id"]), "--json").out
+    assert "erasure" not in recorded("audit", "show", str(flagged["id"])).fields
+
+
+def test_the_erasure_of_a_name_is_explained_among_the_erasures(
+    recorded: Here, processes: Processes
+) -> None:
+    assert recorded("audit", "erase", "--actor", "Ada", "--yes").code == 0
+    texts, name = recorded("audit", "erase", "--status", "--json").json("past_erasure")
+    assert (texts["generations"], "prompt" in texts["kinds"]) == (1, True)
+    assert (name["generations"], name["kinds"]) == (0, ["actor"])
+    assert [row[-1] for row in recorded("audit", "erase", "--status").rows] == [
+        ", ".join(texts["kinds"]),
+        "actor",
+    ]
+    listed = processes.on_terminal("audit", "erase", "--status", width=100).out.splitlines()
+    assert "1 generation" in listed[1]
+    assert "name of actor" in listed[2]
+
+
 def test_an_actor_whose_texts_are_erased_can_still_be_erased(recorded: Here) -> None:
     (flagged,) = shown(recorded, "--actor", "Ada")
     assert recorded("audit", "erase", str(flagged["id"]), "--yes").code == 0

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from muniment.generation.origin import Origin
     from muniment.store.queries.finder import Lineage
     from muniment.store.recording.events import RecordedEvent
+    from muniment.store.retention.erasure import ErasureRecord
 
 # Marks of an output that was never returned, or returned only in part.
 _MARKS = {"blocked": ", blocked", "interrupted": ", incomplete", "failed": ", incomplete"}
@@ -88,11 +89,13 @@ def show_generation(
     recorded = [event for some in events.values() for event in some]
     altered = generation.altered or any(event.altered for event in recorded)
     code = exit_codes.UNVERIFIED if altered else exit_codes.DONE
+    erasures = store.erasures.of(id) if generation.erased else []
     candidates = candidates_of(context, generation)
     if as_json:
         items = {"items": candidates} if candidates else {}
         file = {} if origin is None else {"file": _file_properties(origin)}
-        write_json({**generation.to_json(), **items, **events, **file})
+        past = {"erasures": erasures} if erasures else {}
+        write_json({**generation.to_json(), **items, **events, **past, **file})
         return code
     rules = rule_names(store.policy_document(generation.id)) if generation.verdicts else ()
     ids = {candidate.position: candidate.id for candidate in candidates}
@@ -104,7 +107,7 @@ def show_generation(
     fields = [
         ("decision", decision_text(generation, rules)),
         *(("unread", f"no filter read the {content}") for content in unread_of(store, generation)),
-        *_outcome_fields(generation),
+        *_outcome_fields(generation, erasures),
         *_fact_fields(generation, full),
         *_event_lines(recorded, ids, full),
     ]
@@ -190,14 +193,24 @@ def _request_fields(generation: Generation) -> list[tuple[str, object]]:
     ]
 
 
-def _outcome_fields(generation: Generation) -> list[tuple[str, object]]:
+def _outcome_fields(
+    generation: Generation, erasures: Sequence[ErasureRecord]
+) -> list[tuple[str, object]]:
     failure = generation.failure
     return [
         ("status", generation.status),
         ("failure", failure and f"{failure.message} ({failure.code})"),
         ("erased", generation.erased),
+        *(("erasure", _erasure(item)) for item in erasures),
         ("altered", generation.altered),
     ]
+
+
+def _erasure(erasure: ErasureRecord) -> str:
+    """Return the reason, the actor and the time of an erasure."""
+    rule = "a retention rule" if erasure.cause == "retention" else ""
+    parts = (erasure.reason, rule, erasure.actor, moment(erasure.at))
+    return " · ".join(filter(None, parts))
 
 
 def _fact_fields(generation: Generation, full: bool) -> list[tuple[str, object]]:

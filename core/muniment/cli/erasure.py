@@ -24,9 +24,11 @@ from muniment.cli.options import (
     yes_option,
 )
 from muniment.cli.output import (
+    Column,
     emit,
     excerpt,
     moment,
+    on_terminal,
     one_line,
     pluralize,
     short_id,
@@ -38,7 +40,7 @@ from muniment.cli.progress import counting, waiting
 from muniment.cli.translation import gettext, ngettext
 
 if TYPE_CHECKING:
-    from muniment.store.retention.erasure import ErasureResult
+    from muniment.store.retention.erasure import ErasureRecord, ErasureResult
     from muniment.store.retention.plan import ErasurePlan
 
 
@@ -266,24 +268,17 @@ def _status(context: CliContext, as_json: bool) -> int:
     store = context.store
     store.erasures.finish()
     erasures = list(store.erasures.records())
-    emit(
-        erasures,
-        [
-            ("entry", "entry"),
-            ("when", "at"),
-            ("by", "actor"),
-            ("generations", "generations"),
-            ("bytes", lambda item: "pending" if item.pending else "gone"),
-            ("reason", "reason"),
-        ],
-        as_json,
-        to_json=lambda item: {
-            **{name: getattr(item, name) for name in _ERASURE},
-            "backups": [backup.file for backup in item.backups],
-        },
-        empty="nothing was erased",
-        cut="reason",
-    )
+    columns: list[Column[ErasureRecord]] = [
+        ("entry", "entry"),
+        ("when", "at"),
+        ("by", "actor"),
+        ("erased", _erased) if on_terminal() else ("generations", "generations"),
+        ("bytes", lambda item: "pending" if item.pending else "gone"),
+        ("reason", "reason"),
+    ]
+    if not on_terminal():
+        columns.append(("kinds", "kinds"))
+    emit(erasures, columns, as_json, empty="nothing was erased", cut="reason")
     backups = {backup.file: backup for item in erasures for backup in item.backups}
     for backup in () if as_json else backups.values():
         advice = "delete it" if backup.there else "it is missing here, so delete any copies"
@@ -291,7 +286,13 @@ def _status(context: CliContext, as_json: bool) -> int:
     return exit_codes.DONE
 
 
-_ERASURE = ("entry", "actor", "cause", "reason", "at", "generations", "pending")
+def _erased(erasure: ErasureRecord) -> str:
+    """Return the number of erased generations, or else the kinds of the erased texts."""
+    if erasure.kinds == ("actor",):  # has an entry of its own, after that of the generations
+        return "name of actor"
+    if erasure.generations:
+        return pluralize(erasure.generations, "generation")
+    return ", ".join(erasure.kinds)
 
 
 @click.group(cls=LazyGroup)

@@ -11,7 +11,7 @@ Their bytes may still be in the write-ahead log and their terms in the search in
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -30,6 +30,7 @@ from muniment.store.database.projections import Rows, add_outcome, add_started
 from muniment.store.database.tables import (
     actor,
     erasing,
+    event,
     fingerprint,
     generation,
     generation_input,
@@ -101,7 +102,9 @@ class ErasureRecord:
     """A recorded erasure. `backups` are older than it and may contain the erased texts.
 
     `entry` is the number of its entry, and `generations` is the number of erased generations.
-    `pending` is true if the bytes of the texts may still be in the database's files.
+    `kinds` are those of the erased payloads, sorted. Only the name of an actor has the kind
+    `actor`, and an entry of its own. `pending` is true if the bytes of the texts may still be in
+    the database's files.
     """
 
     entry: int
@@ -110,10 +113,15 @@ class ErasureRecord:
     cause: Cause
     reason: str | None
     generations: int
+    kinds: tuple[Kind, ...]
     pending: bool
     backups: tuple[Backup, ...]
 
     __repr__ = showing()
+
+    def to_json(self) -> dict[str, object]:
+        """Return the record as the shape `past_erasure`."""
+        return {**asdict(self), "backups": [backup.file for backup in self.backups]}
 
 
 class Erasures:
@@ -255,20 +263,45 @@ class Erasures:
     def records(self) -> Iterator[ErasureRecord]:
         """Yield the recorded erasures, the oldest first."""
         with self._database.reading() as connection:
-            backups = registered(connection)
-            pending = set(connection.scalars(select(erasing.c.erasure)))
-            for number, erasure in erasures(connection):
-                [recorded] = read_events(connection, ErasureEntry, [number])
-                yield ErasureRecord(
-                    number,
-                    recorded.at,
-                    recorded.actor,
-                    erasure.cause,
-                    recorded.text("reason"),
-                    len(erased_generations(connection, erasure)),
-                    number in pending,
-                    tuple(backup for backup in backups if backup.entries <= number),
-                )
+            yield from _records(connection, erasures(connection))
+
+    def of(self, id: str) -> list[ErasureRecord]:
+        """Return the erasures of texts of the generation with a complete id, oldest first.
+
+        All erasures are read.
+        """
+        with self._database.reading() as connection:
+            own = select(generation.c.seq, generation.c.outcome).where(generation.c.id == id)
+            seq, outcome = connection.execute(own).one()
+            inputs = select(generation_input.c.input).where(generation_input.c.generation == seq)
+            events = select(event.c.seq).where(event.c.subject == seq)
+            numbers = {seq, outcome, *connection.scalars(inputs), *connection.scalars(events)}
+            own_erasures = (
+                (number, erasure)
+                for number, erasure in erasures(connection, seq)
+                if any(item.entry in numbers for item in erasure.payloads)
+            )
+            return list(_records(connection, own_erasures))
+
+
+def _records(
+    connection: Connection, found: Iterable[tuple[int, ErasureEntry]]
+) -> Iterator[ErasureRecord]:
+    backups = registered(connection)
+    pending = set(connection.scalars(select(erasing.c.erasure)))
+    for number, erasure in found:
+        [recorded] = read_events(connection, ErasureEntry, [number])
+        yield ErasureRecord(
+            number,
+            recorded.at,
+            recorded.actor,
+            erasure.cause,
+            recorded.text("reason"),
+            len(erased_generations(connection, erasure)),
+            tuple(sorted({kind for item in erasure.payloads for kind in item.kinds})),
+            number in pending,
+            tuple(backup for backup in backups if backup.entries <= number),
+        )
 
 
 def _erase_page(
