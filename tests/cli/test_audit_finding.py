@@ -45,6 +45,47 @@ def test_search(recorded: Here, query: list[str], prompts: list[str]) -> None:
     assert [hit["generation"]["prompt"] for hit in hits] == prompts
 
 
+NOUNS = {"--made-with": "plugin"}
+NEAR = [
+    ("--category", "weapon", "weapons"),
+    ("--filter", "word", "words"),
+    ("--generator", "ecko", "echo"),
+    ("--actor", "Adda", "Ada"),
+    ("--tag", "nise", "nice"),
+    ("--policy", "teem", "team"),
+    ("--made-with", "test-ecko", "test-echo"),
+]
+
+
+@pytest.mark.parametrize(("option", "name", "recorded_name"), NEAR)
+def test_a_name_that_was_never_recorded_is_told(
+    muniment: Here, policy_file: Path, option: str, name: str, recorded_name: str
+) -> None:
+    muniment("generate", "echo", "a bomb", "--tag", "nice", "--policy", policy_file)
+    muniment("generate", "echo", "a moon", "--actor", "Ada", "--policy", policy_file)
+    for command in (
+        ("list",),
+        ("search", "moon"),
+        ("tail",),
+        ("stats",),
+        ("erase",),
+        ("export",),
+        ("export", "-o", "all.jsonl", "--overwrite"),
+    ):
+        result = muniment("audit", *command, option, name)
+        assert f"no {NOUNS.get(option, option[2:])} {name!r} is recorded" in result.err, command
+        assert f"did you mean {recorded_name}" in result.err, command
+    held = muniment("hold", "add", option, name, "--reason", "x")
+    assert (held.code, f"did you mean {recorded_name}" in held.err) == (2, True)
+    both = muniment("audit", "list", option, recorded_name, "--seed", "1")
+    assert both.err == "no generation matches\n"
+
+
+def test_a_name_without_similar_ones_has_no_suggestion(recorded: Here) -> None:
+    result = recorded("audit", "list", "--model", "gemma", "--tag", "zzzzz")
+    assert "no model 'gemma' is recorded; no tag 'zzzzz' is recorded\n" in result.err
+
+
 @pytest.mark.parametrize(
     ("word", "option"),
     [

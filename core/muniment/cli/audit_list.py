@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from muniment.cli.options import (
     headers_option,
     json_option,
     limit_option,
+    no_match,
     query_of,
 )
 from muniment.cli.output import (
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
     from muniment.store.queries.stats import Stats, Summary
     from muniment.store.search.engine import Hit
 
-_EMPTY = "no generation matches"
 _RUN = ("id", "started_at", "finished_at", "counts", "lines", "generators", "actor")
 
 
@@ -66,14 +67,19 @@ def list_(context: CliContext, /, limit: int, as_json: bool, **filters: Any) -> 
     id, start, status, decision, generator, model, seed, actor, tags, prompt.
     """
     query = query_of(context, filters, limit=limit)
-    generations = context.store.generations(query)
-    print_generations(generations, as_json, _EMPTY, limit, lambda: context.store.count(query))
+    print_generations(
+        context.store.generations(query),
+        as_json,
+        partial(no_match, context, query),
+        limit,
+        lambda: context.store.count(query),
+    )
 
 
 def print_generations(
     generations: Iterable[Generation],
     as_json: bool,
-    empty: str,
+    empty: str | Callable[[], str],
     limit: int,
     total: Callable[[], int | None] | None = None,
     further: Sequence[Column[Generation]] = (),
@@ -180,13 +186,14 @@ def search(
     more = query if query.limit is None else replace(query, limit=query.limit + 1)
     found = context.store.search(text, more, ranked=rank)
     hits = islice(found, query.limit)
+    empty = partial(no_match, context, query)
     if as_json or on_terminal():
         emit(
             hits,
             (),
             as_json,
             show=_print_hit,
-            empty=_EMPTY,
+            empty=empty,
             limit=limit,
             total=lambda: _count_hits(context, text, query, found),
         )
@@ -201,7 +208,7 @@ def search(
                 ("text", lambda row: row[2]),
             ],
             as_json,
-            empty=_EMPTY,
+            empty=empty,
         )
     if rank:
         write_note(f"ranked among the newest {muniment.store.RANKED:,} matches")
@@ -271,7 +278,7 @@ def tail(context: CliContext, /, follow: bool, limit: int, as_json: bool, **filt
         ("prompt", prompt_excerpt),
     ]
     with contextlib.suppress(*([KeyboardInterrupt] if follow else [])):
-        empty = "" if follow else _EMPTY
+        empty = "" if follow else partial(no_match, context, query)
         number = emit(generations, columns, as_json, show=_print_newest, empty=empty)
         if limit and number == limit and on_terminal() and not as_json:
             _note_earlier(context.store.count(query) - number)
@@ -391,10 +398,11 @@ def stats(context: CliContext, /, by: tuple[str, ...], as_json: bool, **filters:
     statistic, value. Groups of --by have: group, value, decision, count.
     """
     groups = [name.strip() for names in by for name in names.split(",")]
-    statistics = context.store.stats(
-        query_of(context, filters, limit=0), groups, local_days=on_terminal() and not as_json
-    )
+    query = query_of(context, filters, limit=0)
+    statistics = context.store.stats(query, groups, local_days=on_terminal() and not as_json)
     record = _record(statistics)
+    if not statistics.total:
+        write_note(no_match(context, query))
     if as_json:
         write_json(record)
     elif by and on_terminal():

@@ -20,6 +20,7 @@ from muniment.cli.options import (
     headers_option,
     json_option,
     moment_of,
+    no_match,
     query_of,
     yes_option,
 )
@@ -125,8 +126,9 @@ def erase(
     if plan.actor:
         parts.append(gettext("the name of actor {name}").format(name=query.actor))
     if not parts:
-        reason = "no generation matches"
-        if plan.matching:
+        if not plan.matching:
+            reason = no_match(context, query)
+        else:
             number = pluralize(plan.matching, "generation")
             reason = "" if plan.skipped else f"the texts of {number} are erased already"
         return _report_nothing(context, plan, as_json, reason)

@@ -315,6 +315,11 @@ def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> mun
     return muniment.Query(**values)
 
 
+def no_match(context: CliContext, query: muniment.Query) -> str:
+    """Return a note that no generation matches a query, with names that were never recorded."""
+    return "; ".join(["no generation matches", *context.store.unrecorded_names(query)])
+
+
 def _distribution(plugin: str) -> str:
     """Return the distribution of an installed plugin, as the record names it, for its name.
 

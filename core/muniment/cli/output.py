@@ -333,7 +333,7 @@ def emit(
     as_json: bool,
     *,
     to_json: Callable[[_Record], object] | None = None,
-    empty: str = "",
+    empty: str | Callable[[], str] = "",
     cut: str = "",
     drop: Sequence[str] = (),
     limit: int | None = None,
@@ -353,9 +353,9 @@ def emit(
     With `as_json`, each record is one JSON object a line: the result of `to_json`, else of the
     record's own `to_json()`, else its keys or fields.
 
-    `empty` is a note for standard error, printed when there are no records. When `limit` records
-    were printed on a terminal, a note says so. With `total`, which returns the number of all
-    records, it is "20 of 53", and omitted when these are all.
+    `empty` is a note for standard error, or returns one, printed when there are no records. When
+    `limit` records were printed on a terminal, a note says so. With `total`, which returns the
+    number of all records, it is "20 of 53", and omitted when these are all.
     """
     rows: list[Sequence[object]] = []
     terminal, headers = on_terminal(), _headers_wanted(as_json)
@@ -379,7 +379,7 @@ def emit(
 
         print_table([header for header, _ in columns], rows, cut, drop)
     if number == 0 and empty:
-        write_note(empty)
+        write_note(empty if isinstance(empty, str) else empty())
     if terminal and not as_json and limit and limit <= number:
         _write_limit(number, total)
     return number

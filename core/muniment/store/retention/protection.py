@@ -29,6 +29,7 @@ from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.loader import entries_of
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
+from muniment.store.queries.recorded_names import unrecorded_names
 from muniment.store.recording.events import HOLD_IN_FORCE, Events, add_text, read_events
 from muniment.store.recording.ledger import append_with_rows, prepare
 from muniment.store.recording.references import actor_number
@@ -46,7 +47,11 @@ _OF_GENERATIONS = {
 }
 GENERATION_KINDS = tuple(kind for kind in KINDS if kind in _OF_GENERATIONS)
 
-_NO_MATCH = "no generation matches, so none was placed on hold; check the filters"
+
+def _no_match(unrecorded: Sequence[str] = ()) -> UsageError:
+    """Return the error that a hold selects nothing, with clauses about unrecorded names."""
+    remedy = "; ".join(unrecorded) or "check the filters"
+    return UsageError(f"no generation matches, so none was placed on hold; {remedy}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,8 @@ class Holds:
             raise UsageError("the reason of a hold is empty; state one")
         with self._database.reading() as connection:
             if not QueryPlanner(connection, query).page(None, 1):
-                raise UsageError(_NO_MATCH)  # before the actor is recorded
+                unrecorded = unrecorded_names(connection, query)
+                raise _no_match(unrecorded)  # before the actor is recorded
         number, id, at, count = actor_number(self._database, actor), new_id(), now(), 0
         with self._database.writing() as connection:
             for numbers in QueryPlanner(connection, query).pages(HOLD_BATCH):
@@ -104,7 +110,7 @@ class Holds:
                 append_with_rows(connection, prepare(entry, payloads))
                 count += len(numbers)
         if not count:
-            raise UsageError(_NO_MATCH)
+            raise _no_match()
         return id, count
 
     def release(self, reference: str, actor: str, reason: str | None = None) -> str:
