@@ -307,9 +307,9 @@ def test_help_does_not_import_importlib_metadata(add: Add, processes: Processes)
 @pytest.mark.parametrize(
     ("source", "part"),
     [
-        ("x = 1\nraise ValueError('broken')", "ValueError ({file}:2): broken"),
+        ("x = 1\nraise ValueError('broken')", "ValueError: broken ({file}:2)"),
         ("import missing_module", "missing_module"),
-        ("raise SystemExit(3)", "SystemExit ({file}:1): 3"),
+        ("raise SystemExit(3)", "SystemExit: 3 ({file}:1)"),
         ("words = print", "is builtin_function_or_method, not click.Command"),
         ("def f(:", "SyntaxError"),
         ("", "has no attribute 'words'"),
