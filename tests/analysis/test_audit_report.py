@@ -195,6 +195,19 @@ def test_erased_reasons_are_not_invented(session: Session) -> None:
     assert MARKUP not in [reason.message for reason in newest.reasons]
 
 
+def test_erased_generations_are_named_beside_the_counts(session: Session) -> None:
+    assert report(session).erased == 0
+    assert "were erased" not in report(session).markdown()
+    blocked = session.erase(Query(decision="block")).erased
+    made = report(session)
+    assert made.to_json()["erased"] == made.erased == blocked > 0
+    assert made.decisions["block"] == blocked
+    sentence = f"Texts of {blocked} generation"
+    assert sentence in made.html()
+    assert sentence in made.markdown()
+    assert report(session, Query(decision="allow")).erased == 0
+
+
 def test_altered_reasons_are_reported(workspace: Workspace) -> None:
     workspace.close()
     assert change(workspace.session.store_url, "UPDATE payload SET content = '{}'") > 0

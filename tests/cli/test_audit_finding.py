@@ -133,6 +133,21 @@ def test_stats_count(recorded: Here) -> None:
     assert (stats["total"], stats["latency_ms"]) == (0, None)
 
 
+def test_stats_count_the_erased_generations(muniment: Here, policy_file: Path) -> None:
+    for prompt in ("a bomb", "a bomb", "a moon"):
+        muniment("generate", "echo", prompt, "--tag", prompt[-4:], "--policy", policy_file)
+    by = ("audit", "stats", "--by", "category,model")
+    assert "erased" not in muniment(*by).err
+    muniment("audit", "erase", "last", "--yes")
+    muniment("audit", "erase", "--tag", "bomb", "--yes")
+    (stats,) = muniment(*by, "--json").json("stats")
+    assert (stats["erased"], stats["groups"]["category"]) == (3, {})
+    (stats,) = muniment(*by, "--decision", "block", "--json").json("stats")
+    assert stats["erased"] == 2
+    for shown in (muniment(*by), muniment("audit", "stats"), muniment.on_terminal(*by)):
+        assert "texts of 3 generations were erased" in shown.err + shown.out
+
+
 def test_stats_off_a_terminal_is_tab_separated(recorded: Here) -> None:
     rows = recorded("audit", "stats").rows
     assert ["total", "", "3"] in rows

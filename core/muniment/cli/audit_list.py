@@ -409,7 +409,7 @@ def stats(context: CliContext, /, by: tuple[str, ...], as_json: bool, **filters:
         write_data(pluralize(statistics.total, "generation"))
         headers = ("group", "value", "decision", "count")
         rows = [
-            dict(zip(headers, (name, value or "none", decision or "none", count), strict=True))
+            dict(zip(headers, (name, _shown(name, value), decision or "none", count), strict=True))
             for name, value, decision, count in _group_rows(statistics)
         ]
         emit(rows, [(header, header) for header in headers], as_json)
@@ -426,6 +426,17 @@ def stats(context: CliContext, /, by: tuple[str, ...], as_json: bool, **filters:
             lines += [(name, *item) for item in (record[key] or {}).items()]
         for line in lines:
             write_data("\t".join(one_line(str(value)) for value in line))
+    if statistics.erased and not as_json:
+        write_note(
+            f"texts of {pluralize(statistics.erased, 'generation')} were erased; the counts may "
+            "lack their models, categories and names"
+        )
+
+
+def _shown(group: str, value: str) -> str:
+    """Return a value of a group for a terminal. An empty one of these groups was erased."""
+    names = ("actor", "reviewer", "filter", "category")
+    return value or ("(erased)" if group in names else "none")
 
 
 def _record(statistics: Stats) -> dict[str, Any]:
@@ -446,6 +457,7 @@ def _record(statistics: Stats) -> dict[str, Any]:
         "prompt_tokens": _spread(statistics.prompt_tokens),
         "output_tokens": _spread(statistics.output_tokens),
         "groups": statistics.groups,
+        "erased": statistics.erased,
     }
 
 
@@ -487,7 +499,7 @@ def _print_chart(name: str, counts: Mapping[str, int]) -> None:
     by_day = name == "day"
     rows = list(counts.items())[-_ROWS:] if by_day else list(counts.items())[:_ROWS]
     largest = max(number for _, number in rows)
-    labels = [excerpt(value or "none", 40) for value, _ in rows]
+    labels = [excerpt(_shown(name, value), 40) for value, _ in rows]
     width = max(map(cell_len, labels))
     write_data(f"\n{name}")
     for label, (_, number) in zip(labels, rows, strict=True):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from muniment.store.database.read_only import SelectedRows
     from muniment.store.export import Export, OutputFiles
     from muniment.store.queries.stats import Stats
-    from muniment.store.recording.erasure_log import Backup
+    from muniment.store.recording.backup_register import Backup
     from muniment.store.recording.events import Events
     from muniment.store.recording.experiments import Experiments
     from muniment.store.recording.inputs import InputNumbers

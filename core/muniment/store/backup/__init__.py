@@ -19,11 +19,10 @@ from muniment.errors import MunimentError, StoreError, VerificationError
 from muniment.files import check_target, replacing
 from muniment.store.database.engine import Database, Progress, open_database
 from muniment.store.database.tables import ledger_head
+from muniment.store.queries.erasures import erased_generations, erasures
 from muniment.store.recording import schema_version
-from muniment.store.recording.erasure_log import (
+from muniment.store.recording.backup_register import (
     Backup,
-    erased_generations,
-    erasures,
     register,
     registered,
     remove_unfinished,

@@ -20,6 +20,7 @@ from muniment.representation import showing
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import actor, policy
+from muniment.store.queries.erasures import erased_payloads
 from muniment.store.queries.loader import entries_of
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
@@ -69,6 +70,8 @@ class Stats:
         prompt_tokens: Tokens of the prompt, or None if no generation reports them.
         output_tokens: Tokens of the output, or None if no generation reports them.
         groups: For each group that was requested, the counts by value and decision.
+        erased: The number of generations of which the texts were erased that can contain names of
+            models and categories. They may count as without a model, and for no category.
     """
 
     total: int
@@ -82,6 +85,7 @@ class Stats:
     prompt_tokens: Summary | None
     output_tokens: Summary | None
     groups: Mapping[str, Group]
+    erased: int = 0
 
     __repr__ = showing("total", "statuses", "decisions")
 
@@ -121,18 +125,28 @@ def stats(
     counted: dict[str, Counter[Any]] = {name: Counter() for name in ("status", *_COLUMNS)}
     pairs: dict[str, Counter[tuple[Any, Any]]] = {name: Counter() for name in by}
     quantities: tuple[Counter[int | None], ...] = (Counter(), Counter(), Counter())
+    erased = 0
     with database.reading() as connection:
         planner = QueryPlanner(connection, query)
+        payloads = erased_payloads(connection)
+        entries = ", g.seq, g.outcome" if payloads else ""
         running = ", ".join(map(str, leases.running(connection))) or "-1"
         result = planner.select_all(
             f"CASE WHEN g.status = 'started' AND g.seq NOT IN ({running}) THEN 'interrupted' "
             f"ELSE g.status END, {', '.join(_COLUMNS.values())}, "
-            "g.finished_at - g.started_at, g.prompt_tokens, g.output_tokens"
+            f"g.finished_at - g.started_at, g.prompt_tokens, g.output_tokens{entries}"
         )
         # Building SQLAlchemy's row objects takes longer than counting the rows.
         cursor: Any = result.cursor
         while part := cursor.fetchmany(_BATCH):
-            *columns, latencies, prompts, outputs = zip(*part, strict=True)
+            columns = list(zip(*part, strict=True))
+            if payloads:
+                outcomes, numbers = columns.pop(), columns.pop()
+                erased += sum(
+                    (number, "request") in payloads or (outcome or number, "detail") in payloads
+                    for number, outcome in zip(numbers, outcomes, strict=True)
+                )
+            *columns, latencies, prompts, outputs = columns
             values = dict(zip(counted, columns, strict=True))
             for name, column in values.items():
                 counted[name].update(column)
@@ -164,6 +178,7 @@ def stats(
         prompt_tokens=prompt_tokens,
         output_tokens=output_tokens,
         groups={name: _group(name, pairs[name], names.get(name)) for name in pairs},
+        erased=erased,
     )
 
 

@@ -187,11 +187,11 @@ def _migrate(database: Database, connection: Connection, current: str | None) ->
             copy.unlink(missing_ok=True)
         raise
     if copy:  # registered as a backup, because payloads erased later are still in it
-        from muniment.store.recording import erasure_log, tree_heads
+        from muniment.store.recording import backup_register, tree_heads
 
         head = tree_heads.head(connection)
-        backup = erasure_log.Backup(copy, now(), head.size, head.root.hex())
-        erasure_log.register(connection, [backup])
+        backup = backup_register.Backup(copy, now(), head.size, head.root.hex())
+        backup_register.register(connection, [backup])
     if connection.scalar(select(ledger_head.c.size)) is None:
         log = secrets.token_hex(16)
         connection.execute(

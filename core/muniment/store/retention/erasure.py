@@ -38,17 +38,11 @@ from muniment.store.database.tables import (
     payload,
     verdict_category,
 )
+from muniment.store.queries.erasures import erased_generations, erased_payloads, erasures
 from muniment.store.queries.loader import entries_of, load_numbers
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
-from muniment.store.recording.erasure_log import (
-    Backup,
-    erased_generations,
-    erased_payloads,
-    erasures,
-    registered,
-    remove_unfinished,
-)
+from muniment.store.recording.backup_register import Backup, registered, remove_unfinished
 from muniment.store.recording.events import add_text, read_events
 from muniment.store.recording.generations import record_interruptions
 from muniment.store.recording.ledger import append_with_rows, prepare

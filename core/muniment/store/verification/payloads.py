@@ -13,7 +13,7 @@ from muniment.ledger.payloads import SALT_BYTES, commitment
 from muniment.ledger.schema import Reference, references
 from muniment.store.database.raw import count_rows, raw, stream
 from muniment.store.database.tables import generation, payload
-from muniment.store.recording.erasure_log import ErasedPayloads, erased_payloads
+from muniment.store.queries.erasures import ErasedPayloads, erased_payloads
 from muniment.store.verification.entries import Page
 from muniment.store.verification.report import Report
 

@@ -55,6 +55,7 @@ class AuditReport:
         decisions: Counts by decision, with an empty text for generations without an outcome.
         groups: Counts by value and decision, for each of `GROUPS`. Those of filters and
             categories are by decision of the filter, and those of reviewers by judgement.
+        erased: The number of generations whose names of models or categories may be erased.
         blocked: The blocked generations.
         flagged: The flagged generations.
         events: Numbers of events of the whole record in the period, by kind.
@@ -72,6 +73,7 @@ class AuditReport:
     statuses: Mapping[str, int]
     decisions: Mapping[str, int]
     groups: Mapping[str, Mapping[str, Mapping[str, int]]]
+    erased: int
     blocked: Findings
     flagged: Findings
     events: Mapping[str, int]
@@ -171,6 +173,7 @@ def audit_report(
         statuses=stats.statuses,
         decisions=stats.decisions,
         groups=groups,
+        erased=stats.erased,
         blocked=blocked,
         flagged=flagged,
         events=events,

@@ -22,6 +22,7 @@ def to_json(report: AuditReport) -> dict[str, Any]:
             group: {value: dict(decisions) for value, decisions in values.items()}
             for group, values in report.groups.items()
         },
+        "erased": report.erased,
         "blocked": _findings(report.blocked),
         "flagged": _findings(report.flagged),
         "events": dict(report.events),

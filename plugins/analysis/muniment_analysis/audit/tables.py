@@ -150,6 +150,11 @@ def warnings(report: AuditReport) -> Iterator[str]:
     if report.replay is not None and report.replay.replays.diverged:
         diverged = pluralize(len(report.replay.replays.diverged), "replay")
         yield f"{diverged} diverged from the record."
+    if report.erased:
+        number = pluralize(report.erased, "generation")
+        yield (
+            f"Texts of {number} were erased. Counts may lack their models, categories and names."
+        )
     altered = sum(bool(f.altered) for f in (*report.blocked.listed, *report.flagged.listed))
     if altered:
         yield f"Texts of {altered:,} listed generations were altered after they were recorded."
