@@ -230,21 +230,87 @@ def test_facts_about_an_option_are_translated_and_values_are_not() -> None:
     assert "Show this message" in command.get_help(click.Context(command))  # is unchanged
 
 
+def _action() -> str:
+    template = translation.ngettext(
+        "the texts of {number} generation", "the texts of {number} generations", 3
+    )
+    return translation.gettext("erase {texts}").format(texts=template.format(number=3))
+
+
+def _answer(monkeypatch: pytest.MonkeyPatch, lines: str, *, yes: bool = False) -> bool:
+    """Confirm an action at a terminal on which the user types lines."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    return confirm(_action(), yes=yes, otherwise=translation.gettext("Nothing was erased."))
+
+
 @pytest.mark.usefixtures("chinese")
 def test_confirmation_is_asked_in_chinese(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    action = translation.ngettext(
-        "this will erase the texts of {number} generation",
-        "this will erase the texts of {number} generations",
-        1,
-    ).format(number=1)
-    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    assert not confirm(action, yes=False, otherwise=translation.gettext("nothing was erased"))
+    assert not _answer(monkeypatch, "n\n")
     question, _, answer = capsys.readouterr().err.partition("[y/N]")
-    assert question == "这将擦除 1 次生成的文本。是否继续？ "
+    assert question == "这将擦除 3 次生成的文本。是否继续？ "
     assert "未擦除任何内容" in answer
+
+
+@pytest.mark.usefixtures("chinese")
+def test_confirmation_by_option_is_noted_in_chinese(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _answer(monkeypatch, "", yes=True)
+    assert capsys.readouterr().err == "已用 --yes 确认：擦除 3 次生成的文本\n"
+
+
+@pytest.mark.usefixtures("chinese")
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [("是", True), ("否", False), ("Y", True), (" yes ", True), ("no", False), ("", False)],
+)
+def test_confirmation_accepts_answers_in_both_languages(
+    typed: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _answer(monkeypatch, f"{typed}\n") is expected
+
+
+@pytest.mark.parametrize(
+    ("language", "typed", "hint"),
+    [("zh", "好", "请回答"), ("en", "是", "Answer yes (y) or no (n).")],
+)
+def test_confirmation_repeats_the_question_after_another_answer(
+    language: str,
+    typed: str,
+    hint: str,
+    chinese: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MUNIMENT_LANG", language)
+    assert _answer(monkeypatch, f"{typed}\ny\n")
+    first, question, second = capsys.readouterr().err.partition(hint)
+    assert question
+    assert "[y/N]" in first
+    assert "[y/N]" in second
+
+
+@pytest.mark.usefixtures("chinese")
+def test_confirmation_without_a_terminal_is_an_error_in_english(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    with pytest.raises(click.UsageError) as caught:
+        confirm(_action(), yes=False, otherwise="")
+    assert caught.value.message.isascii()
+    assert "erase the texts of 3 generations; use --yes" in caught.value.message
+
+
+@pytest.mark.usefixtures("chinese")
+def test_text_keeps_its_english_form_when_it_is_combined() -> None:
+    names = translation.gettext(" and ").join([translation.gettext("yes"), "x"])
+    text = translation.gettext("erase {texts}").format(texts=names) + translation.gettext("no")
+    assert translation.english_of(text) == "erase yes and xno"
+    assert text.startswith("擦除")
+    assert translation.english_of(3) == 3
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import click
 import muniment
 from muniment.cli.context import CliContext, context_of
 from muniment.cli.output import one_line, want_headers, write_note
-from muniment.cli.translation import gettext
+from muniment.cli.translation import english_of, gettext
 from muniment.errors import UsageError
 from muniment.names import split_version
 from muniment.validation import parse_moment
@@ -344,20 +344,33 @@ def confirm(
     """Return whether the user confirms an action, such as "erase 3 texts".
 
     `yes` confirms without a question. `preview` prints what is affected, before the question.
-    `otherwise` is printed when the user declines. Raises UsageError if stdin is not a terminal.
+    `otherwise` is printed when the user declines. Raises UsageError, in English, if stdin is not a
+    terminal.
     """
-    action = one_line(action)
+    shown = one_line(action)
     if yes:
-        write_note(f"Confirmed with --yes: {action}")
+        write_note(gettext("Confirmed with --yes: {action}").format(action=shown))
         return True
     if not sys.stdin.isatty():
-        sentence = gettext(
-            "this will {action}; use --yes to confirm, since standard input is not a terminal."
+        raise click.UsageError(
+            f"this will {one_line(english_of(action))}; use --yes to confirm, since standard input "
+            "is not a terminal."
         )
-        raise click.UsageError(sentence.format(action=action))
     if preview is not None:
         preview()
-    if click.confirm(gettext("This will {action}. Continue?").format(action=action), err=True):
+    if _is_yes(gettext("This will {action}. Continue?").format(action=shown)):
         return True
     write_note(otherwise)
     return False
+
+
+def _is_yes(question: str) -> bool:
+    """Return the answer to a question, in English or in the language of the user."""
+    answers = {"": False}
+    answers |= dict.fromkeys(("y", "yes", gettext("yes")), True)
+    answers |= dict.fromkeys(("n", "no", gettext("no")), False)
+    while True:
+        answer = click.prompt(f"{question} [y/N]", default="", show_default=False, err=True)
+        if (known := answers.get(answer.strip().lower())) is not None:
+            return known
+        write_note(gettext("Answer yes (y) or no (n)."))

@@ -11,7 +11,8 @@ import inspect
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from muniment.config import normalised
 
@@ -61,27 +62,68 @@ def _encodes_chinese() -> bool:
     return True
 
 
+class Text(str):
+    """A text in the language of the user, with its English form for errors.
+
+    `format`, `+` and `join` return such a text again. An f-string does not.
+    """
+
+    english: str
+
+    def __new__(cls, shown: str, english: str) -> Text:
+        """Return a text from both forms."""
+        text = super().__new__(cls, shown)
+        text.english = english
+        return text
+
+    def format(self, *args: object, **values: object) -> Text:
+        """Replace the placeholders of both forms."""
+        english = {name: english_of(value) for name, value in values.items()}
+        return Text(
+            super().format(*args, **values), self.english.format(*map(english_of, args), **english)
+        )
+
+    def __add__(self, other: str) -> Text:
+        return Text(super().__add__(other), self.english + english_of(other))
+
+    def join(self, parts: Iterable[str], /) -> Text:
+        """Join texts in both forms."""
+        texts = list(parts)
+        return Text(super().join(texts), self.english.join(map(english_of, texts)))
+
+
+_Value = TypeVar("_Value")
+
+
+def english_of(value: _Value) -> _Value | str:
+    """Return the English form of a text, or any other value itself."""
+    return value.english if isinstance(value, Text) else value
+
+
 class Translations:
     """The translations of a distribution's texts, with the methods of gettext.
 
     A text without a translation stays English. Texts of Muniment itself, such as the help of
-    shared options, are translated for every distribution.
+    shared options, are translated for every distribution. What is returned keeps its English form,
+    which `confirm` uses in an error.
     """
 
     def __init__(self, distribution: str) -> None:
         self.distribution = distribution
 
     def gettext(self, message: str) -> str:
-        """Return the translation of a text, which may have placeholders for `str.format`."""
+        """Return the translation of a text, which may have placeholders for `format`."""
         if not message or language() == "en":
-            return message
-        return _catalogue(self.distribution).gettext(message)
+            return Text(message, message)
+        return Text(_catalogue(self.distribution).gettext(message), message)
 
     def ngettext(self, singular: str, plural: str, number: int) -> str:
         """Return the translation of a text for a number of things."""
+        english = singular if number == 1 else plural
         if language() == "en":
-            return singular if number == 1 else plural
-        return _catalogue(self.distribution).ngettext(singular, plural, number)
+            return Text(english, english)
+        found = _catalogue(self.distribution).ngettext(singular, plural, number)
+        return Text(found, english)
 
 
 _core = Translations(CORE)
