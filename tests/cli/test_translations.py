@@ -2,7 +2,57 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import pytest
+
 import muniment.testing
+from muniment.testing.translations.catalogue import LANGUAGE, catalogue_file, read, strings
+
+_REPOSITORY = Path(__file__).parents[2]
+_DISTRIBUTIONS = (
+    "muniment",
+    "muniment-analysis",
+    "muniment-image",
+    "muniment-installer",
+    "muniment-recommendation",
+    "muniment-text",
+)
+# Terms that have no other meaning in help texts.
+_TERMS = (
+    "actor",
+    "checkpoint",
+    "erasure",
+    "evaluator",
+    "ledger",
+    "media kind",
+    "media type",
+    "ranking",
+    "replay",
+    "seed",
+    "verdict",
+)
+_LITERAL = re.compile(r"`[^`]*`|--?[a-z][\w-]*|such as \w+ or \w+|(?:\w+, ){2,}\w+ or \w+")
+
+
+def _glossary() -> dict[str, str]:
+    text = (_REPOSITORY / "docs/reference/glossary.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"^- \*\*(.+?)\*\* \((\W*\w+)\)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("term", _TERMS)
+def test_term_of_the_glossary_has_one_translation(term: str) -> None:
+    chinese = _glossary()[term]
+    wrong = [
+        translation
+        for distribution in _DISTRIBUTIONS
+        for message in read(catalogue_file(distribution, LANGUAGE), LANGUAGE)
+        if message.id and re.search(rf"\b{term}s?\b", _LITERAL.sub("", strings(message.id)[0]))
+        for translation in strings(message.string)
+        if chinese not in translation
+    ]
+    assert not wrong
 
 
 class TestCore(muniment.testing.TranslationContract):

@@ -104,7 +104,7 @@ class Translations:
     """The translations of a distribution's texts, with the methods of gettext.
 
     A text without a translation stays English. Texts of Muniment itself, such as the help of
-    shared options, are translated for every distribution. What is returned keeps its English form,
+    shared options, are translated for every distribution. A translation keeps its English form,
     which `confirm` uses in an error.
     """
 
