@@ -24,16 +24,25 @@ _UNITS = {
 _PERIODS = {
     "today": ("day", 0),
     "yesterday": ("day", 1),
-    "今天": ("day", 0),
-    "昨天": ("day", 1),
     "this week": ("week", 0),
     "last week": ("week", 1),
-    "本周": ("week", 0),
-    "上周": ("week", 1),
     "this month": ("month", 0),
     "last month": ("month", 1),
+}
+_CHINESE_PERIODS = {
+    "今天": ("day", 0),
+    "昨天": ("day", 1),
+    "本周": ("week", 0),
+    "上周": ("week", 1),
     "本月": ("month", 0),
     "上月": ("month", 1),
+}
+_CHINESE_SYNONYMS = {
+    "今日": "今天",
+    "昨日": "昨天",
+    "这周": "本周",
+    "这个月": "本月",
+    "上个月": "上月",
 }
 MOMENTS = (
     "2026-01-31, 2026-01-31T12:00, an age (30m, 2h, 7d, 2w), today, yesterday, 'this week', "
@@ -162,13 +171,15 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     except (ValueError, OverflowError):
         raise UsageError(f"{text!r} is too far back; use a later date, or fewer days") from None
-    if period := _PERIODS.get(stripped.lower().replace("-", " ")):
+    name = _CHINESE_SYNONYMS.get(stripped, stripped.lower().replace("-", " "))
+    if period := _PERIODS.get(name) or _CHINESE_PERIODS.get(name):
         days = _days_of(*period, datetime.now(UTC).astimezone().date())
         return datetime.combine(days[end], datetime.min.time()).astimezone(UTC)
     try:
         moment = datetime.fromisoformat(stripped)
     except ValueError:
-        raise UsageError(f"{text!r} is not a time; use {MOMENTS}") from None
+        also = "" if text.isascii() else f", or one of {', '.join(_CHINESE_PERIODS)}"
+        raise UsageError(f"{text!r} is not a time; use {MOMENTS}{also}") from None
     try:
         if end and re.fullmatch(r"\d{4}-?(\d{2}-?\d{2}|W\d{2}-?\d)", stripped):
             if moment.date() == date.max:  # no day follows

@@ -25,6 +25,7 @@ from muniment.command import Translations
 from muniment.errors import UsageError
 from muniment.testing.translations.catalogue import mistakes, update
 from muniment.testing.translations.texts import texts
+from muniment.validation import parse_moment
 from support.commands import Here
 from support.plugins import PluginFolder
 
@@ -171,6 +172,17 @@ def test_help_of_every_command_aligns_its_columns(rendered: tuple[int, list[str]
             if match := re.match(r"( {2}-.*?\S {2,}| {10,})(?=\S)", line):
                 starts.add(cell_len(match[0]))
         assert len(starts) == 1, text
+
+
+def test_help_of_since_names_the_chinese_periods_that_are_accepted(
+    rendered: tuple[int, list[str]],
+) -> None:
+    (text,) = (text for text in rendered[1] if text.startswith("用法：muniment audit list"))
+    joined = "".join(text.split())
+    names = re.search(r"，或((?:[\u4e00-\u9fff]+、)+[\u4e00-\u9fff]+)。没有时区", joined)
+    assert names is not None, text
+    for name in names[1].split("、"):
+        assert parse_moment(name) < parse_moment(name, end=True)
 
 
 # ---- wrapping -----------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ def this_week() -> tuple[date, date]:
     ("text", "unit", "back"),
     [
         *(("today", 1, 0), ("Yesterday", 1, 1), ("今天", 1, 0), ("昨天", 1, 1)),
+        *(("今日", 1, 0), ("昨日", 1, 1), ("本周", 7, 0), ("这周", 7, 0)),
         *(("this week", 7, 0), ("last  week", 7, 1), ("last-week", 7, 1), ("上周", 7, 1)),
     ],
 )
@@ -76,7 +77,7 @@ def test_a_period_is_its_first_instant_or_the_next_ones(
 def test_a_month_begins_on_its_first_day(shanghai: None) -> None:
     first = this_week()[0].replace(day=1)
     before = (first - timedelta(days=1)).replace(day=1)
-    for last, this in (("last month", "this month"), ("上月", "本月")):
+    for last, this in (("last month", "this month"), ("上月", "本月"), ("上个月", "这个月")):
         assert parse_moment(this) == parse_moment(last, end=True) == midnight(first)
         assert parse_moment(last) == midnight(before)
     assert parse_moment("this month", end=True) > datetime.now(UTC)
@@ -100,3 +101,11 @@ def test_another_text_is_refused_with_the_forms_that_are_allowed(text: str) -> N
     with pytest.raises(UsageError, match=r"2026-01-31.*today.*'last week'") as refused:
         parse_moment(text)
     assert repr(text) in str(refused.value)
+
+
+def test_a_text_in_another_script_is_refused_with_the_chinese_forms() -> None:
+    with pytest.raises(UsageError, match=r"今天.*上月"):
+        parse_moment("前天")
+    with pytest.raises(UsageError) as refused:
+        parse_moment("soon")
+    assert str(refused.value).isascii()
