@@ -293,6 +293,18 @@ def test_an_empty_prompt_is_the_generators_to_judge(muniment: Here) -> None:
         assert result.json("generation")[0]["prompt"] == ""
 
 
+def test_an_unknown_option_that_may_be_a_prompt_has_a_hint(muniment: Here) -> None:
+    refused = muniment("generate", "echo", "-2+3")
+    assert refused.code == 2
+    assert "'-2'; write a prompt that begins with a hyphen last, after --. Try" in refused.err
+    similar = muniment("generate", "echo", "--sed", "7", "x")
+    assert "--seed" in similar.err
+    assert "hyphen" not in similar.err
+    other = muniment("audit", "list", "-2")
+    assert other.code == 2
+    assert "hyphen" not in other.err
+
+
 def test_a_prompt_may_begin_with_a_hyphen_after_two(muniment: Here) -> None:
     assert muniment("generate", "echo", "--", "--home").out == "--home\n"
 

@@ -146,8 +146,21 @@ class _GeneratorCommand(click.Command):
     allow_extra_args = True
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments. Raise UsageError if there are several prompts."""
-        extra = super().parse_args(ctx, args)
+        """Parse the arguments. Raise UsageError if there are several prompts.
+
+        An error for an unknown option names the way to write a prompt that looks like one.
+        """
+        try:
+            extra = super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.possibilities:
+                raise
+            sentence = error.message.rstrip(".")
+            raise click.NoSuchOption(
+                error.option_name,
+                f"{sentence}; write a prompt that begins with a hyphen last, after --.",
+                ctx=error.ctx,
+            ) from None
         if extra and not ctx.resilient_parsing:
             words = shlex.quote(" ".join([ctx.params["prompt"], *extra]))
             raise click.UsageError(
