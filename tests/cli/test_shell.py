@@ -68,6 +68,33 @@ def test_commands_change_the_following_prompts(muniment: Here) -> None:
     assert third["parents"] == [second["id"]]
 
 
+def test_set_alone_lists_parameters_in_columns_as_the_record_shows_them(muniment: Here) -> None:
+    result = muniment("shell", "echo", stdin=b"/set times=2\n/set\nhello\n")
+    *lines, _ = result.out.splitlines()
+    columns = dict(line.split() for line in lines if len(line.split()) == 2)
+    assert columns["times"] == "2"
+    assert len({line.rindex(" ") for line in lines if len(line.split()) == 2}) == 1
+    recorded = muniment("audit", "show", "last").out
+    assert all(f"{name} = {value}" in recorded for name, value in columns.items())
+
+
+@pytest.mark.parametrize(("language", "expected"), [("en", "settings."), ("zh", "移除它。")])
+def test_help_of_the_shell_is_in_the_language_of_the_user(
+    muniment: Here, monkeypatch: pytest.MonkeyPatch, language: str, expected: str
+) -> None:
+    monkeypatch.setenv("MUNIMENT_LANG", language)
+    lines = muniment("shell", "echo", stdin=b"/help\n").err.splitlines()
+    assert any(line.endswith(expected) for line in lines)
+    assert [line.split()[0] for line in lines if line.startswith("/")] == [
+        "/set",
+        "/seed",
+        "/system",
+        "/again",
+        "/quit",
+        "//TEXT",
+    ]
+
+
 def test_mistakes_are_one_sentence_and_the_shell_goes_on(
     muniment: Here, subtests: pytest.Subtests
 ) -> None:

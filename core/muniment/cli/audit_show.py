@@ -20,6 +20,7 @@ from muniment.cli.output import (
     moment,
     on_terminal,
     one_line,
+    parameter_text,
     pluralize,
     print_fields,
     printable,
@@ -324,14 +325,9 @@ def _environment(event: RecordedEvent[ReplayEntry]) -> str:
 
 
 def _pairs(values: Any) -> str:
-    def text_of(value: object) -> str:
-        if isinstance(value, tuple):
-            return "[" + ", ".join(map(repr, value)) + "]"
-        return repr(value) if isinstance(value, str) and not value.isalnum() else str(value)
-
     # A parameter without a value has no effect.
     present = sorted((name, value) for name, value in values.items() if value is not None)
-    return "\n".join(f"{name} = {text_of(value)}" for name, value in present)
+    return "\n".join(f"{name} = {parameter_text(value)}" for name, value in present)
 
 
 _CHANGE_MARKS = {"same": ("", ""), "removed": ("[-", "-]"), "added": ("{+", "+}")}

@@ -207,6 +207,13 @@ def cell(value: object) -> str:
             return str(value)
 
 
+def parameter_text(value: object) -> str:
+    """Return the value of a parameter as text, with quotes where a text has other characters."""
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(repr, value)) + "]"
+    return repr(value) if isinstance(value, str) and not value.isalnum() else str(value)
+
+
 def excerpt(text: str, length: int = 200) -> str:
     """Return the beginning of a text as one line."""
     return one_line(text) if len(text) <= length else one_line(text, end=length) + "…"

@@ -13,29 +13,22 @@ from muniment.cli import Terminated, exit_codes
 from muniment.cli.answers import Answers
 from muniment.cli.options import parameters_given
 from muniment.cli.output import (
-    cell,
     on_terminal,
     one_line,
+    parameter_text,
     write_data,
     write_note,
     write_prompt,
     write_status,
 )
 from muniment.cli.progress import waiting
+from muniment.cli.translation import gettext, help_formatter
 from muniment.errors import MunimentError, PromptError, StoreError, UsageError
 from muniment.generation.seeds import parse_seed
 from muniment.plugins.registry import RegisteredObject
 from muniment.types import Chunk, Generation
 
 Answering: TypeAlias = Generator[Generation | Chunk, None, None]
-
-_HELP = """\
-/set NAME VALUE  Set a parameter of the following prompts. /set alone lists them.
-/seed N          Use a seed for the following prompts. /seed random draws one for each.
-/system TEXT     Use a system prompt. /system alone removes it.
-/again           Repeat the last request with its seed and the current settings.
-/quit            End the shell, as Ctrl-D does.
-//TEXT           A prompt that begins with one /."""
 
 
 class PromptLoop:
@@ -66,7 +59,8 @@ class PromptLoop:
         if self._terminal:
             with contextlib.suppress(ImportError):  # Windows has no readline
                 import readline  # noqa: F401 - `input` uses it to edit a line
-            write_note(f"run {self._run}  /help lists the commands, Ctrl-D ends the shell")
+            hint = gettext("/help lists the commands, Ctrl-D ends the shell")
+            write_note(f"run {self._run}  {hint}")
         while not self._ended:
             with contextlib.closing(self._specs()) as specs:
                 answers = generate(specs)
@@ -164,7 +158,7 @@ class PromptLoop:
             case (("quit" | "exit"), ""):
                 self._ended = True
             case "help", "":
-                write_note(_HELP)
+                write_note(_help())
             case _:
                 raise UsageError(
                     f"the shell has no command {one_line(line):.80}; /help lists the commands, and "
@@ -181,8 +175,11 @@ class PromptLoop:
         self._spec = replace(self._spec, parameters=parameters)
 
     def _list_parameters(self) -> None:
-        for name, value in self._registered.parameters(**self._spec.parameters):
-            write_data(f"{name}  {cell(value)}".rstrip())
+        parameters = dict(self._registered.parameters(**self._spec.parameters))
+        width = max(map(len, parameters), default=0)
+        for name, value in parameters.items():
+            text = "" if value is None else one_line(parameter_text(value))
+            write_data(f"{name:<{width}}  {text}".rstrip())
 
     def _again(self) -> muniment.GenerationSpec:
         if not self._last:
@@ -214,3 +211,27 @@ class PromptLoop:
             write_status(recorded[0])
         else:
             write_note("interrupted")
+
+
+def _help() -> str:
+    formatter = help_formatter()
+    formatter.write_dl(
+        [
+            (
+                "/set NAME VALUE",
+                gettext("Set a parameter of the following prompts. /set alone lists them."),
+            ),
+            (
+                "/seed N",
+                gettext("Use a seed for the following prompts. /seed random draws one for each."),
+            ),
+            ("/system TEXT", gettext("Use a system prompt. /system alone removes it.")),
+            (
+                "/again",
+                gettext("Repeat the last request with its seed and the current settings."),
+            ),
+            ("/quit", gettext("End the shell, as Ctrl-D does.")),
+            ("//TEXT", gettext("A prompt that begins with one /.")),
+        ]
+    )
+    return formatter.getvalue().rstrip("\n")

@@ -167,6 +167,17 @@ def translated_option(option: click.Option, distribution: str) -> click.Option:
     return translated_parameter(option, distribution)
 
 
+def help_formatter() -> click.HelpFormatter:
+    """Return the formatter of help texts in the language of the user."""
+    if language() == "en":
+        import click
+
+        return click.HelpFormatter()
+    from muniment.cli.wide_formatter import WideFormatter
+
+    return WideFormatter()
+
+
 @functools.cache
 def _catalogue(distribution: str) -> NullTranslations:
     import gettext
