@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,18 +21,21 @@ from msgspec import to_builtins
 from muniment._version import __version__
 from muniment.errors import UsageError
 from muniment.escapes import escaped
+from muniment.language import gettext, language
 from muniment.ledger import checkpoints, proofs
 from muniment.ledger.checkpoints import Checkpoint, CheckpointFormatError, Note
 from muniment.ledger.entries import Entry
 from muniment.ledger.fields import moment
 from muniment.ledger.keys import PublicKey
 from muniment.ledger.proofs import DisclosedPayload, Proof, ProofError, ProofFormatError
+from muniment.line_breaking import cells, wrap
 from muniment.times import iso
 
 DONE, FAILED, USAGE, UNVERIFIED = 0, 1, 2, 4
 
 _IS_KEY = re.compile(r"\+[0-9a-f]{8}\+|^PRIVATE\+")  # also one that is incomplete
 _COMMITMENT = re.compile(r"[0-9a-f]{64}")
+_LEAST_WIDTH, _MOST_WIDTH = 20, 80  # columns of help
 _EXCERPT = 200  # characters of a disclosed text
 _MEANING = (
     "this proves that the key's holder recorded these entries before signing the checkpoint, "
@@ -93,29 +97,73 @@ def _verify(file: str, key_argument: str, expected_file: str | None, as_json: bo
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that reports a mistake in one line."""
+    """A parser with the help of a command of `muniment`, and with mistakes in one line."""
 
     def error(self, message: str) -> NoReturn:
         """Print the mistake and exit with the code for usage errors."""
         _print(f"Error: {message}. Try '{self.prog} --help'.", sys.stderr)
         self.exit(USAGE)
 
+    def format_help(self) -> str:
+        """Return the help, in the language of the user."""
+        width = max(min(shutil.get_terminal_size().columns, _MOST_WIDTH) - 2, _LEAST_WIDTH)
+        options = [
+            (
+                " ".join([", ".join(action.option_strings), *([str(metavar)] if metavar else [])]),
+                f"{action.help}  [{gettext('required')}]" if action.required else f"{action.help}",
+            )
+            for action in self._actions
+            for metavar in [action.metavar]
+            if action.option_strings
+        ]
+        longest = max(cells(term) for term, _ in options)
+        indent = " " * min(longest + 4, width // 2)
+        space, colon = ("", "：") if language() == "zh" else (" ", ":")
+        lines = [
+            *wrap(f"{gettext('Usage:')}{space}{self.prog} [OPTIONS] FILE", width, "    ", ""),
+            "",
+            *wrap(self.description or "", width, "  "),
+            "",
+            f"{gettext('Options')}{colon}",
+        ]
+        for term, text in options:
+            start = f"  {term}"
+            if cells(start) + 2 > len(indent):
+                lines.append(start)
+                start = ""
+            lines += wrap(text, width, indent, f"{start:<{len(indent)}}")
+        return "\n".join([*lines, "", *wrap(self.epilog or "", width, "  "), ""])
+
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(
         prog="muniment-verify",
-        description="Check a proof written by `muniment audit prove`, without store or network.",
-        epilog="Exit codes: 0 valid proof, 4 invalid proof, 2 unreadable file or key.",
+        description=gettext(
+            "Check a proof written by `muniment audit prove`, without store or network. FILE is "
+            "the proof, or - for standard input."
+        ),
+        epilog=gettext("Exit codes: 0 valid proof, 4 invalid proof, 2 unreadable file or key."),
+        add_help=False,
     )
-    parser.add_argument("file", metavar="FILE", help="proof (- for standard input)")
+    parser.add_argument("file", metavar="FILE")
     parser.add_argument(
-        "--key", metavar="PUB", required=True, help="signer's public key, or its file"
+        "--key", metavar="PUB", required=True, help=gettext("Signer's public key, or its file.")
     )
     parser.add_argument(
-        "--checkpoint", metavar="FILE", help="published checkpoint that the proof must contain"
+        "--checkpoint",
+        metavar="FILE",
+        help=gettext("Published checkpoint that the proof must contain."),
     )
-    parser.add_argument("--json", dest="as_json", action="store_true", help="print one JSON object")
-    parser.add_argument("-V", "--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument(
+        "--json", dest="as_json", action="store_true", help=gettext("Print one JSON object.")
+    )
+    parser.add_argument(
+        *("-V", "--version"),
+        action="version",
+        version=f"%(prog)s {__version__}",
+        help=gettext("Show the version and exit."),
+    )
+    parser.add_argument("-h", "--help", action="help", help=gettext("Show this message and exit."))
     return parser.parse_args(arguments)
 
 

@@ -15,14 +15,16 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from rich.cells import cell_len
 
+from muniment import language
 from muniment.cli import translation
 from muniment.cli.context import CliContext
 from muniment.cli.options import confirm
 from muniment.cli.root import root
 from muniment.cli.translated_help import translated_copy
-from muniment.cli.wide_formatter import WideFormatter, wrap
+from muniment.cli.wide_formatter import WideFormatter
 from muniment.command import Translations
 from muniment.errors import UsageError
+from muniment.line_breaking import wrap
 from muniment.testing.translations.catalogue import mistakes, update
 from muniment.testing.translations.texts import texts
 from muniment.validation import parse_moment
@@ -68,7 +70,7 @@ def test_language_follows_the_variable_and_then_the_locale(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert translation.language() == expected
+    assert language.language() == expected
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_language_is_english_where_the_output_cannot_encode_chinese(
 ) -> None:
     monkeypatch.setenv("MUNIMENT_LANG", "zh")
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
-    assert translation.language() == expected
+    assert language.language() == expected
 
 
 @pytest.mark.parametrize(("language", "imported"), [("en", "False"), ("zh", "True")])
@@ -100,12 +102,9 @@ def test_modules_for_chinese_are_imported_in_chinese_only(
 
 def _helps() -> list[str]:
     """Return the rendered help of every command and of every generator."""
-    context = click.Context(
-        translation.translated(root),
-        info_name="muniment",
-        obj=CliContext(),
-        **root.context_settings,
-    )
+    command = translation.translated(root)
+    settings = command.context_settings
+    context = click.Context(command, info_name="muniment", obj=CliContext(), **settings)
     helps = list(_helps_below(context))
     context.obj.close()
     return helps
@@ -124,7 +123,7 @@ def _helps_below(context: click.Context) -> Iterator[str]:
 # Names, and what a program prints in English.
 _NAMES = re.compile(
     r"`[^`]*`|\"[^\"]*\"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|--?[\w-]+|\S*[/.=_]\S*|"
-    r"JSON Lines|ENUMERATION|INTEGER RANGE|uv tool upgrade|score:NAME"
+    r"JSON Lines|ENUMERATION|uv tool upgrade|score:NAME"
 )
 _ENGLISH = re.compile(r"\b[A-Za-z][a-z]+(?:,? [a-z]{2,}){2,}")
 
@@ -150,6 +149,7 @@ def test_help_of_every_command_contains_no_english_sentence(
         _, _, body = text.partition("\n\n")
         sentences = _ENGLISH.findall(_NAMES.sub("", " ".join(body.split())))
         assert not sentences, (sentences, text)
+        assert not re.search(r"\b(INTEGER|FLOAT|RANGE)\b", text), text  # click's names of types
 
 
 def test_help_of_every_command_fits_the_terminal(rendered: tuple[int, list[str]]) -> None:
@@ -243,17 +243,17 @@ def test_facts_about_an_option_are_translated_and_values_are_not() -> None:
 
 
 def _action() -> str:
-    template = translation.ngettext(
+    template = language.ngettext(
         "the texts of {number} generation", "the texts of {number} generations", 3
     )
-    return translation.gettext("erase {texts}").format(texts=template.format(number=3))
+    return language.gettext("erase {texts}").format(texts=template.format(number=3))
 
 
 def _answer(monkeypatch: pytest.MonkeyPatch, lines: str, *, yes: bool = False) -> bool:
     """Confirm an action at a terminal on which the user types lines."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    return confirm(_action(), yes=yes, otherwise=translation.gettext("Nothing was erased."))
+    return confirm(_action(), yes=yes, otherwise=language.gettext("Nothing was erased."))
 
 
 @pytest.mark.usefixtures("chinese")
@@ -318,11 +318,11 @@ def test_confirmation_without_a_terminal_is_an_error_in_english(
 
 @pytest.mark.usefixtures("chinese")
 def test_text_keeps_its_english_form_when_it_is_combined() -> None:
-    names = translation.gettext(" and ").join([translation.gettext("yes"), "x"])
-    text = translation.gettext("erase {texts}").format(texts=names) + translation.gettext("no")
-    assert translation.english_of(text) == "erase yes and xno"
+    names = language.gettext(" and ").join([language.gettext("yes"), "x"])
+    text = language.gettext("erase {texts}").format(texts=names) + language.gettext("no")
+    assert language.english_of(text) == "erase yes and xno"
     assert text.startswith("擦除")
-    assert translation.english_of(3) == 3
+    assert language.english_of(3) == 3
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from muniment.ledger.proofs import (
     ProvenEntry,
 )
 from muniment.ledger.tree import Frontier, Read, inclusion_proof, leaf_hash
+from muniment.line_breaking import cells
 from muniment.types import Generation, Output, PluginRef, Text
 from support.commands import check_shape
 
@@ -437,3 +439,32 @@ def test_the_program_imports_no_database_and_no_command_line() -> None:
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert loaded.isdisjoint({"sqlalchemy", "sqlite3", "click", "alembic", "cryptography"})
     assert not [name for name in done.stdout.split() if name.startswith("muniment.store")]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ("en", ("Usage: muniment-verify", "Options:", "Show this message and exit.", "[required]")),
+        ("zh", ("用法：muniment-verify", "选项：", "显示本帮助并退出。", "[必填]")),
+    ],
+)
+@pytest.mark.parametrize("columns", [80, 40])
+def test_help_of_the_verifier_has_the_form_of_other_commands(
+    chosen: str,
+    words: tuple[str, ...],
+    columns: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MUNIMENT_LANG", chosen)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit) as ended:
+        verifier.main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert all(cells(line) <= columns - 2 for line in text.splitlines())
+    joined = "".join(text.split())
+    assert all("".join(word.split()) in joined for word in words)
+    assert all(option in text for option in ("--key PUB", "--checkpoint FILE", "--json", "-h"))
+    if chosen == "zh":
+        assert not re.search(r"[a-z]+ [a-z]+ [a-z]+", re.sub("`[^`]*`", "", text))

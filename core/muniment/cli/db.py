@@ -36,8 +36,8 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import fraction
-from muniment.cli.translation import gettext, ngettext
 from muniment.errors import UsageError
+from muniment.language import gettext, ngettext
 
 if TYPE_CHECKING:
     from muniment.store.backup import RestorePlan

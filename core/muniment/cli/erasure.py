@@ -38,7 +38,7 @@ from muniment.cli.output import (
     write_note,
 )
 from muniment.cli.progress import counting, waiting
-from muniment.cli.translation import gettext, ngettext
+from muniment.language import gettext, ngettext
 
 if TYPE_CHECKING:
     from muniment.store.retention.erasure import ErasureRecord, ErasureResult

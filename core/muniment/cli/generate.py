@@ -55,8 +55,8 @@ from muniment.cli.parameter_options import (
     take_values,
 )
 from muniment.cli.progress import waiting
-from muniment.cli.translation import gettext
 from muniment.errors import PromptError
+from muniment.language import gettext
 from muniment.names import versioned
 from muniment.plugins.registry import RegisteredObject
 

@@ -15,8 +15,9 @@ from muniment.cli.lazy import with_checked_parser
 from muniment.cli.output import warn_broken
 from muniment.cli.parameter_options import INPUT, PARAMETER, parameter_option
 from muniment.cli.plugins_list import gone_plugins
-from muniment.cli.translation import gettext, ngettext, translate, translated, translated_option
+from muniment.cli.translation import translate, translated, translated_option
 from muniment.errors import MunimentError, UnknownNameError, similar_names
+from muniment.language import gettext, ngettext
 from muniment.plugins.providers import TEXT, install_command
 from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions

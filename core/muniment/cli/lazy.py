@@ -14,8 +14,9 @@ from typing import Any
 import click
 
 from muniment.cli import importing
-from muniment.cli.translation import gettext, translated
+from muniment.cli.translation import translated
 from muniment.errors import MunimentError
+from muniment.language import gettext
 
 
 class LazyGroup(click.Group):

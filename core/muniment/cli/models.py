@@ -25,9 +25,9 @@ from muniment.cli.output import (
 )
 from muniment.cli.progress import waiting
 from muniment.cli.training import training_text
-from muniment.cli.translation import gettext, ngettext
 from muniment.errors import ModelError, MunimentError, UsageError
 from muniment.hookspecs import ModelProvider
+from muniment.language import gettext, ngettext
 from muniment.ledger.events import ModelEntry
 from muniment.models.registry import ModelRecord
 from muniment.names import normal_name

@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from muniment.cli.context import HOME_KEY, CliContext
-from muniment.cli.translation import gettext, translate, translated
+from muniment.cli.translation import translate, translated
 from muniment.config import normalised
 from muniment.errors import ConfigError, MunimentError, PluginError, UsageError
+from muniment.language import gettext
 from muniment.plugins import discovery
 from muniment.plugins.discovery import PluginCommand
 

@@ -22,9 +22,10 @@ from muniment.cli.output import (
     write_status,
 )
 from muniment.cli.progress import waiting
-from muniment.cli.translation import gettext, help_formatter
+from muniment.cli.translation import help_formatter
 from muniment.errors import MunimentError, PromptError, StoreError, UsageError
 from muniment.generation.seeds import parse_seed
+from muniment.language import gettext
 from muniment.plugins.registry import RegisteredObject
 from muniment.types import Chunk, Generation
 

@@ -28,9 +28,9 @@ from muniment.cli.options import (
 from muniment.cli.output import on_terminal
 from muniment.cli.parameter_options import INPUT, PARAMETER, flags, take_values
 from muniment.cli.prompt_loop import Answering, PromptLoop
-from muniment.cli.translation import gettext
 from muniment.errors import UsageError
 from muniment.generation.seeds import parse_seed
+from muniment.language import gettext
 from muniment.plugins.registry import RegisteredObject
 from muniment.types import is_text_type
 

@@ -9,8 +9,9 @@ from typing import TypeVar
 import click
 
 from muniment.cli.lazy import LazyGroup
-from muniment.cli.translation import CORE, gettext, translate
+from muniment.cli.translation import CORE, translate
 from muniment.cli.wide_formatter import WideFormatter
+from muniment.language import gettext
 
 # Words of help that click adds, and the facts at the end of an option's help.
 WORDS = (

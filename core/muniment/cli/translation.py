@@ -1,4 +1,4 @@
-"""The language of help texts and confirmations, and their translations.
+"""The translations of help texts and of the sentences of plugins.
 
 The translations of a distribution are a gettext catalogue in its package:
 `locale/zh/LC_MESSAGES/DISTRIBUTION.mo`. In English nothing is imported or read.
@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import re
-import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING
 
 from muniment.config import normalised
+from muniment.language import Catalogue, language, load_core
 
 if TYPE_CHECKING:
     from gettext import NullTranslations
@@ -22,82 +20,7 @@ if TYPE_CHECKING:
 
     import click
 
-Language: TypeAlias = Literal["en", "zh"]
-
 CORE = "muniment"
-VARIABLE = "MUNIMENT_LANG"
-
-
-def language() -> Language:
-    """Return the language of help texts and confirmations.
-
-    MUNIMENT_LANG names it, or else the locale, as for gettext. All kinds of Chinese are `zh`. The
-    language is English where standard output cannot encode simplified Chinese.
-    """
-    for name in _wanted():
-        code = re.split(r"[_.@-]", name.strip().lower())[0]
-        if code == "zh":
-            return "zh" if _encodes_chinese() else "en"
-        if code == "en":
-            break
-    return "en"
-
-
-def _wanted() -> list[str]:
-    """Return the names of the wanted languages, the preferred one first."""
-    if chosen := os.environ.get(VARIABLE):
-        return [chosen]
-    values = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
-    locale = next(filter(None, values), "C")
-    if locale.partition(".")[0] in ("C", "POSIX"):
-        return []
-    return [*os.environ.get("LANGUAGE", "").split(":"), locale]
-
-
-def _encodes_chinese() -> bool:
-    try:
-        "简体".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except (LookupError, UnicodeError):
-        return False
-    return True
-
-
-class Text(str):
-    """A text in the language of the user, with its English form for errors.
-
-    `format`, `+` and `join` return such a text again. An f-string does not.
-    """
-
-    english: str
-
-    def __new__(cls, shown: str, english: str) -> Text:
-        """Return a text from both forms."""
-        text = super().__new__(cls, shown)
-        text.english = english
-        return text
-
-    def format(self, *args: object, **values: object) -> Text:
-        """Replace the placeholders of both forms."""
-        english = {name: english_of(value) for name, value in values.items()}
-        return Text(
-            super().format(*args, **values), self.english.format(*map(english_of, args), **english)
-        )
-
-    def __add__(self, other: str) -> Text:
-        return Text(super().__add__(other), self.english + english_of(other))
-
-    def join(self, parts: Iterable[str], /) -> Text:
-        """Join texts in both forms."""
-        texts = list(parts)
-        return Text(super().join(texts), self.english.join(map(english_of, texts)))
-
-
-_Value = TypeVar("_Value")
-
-
-def english_of(value: _Value) -> _Value | str:
-    """Return the English form of a text, or any other value itself."""
-    return value.english if isinstance(value, Text) else value
 
 
 class Translations:
@@ -110,25 +33,15 @@ class Translations:
 
     def __init__(self, distribution: str) -> None:
         self.distribution = distribution
+        self._catalogue = Catalogue(functools.partial(_catalogue, distribution))
 
     def gettext(self, message: str) -> str:
         """Return the translation of a text, which may have placeholders for `format`."""
-        if not message or language() == "en":
-            return Text(message, message)
-        return Text(_catalogue(self.distribution).gettext(message), message)
+        return self._catalogue.gettext(message)
 
     def ngettext(self, singular: str, plural: str, number: int) -> str:
         """Return the translation of a text for a number of things."""
-        english = singular if number == 1 else plural
-        if language() == "en":
-            return Text(english, english)
-        found = _catalogue(self.distribution).ngettext(singular, plural, number)
-        return Text(found, english)
-
-
-_core = Translations(CORE)
-gettext = _core.gettext
-ngettext = _core.ngettext
+        return self._catalogue.ngettext(singular, plural, number)
 
 
 def translate(text: str, distribution: str = CORE) -> str:
@@ -180,14 +93,15 @@ def help_formatter() -> click.HelpFormatter:
 
 @functools.cache
 def _catalogue(distribution: str) -> NullTranslations:
+    if distribution == CORE:
+        return load_core()
     import gettext
 
     try:
         found = gettext.translation(normalised(distribution), locale_folder(distribution), ["zh"])
     except Exception:  # none, or a damaged file of a plugin, which must not prevent help
         found = gettext.NullTranslations()  # type: ignore[assignment]
-    if distribution != CORE:
-        found.add_fallback(_catalogue(CORE))
+    found.add_fallback(load_core())
     return found
 
 

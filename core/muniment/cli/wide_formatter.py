@@ -9,50 +9,11 @@ from collections.abc import Iterable, Iterator
 import click
 from rich.cells import cell_len
 
-from muniment.cli.translation import gettext
-from muniment.cli.wrapping import NOT_FIRST, parts
+from muniment.language import gettext
+from muniment.line_breaking import wrap
 
 _LEAST_WIDTH = 20
 _CLICK_LEAST = 50  # click formats for no narrower terminal
-
-
-def wrap(text: str, width: int, indent: str = "", first: str | None = None) -> list[str]:
-    """Return the lines of a paragraph, each at most `width` cells, with their indent.
-
-    Lines are broken at spaces and between Chinese characters. A longer word is divided.
-    `first` is the indent of the first line.
-    """
-    lines: list[str] = []
-    line = indent if first is None else first
-    gap = ""
-    for part in parts(re.sub(r"\s", " ", text.strip())):
-        if part.isspace():
-            gap = part
-            continue
-        piece = part
-        if cell_len(line + gap + piece) > width and line != indent:
-            lines.append(line.rstrip())
-            line = indent
-        else:
-            line += gap
-        while cell_len(line + piece) > width:
-            number = _fitting(piece, max(width - cell_len(line), 2))
-            lines.append(line + piece[:number])
-            piece, line = piece[number:], indent
-        line += piece
-        gap = ""
-    return [*lines, line.rstrip()] if line.strip() or not lines else lines
-
-
-def _fitting(text: str, width: int) -> int:
-    """Return how many characters of a longer text fit into `width` cells, at least one."""
-    number = used = 0
-    while used + cell_len(text[number]) <= width:
-        used += cell_len(text[number])
-        number += 1
-    while number > 1 and text[number] in NOT_FIRST:
-        number -= 1
-    return max(number, 1)
 
 
 class WideFormatter(click.HelpFormatter):

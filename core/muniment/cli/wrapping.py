@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
+from muniment.line_breaking import parts
+
 LONG = 30  # cells of the longest word that is never folded, such as an id (26) or a date
-
-# Line breaking of Chinese text (GB/T 15834, W3C clreq): marks that no line begins or ends with.
-_WIDE_CLOSING, _CLOSING = "。，、；：？！）》〉」』】〕．", "”’％…—·,.;:?!)]}"
-_WIDE_OPENING, _OPENING = "（《〈「『【〔", "“‘([{"
-NOT_FIRST = _WIDE_CLOSING + _CLOSING
-
-_OPEN = f"[{re.escape(_WIDE_OPENING + _OPENING)}]{{0,9}}"  # without a limit, quadratic time
-_CLOSE = f"[{re.escape(NOT_FIRST)}]*"
-# A line may end on both sides of a Chinese, Japanese or Korean character.
-_ANYWHERE = (
-    f"(?![{re.escape(NOT_FIRST + _WIDE_OPENING)}])"
-    "[\u1100-\u11ff\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff01-\uff60\U00020000-\U0003fffd]"
-)
-_START = f"{_OPEN}(?:{_ANYWHERE}|[{_WIDE_OPENING}])"
-_WORD_END = f"[{_WIDE_CLOSING}]{_CLOSE}"
-_WORD = f"(?:(?:(?!{_START})[^ {_WIDE_CLOSING}])+(?:{_WORD_END})?|{_WORD_END})"
-_PART = re.compile(
-    f" +|{_OPEN}{_ANYWHERE}[{_WIDE_CLOSING}”’％…—·]*(?:[,.;:?!)\\]}}]{_WORD}?)?"
-    f"|{_OPEN}[{_WIDE_OPENING}]{_OPEN}{_WORD}?|{_WORD}"
-)
-
-
-def parts(line: str) -> list[str]:
-    """Return the spaces of a line, and the parts between them that no line break divides."""
-    return _PART.findall(line)
 
 
 def terminal_width() -> int:
