@@ -60,6 +60,7 @@ _WORST = (("item", "id"), ("controllability", "share"), ("first generation", "ge
 @click.option(
     "--replay",
     "replays",
+    metavar="N",
     type=click.IntRange(0, 10_000),
     default=0,
     show_default=True,

@@ -47,6 +47,7 @@ _COLUMNS = (
     "-k",
     "--k",
     "k",
+    metavar="N",
     type=click.IntRange(1, 1000),
     default=10,
     show_default=True,

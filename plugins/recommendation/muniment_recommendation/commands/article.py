@@ -35,7 +35,9 @@ _MOST_NAMED = 3
     type=click.Choice(["en", "zh"]),
     help="Language of the text. That of the prompt, else of the titles, by default.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed, random if omitted.")
+@click.option(
+    "--seed", metavar="N", type=click.IntRange(0, 2**64 - 1), help="Seed, random if omitted."
+)
 @click.option("--policy", metavar="FILE", help="Policy file, or name of an installed policy.")
 @json_option
 @pass_session

@@ -43,6 +43,7 @@ _KINDS_OF_ONE = ("hr", "ndcg", "mrr")
 )
 @click.option(
     "--shuffles",
+    metavar="N",
     type=click.IntRange(0, 1000),
     default=10,
     show_default=True,
@@ -50,6 +51,7 @@ _KINDS_OF_ONE = ("hr", "ndcg", "mrr")
 )
 @click.option(
     "--seed",
+    metavar="N",
     type=click.IntRange(0, 2**32 - 1),
     help="Seed of the fit, and the first one of shuffles and of hidden items. That of the folder, "
     "else 0, by default.",

@@ -50,6 +50,7 @@ _COLUMNS = (
 )
 @click.option(
     "--seed",
+    metavar="N",
     type=click.IntRange(0, 2**32 - 1),
     default=0,
     show_default=True,

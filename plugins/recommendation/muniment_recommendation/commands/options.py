@@ -42,6 +42,7 @@ family_or_folder_option = click.option(
 )
 min_rating_option = click.option(
     "--min-rating",
+    metavar="X",
     type=float,
     help="Lowest rating of a positive row. Every row is positive by default.",
 )

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--users",
+    metavar="N",
     type=click.IntRange(2, 1_000_000),
     default=500,
     show_default=True,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--seed",
+    metavar="N",
     type=click.IntRange(0, 2**32 - 2),
     help="Seed of the fit and of the selected users. That of the folder, else 0, by default.",
 )

@@ -19,6 +19,7 @@ from .options import load_model, model_option
 @click.option(
     "-n",
     "--number",
+    metavar="N",
     type=click.IntRange(1, 1000),
     default=10,
     show_default=True,

@@ -33,6 +33,7 @@ _COLUMNS = (
 )
 @click.option(
     "--seed",
+    metavar="N",
     type=click.IntRange(0, 2**64 - 1),
     default=0,
     show_default=True,
