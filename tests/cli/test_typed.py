@@ -168,7 +168,7 @@ def test_completion_for_an_unknown_shell_names_the_known_ones(
     result = muniment("completion", "show")
     assert result.code == 2
     assert named in result.err
-    assert "bash, zsh or fish" in result.err
+    assert "; use bash, zsh or fish" in result.err
 
 
 def test_a_shell_completes_commands_and_generators(
