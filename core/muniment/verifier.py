@@ -28,7 +28,6 @@ from muniment.ledger.entries import Entry
 from muniment.ledger.fields import moment
 from muniment.ledger.keys import PublicKey
 from muniment.ledger.proofs import DisclosedPayload, Proof, ProofError, ProofFormatError
-from muniment.line_breaking import cells, wrap
 from muniment.times import iso
 
 DONE, FAILED, USAGE, UNVERIFIED = 0, 1, 2, 4
@@ -106,6 +105,10 @@ class _Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """Return the help, in the language of the user."""
+        from rich.cells import cell_len
+
+        from muniment.line_breaking import wrap
+
         width = max(min(shutil.get_terminal_size().columns, _MOST_WIDTH) - 2, _LEAST_WIDTH)
         options = [
             (
@@ -116,7 +119,7 @@ class _Parser(argparse.ArgumentParser):
             for metavar in [action.metavar]
             if action.option_strings
         ]
-        longest = max(cells(term) for term, _ in options)
+        longest = max(cell_len(term) for term, _ in options)
         indent = " " * min(longest + 4, width // 2)
         space, colon = ("", "：") if language() == "zh" else (" ", ":")
         lines = [
@@ -128,7 +131,7 @@ class _Parser(argparse.ArgumentParser):
         ]
         for term, text in options:
             start = f"  {term}"
-            if cells(start) + 2 > len(indent):
+            if cell_len(start) + 2 > len(indent):
                 lines.append(start)
                 start = ""
             lines += wrap(text, width, indent, f"{start:<{len(indent)}}")
