@@ -49,7 +49,7 @@ def test_help_imports_click_and_next_to_nothing(
     ours = {module for module in modules if module.startswith("muniment")}
     parts = ("", ".context", ".exit_codes", ".lazy", ".plugin_commands", ".root", ".translation")
     light = {"muniment", "muniment._lazy", "muniment._version", "muniment.config"}
-    light |= {"muniment.names", "muniment.representation"}
+    light |= {"muniment.language", "muniment.names", "muniment.representation"}
     light |= {"muniment.errors", "muniment.plugins", "muniment.plugins.discovery"}
     light |= {"muniment.store"}  # its names are imported on first use
     # A plugin adds the group `image`, so the settings are read for disabled plugins.

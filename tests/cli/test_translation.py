@@ -232,14 +232,16 @@ def test_facts_about_an_option_are_translated_and_values_are_not() -> None:
         """Do it."""
 
     copied = translated_copy(command, "no-such-distribution")
-    text = copied.get_help(click.Context(copied, info_name="x"))
+    text = copied.get_help(click.Context(copied, info_name="x", **root.context_settings))
     text = " ".join(text.split())
     assert "[默认值：a, b]" in text
     assert "[默认值：3，1<=x<=9]" in text
     assert "[不小于 0，默认值：1]" in text
     assert "[必填]" in text
     assert "Do it." in text  # no catalogue has it
-    assert "Show this message" in command.get_help(click.Context(command))  # is unchanged
+    assert "Show this message" in command.get_help(
+        click.Context(command, **root.context_settings)
+    )  # is unchanged
 
 
 def _action() -> str:
@@ -253,7 +255,7 @@ def _answer(monkeypatch: pytest.MonkeyPatch, lines: str, *, yes: bool = False) -
     """Confirm an action at a terminal on which the user types lines."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    return confirm(_action(), yes=yes, otherwise=language.gettext("Nothing was erased."))
+    return confirm(_action(), yes=yes, otherwise=language.gettext("nothing was erased"))
 
 
 @pytest.mark.usefixtures("chinese")

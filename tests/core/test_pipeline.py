@@ -331,7 +331,7 @@ def test_what_a_filter_says_of_a_blocked_output_does_not_quote_it_to_the_caller(
     said = [str(verdict) for verdict in done.verdicts]
     assert not any("SECRET" in text for text in said)
     assert done.verdicts[0].reasons == (muniment.Reason("odd", "", 0, 3),)
-    file = workspace.plugin_folder.folder / workspace.plugin_folder.all[-1].module / "__init__.py"
+    file = f"{workspace.plugin_folder.all[-1].module}/__init__.py"
     failure = str(done.verdicts[1].failure)
     assert failure.startswith(f"filter raises failed: ValueError ({file}:")
     kept = workspace.recorded()[0].verdicts

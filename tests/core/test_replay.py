@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 import muniment
 from muniment import Difference, Generation, Replay
+from muniment.models.digests import FileHashes
 from muniment.plugins.registry import Plugin, Plugins
 from muniment.session import Session
 from support.databases import change
@@ -506,14 +508,16 @@ def test_a_model_is_hashed_once_for_many_replays(
 ) -> None:
     first = with_model(workspace, tmp_path / "m")
     done = [first, *(workspace.session.generate("x", model=str(tmp_path / "m")) for _ in range(4))]
-    read: list[object] = []
-    real = __import__("hashlib").file_digest
-    monkeypatch.setattr(
-        "hashlib.file_digest",
-        lambda file, name: (read.append(getattr(file, "name", None)), real(file, name))[1],
-    )
+    read: list[str] = []
+    real = FileHashes._hash
+
+    def hashed(self: FileHashes, file: BinaryIO) -> str:
+        read.append(file.name)
+        return real(self, file)
+
+    monkeypatch.setattr(FileHashes, "_hash", hashed)
     assert {item.result for item in replayed(workspace, *done)} == {"exact"}
-    assert [str(path) for path in read].count(str(tmp_path / "m" / "w.bin")) == 1
+    assert read.count(str(tmp_path / "m" / "w.bin")) == 1
 
 
 def test_a_generation_given_twice_is_replayed_once(workspace: Workspace) -> None:

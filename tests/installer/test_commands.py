@@ -67,8 +67,8 @@ def test_a_plugin_that_only_adds_commands_is_installed_and_removed(
         (HELLO, {"Hello": "hello"}, "'Hello' is not the name of a command"),
         (HELLO, {"hello": "number"}, "is int, not click.Command"),
         (HELLO, {"hello": "missing"}, "has no attribute 'missing'"),
-        ("raise RuntimeError('broken')", {"hello": "hello"}, "): broken"),
-        ("raise SystemExit(3)", {"hello": "hello"}, "SystemExit ("),
+        ("raise RuntimeError('broken')", {"hello": "hello"}, "RuntimeError: broken ("),
+        ("raise SystemExit(3)", {"hello": "hello"}, "SystemExit: 3 ("),
     ],
 )
 def test_commands_that_cannot_be_used_are_refused(

@@ -74,7 +74,7 @@ def test_files_of_an_isolated_media_type_are_signed_outside_the_worker(
     ("body", "reason"),
     [
         ("def describe(self, data): time.sleep(60)", "within its limit of 2 s"),
-        ("def describe(self, data): raise ValueError('no')", "): no"),
+        ("def describe(self, data): raise ValueError('no')", "ValueError: no ("),
         ("def describe(self, data): return 5", "it returned int, not str"),
         ("def describe(self, data): import os; os._exit(3)", "ended with exit code 3"),
     ],

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 from msgspec.structs import replace
+from rich.cells import cell_len
 
 from muniment import verifier
 from muniment.ledger import proofs, schema
@@ -31,7 +32,6 @@ from muniment.ledger.proofs import (
     ProvenEntry,
 )
 from muniment.ledger.tree import Frontier, Read, inclusion_proof, leaf_hash
-from muniment.line_breaking import cells
 from muniment.types import Generation, Output, PluginRef, Text
 from support.commands import check_shape
 
@@ -462,7 +462,7 @@ def test_help_of_the_verifier_has_the_form_of_other_commands(
         verifier.main(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    assert all(cells(line) <= columns - 2 for line in text.splitlines())
+    assert all(cell_len(line) <= columns - 2 for line in text.splitlines())
     joined = "".join(text.split())
     assert all("".join(word.split()) in joined for word in words)
     assert all(option in text for option in ("--key PUB", "--checkpoint FILE", "--json", "-h"))

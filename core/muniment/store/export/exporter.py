@@ -23,6 +23,7 @@ from muniment.errors import MunimentError
 from muniment.files import atomic_write, check_target, open_private, open_shared, sync_folder
 from muniment.ledger.events import ErasureEntry
 from muniment.ledger.schema import kind_of
+from muniment.representation import showing
 from muniment.store.database.engine import Database
 from muniment.store.database.tables import event, ledger_head
 from muniment.store.export.batches import pages
@@ -55,6 +56,8 @@ class OutputFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: int = 0
     failed: int = 0
     first_failure: str = ""
+
+    __repr__ = showing()
 
 
 class OutputWriter(Protocol):

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, exists, select
 from muniment.ledger.events import GenerationEvent
 from muniment.ledger.payloads import Kind
 from muniment.ledger.schema import kinds_of
+from muniment.representation import showing
 from muniment.store.database import leases
 from muniment.store.database.engine import chunks
 from muniment.store.database.tables import actor, event, payload
@@ -47,6 +48,8 @@ class ErasurePlan:
     running: int = 0
     shared: int = 0
     actor: bool = False
+
+    __repr__ = showing()
 
     @property
     def skipped(self) -> int:
