@@ -257,3 +257,8 @@ def test_run_command_runs_as_the_command_line_does(tmp_path: Path) -> None:
     on_a_home = muniment.testing.run_command(words, home=tmp_path)
     assert isinstance(on_a_home, muniment.testing.CommandResult)
     assert on_a_home.code == 2
+
+
+def test_run_command_accepts_the_short_option_for_help() -> None:
+    result = muniment.testing.run_command(words, "-h")
+    assert (result.code, "-h, --help" in result.stdout) == (0, True)

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from muniment.cli.context import CliContext, Interrupted
 from muniment.cli.error_handler import report
+from muniment.cli.root import root
 from muniment.errors import MunimentError
 from muniment.failures import describe
 from muniment.testing.contract import broken, check_import, without_traceback
@@ -61,7 +62,11 @@ def run_command(
     with CliRunner().isolation() as (stdout, stderr, _):
         try:
             value = command.main(
-                list(arguments), prog_name=name, standalone_mode=False, obj=context
+                list(arguments),
+                prog_name=name,
+                standalone_mode=False,
+                obj=context,
+                **root.context_settings,
             )
             code = value if isinstance(value, int) else 0
         except _REPORTED as error:
