@@ -21,6 +21,7 @@ from muniment.cli.generators import (
     noun_of,
     own_options,
     prompt_or_placeholder,
+    request_options,
 )
 from muniment.cli.interruption import new_run
 from muniment.cli.media_files import FileFormat, refuse_without_file
@@ -28,19 +29,13 @@ from muniment.cli.notices import AnswerNotices
 from muniment.cli.options import (
     bare_option,
     combine_option,
-    evaluate_option,
-    input_option,
     inputs_given,
-    isolate_option,
     json_option,
     model_option,
     output_option,
     overwrite_option,
-    pairs_option,
     parameters_given,
-    policy_option,
     private_option,
-    tag_option,
     visible_label_option,
 )
 from muniment.cli.output import on_terminal
@@ -191,18 +186,7 @@ def _shared_parameters(optional_prompt: bool) -> list[click.Parameter]:
         help="Recorded request to repeat, by the generation's id or an exported file. Its prompt "
         "and seed apply unless they are given.",
     )
-    @pairs_option("Parameter of the generator; may be repeated.")
-    @input_option("File, or id of a generation, for an input; may be repeated.")
-    @policy_option
-    @tag_option
-    @evaluate_option
-    @isolate_option
-    @click.option(
-        "--stream/--no-stream",
-        default=None,
-        help="Show text while it is generated, unless a filter checks outputs. "
-        "Default on a terminal.",
-    )
+    @request_options
     @output_option
     @overwrite_option
     @bare_option

@@ -5,13 +5,21 @@ from __future__ import annotations
 import contextlib
 import itertools
 import shlex
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 
 import click
 
 from muniment.cli.context import context_of
 from muniment.cli.lazy import with_checked_parser
+from muniment.cli.options import (
+    evaluate_option,
+    input_option,
+    isolate_option,
+    pairs_option,
+    policy_option,
+    tag_option,
+)
 from muniment.cli.output import warn_broken
 from muniment.cli.parameter_options import INPUT, PARAMETER, parameter_option
 from muniment.cli.plugins_list import gone_plugins
@@ -133,6 +141,31 @@ def noun_of(registered: RegisteredObject, media_type: RegisteredObject | None) -
     if media_type is None:
         return registered.media_type
     return f"{media_type.name} ({registered.media_type})"
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def request_options(command: _Command) -> _Command:
+    """Add the options of a request that all commands of generators share."""
+    for option in reversed(
+        (
+            pairs_option("Parameter of the generator; may be repeated."),
+            input_option("File, or id of a generation, for an input; may be repeated."),
+            policy_option,
+            tag_option,
+            evaluate_option,
+            isolate_option,
+            click.option(
+                "--stream/--no-stream",
+                default=None,
+                help="Show text while it is generated, unless a filter checks outputs. "
+                "Default on a terminal.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
 
 
 def own_options(registered: RegisteredObject, taken: Collection[str]) -> list[click.Option]:

@@ -10,20 +10,14 @@ import click
 
 import muniment
 from muniment.cli.context import context_of
-from muniment.cli.generators import GeneratorGroup, noun_of, own_options
+from muniment.cli.generators import GeneratorGroup, noun_of, own_options, request_options
 from muniment.cli.interruption import new_run
 from muniment.cli.notices import AnswerNotices
 from muniment.cli.options import (
-    evaluate_option,
-    input_option,
     inputs_given,
-    isolate_option,
     json_option,
     model_option,
-    pairs_option,
     parameters_given,
-    policy_option,
-    tag_option,
 )
 from muniment.cli.output import on_terminal
 from muniment.cli.parameter_options import INPUT, PARAMETER, flags, take_values
@@ -85,18 +79,7 @@ def _shared_parameters() -> list[click.Parameter]:
     @model_option("Name of an added or packaged model, path, or hub id.")
     @click.option("--system", metavar="TEXT", help="A system prompt.")
     @click.option("--seed", metavar="N", help="0 to 2^64-1; random for each prompt if omitted.")
-    @pairs_option("Parameter of the generator; may be repeated.")
-    @input_option("File, or id of a generation, for an input; may be repeated.")
-    @policy_option
-    @tag_option
-    @evaluate_option
-    @isolate_option
-    @click.option(
-        "--stream/--no-stream",
-        default=None,
-        help="Show text while it is generated, unless a filter checks outputs. "
-        "Default on a terminal.",
-    )
+    @request_options
     @json_option
     def shared() -> None:
         """Declare the shared options."""
