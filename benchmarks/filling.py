@@ -16,16 +16,13 @@ from pathlib import Path
 
 from muniment.ids import new_id
 from muniment.store import Store
-from muniment.types import (
-    Generation,
-    Model,
-    PluginRef,
-    Reason,
-    Score,
-    Text,
-    Usage,
-    Verdict,
-)
+from muniment.types.generations import Generation
+from muniment.types.models import Model
+from muniment.types.outputs import Text
+from muniment.types.plugins import PluginRef
+from muniment.types.replies import Usage
+from muniment.types.scores import Score
+from muniment.types.verdicts import Reason, Verdict
 
 CHUNK = 256
 WORDS = 60  # default length of an output

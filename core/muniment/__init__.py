@@ -68,37 +68,29 @@ if TYPE_CHECKING:
     from muniment.session import Session as Session, open as open
     from muniment.spreadsheets import spreadsheet_text as spreadsheet_text
     from muniment.store import Query as Query
-    from muniment.types import (
-        Cell as Cell,
-        Chunk as Chunk,
+    from muniment.types.experiments import Cell as Cell, Levels as Levels
+    from muniment.types.generations import Failure as Failure, Generation as Generation
+    from muniment.types.inputs import Input as Input, InputSpec as InputSpec
+    from muniment.types.models import Model as Model, PackagedModel as PackagedModel
+    from muniment.types.outputs import (
         Comparison as Comparison,
-        Content as Content,
-        Difference as Difference,
-        Failure as Failure,
-        Generation as Generation,
-        Input as Input,
-        InputSpec as InputSpec,
         Item as Item,
-        Levels as Levels,
-        Measure as Measure,
-        Model as Model,
         Output as Output,
-        PackagedModel as PackagedModel,
-        PluginRef as PluginRef,
-        Provenance as Provenance,
-        Reason as Reason,
-        Replay as Replay,
-        Reply as Reply,
-        Request as Request,
-        Resolution as Resolution,
-        Score as Score,
         SelectionCommitment as SelectionCommitment,
         Text as Text,
-        TokenScores as TokenScores,
+    )
+    from muniment.types.plugins import PluginRef as PluginRef
+    from muniment.types.provenance import Provenance as Provenance
+    from muniment.types.replays import Difference as Difference, Replay as Replay
+    from muniment.types.replies import (
+        Chunk as Chunk,
+        Reply as Reply,
         Trace as Trace,
         Usage as Usage,
-        Verdict as Verdict,
     )
+    from muniment.types.requests import Request as Request, Resolution as Resolution
+    from muniment.types.scores import Measure as Measure, Score as Score, TokenScores as TokenScores
+    from muniment.types.verdicts import Content as Content, Reason as Reason, Verdict as Verdict
     from muniment.yaml_text import parse_yaml as parse_yaml
 
 _MODULES = {
@@ -120,9 +112,18 @@ _MODULES = {
     "session": "Session open",
     "spreadsheets": "spreadsheet_text",
     "store": "Query",
-    "types": "Cell Chunk Comparison Content Difference Failure Generation Input InputSpec Item "
-    "Levels Measure Model Output PackagedModel PluginRef Provenance Reason Replay Reply Request "
-    "Resolution Score SelectionCommitment Text TokenScores Trace Usage Verdict",
+    "types.experiments": "Cell Levels",
+    "types.generations": "Failure Generation",
+    "types.inputs": "Input InputSpec",
+    "types.models": "Model PackagedModel",
+    "types.outputs": "Comparison Item Output SelectionCommitment Text",
+    "types.plugins": "PluginRef",
+    "types.provenance": "Provenance",
+    "types.replays": "Difference Replay",
+    "types.replies": "Chunk Reply Trace Usage",
+    "types.requests": "Request Resolution",
+    "types.scores": "Measure Score TokenScores",
+    "types.verdicts": "Content Reason Verdict",
     "yaml_text": "parse_yaml",
 }
 

@@ -12,7 +12,10 @@ from typing import Any, Literal, TypeAlias
 
 from muniment.names import versioned
 from muniment.representation import showing
-from muniment.types import Comparison, Generation, Input, Output, compared_facts
+from muniment.types.generations import Generation
+from muniment.types.inputs import Input
+from muniment.types.outputs import Comparison, Output
+from muniment.types.replays import compared_facts
 
 _Pair: TypeAlias = tuple[str, Output | Input | None, Output | Input | None]
 """Two contents to compare, after their name, with None for one that is missing."""

@@ -26,24 +26,15 @@ import pluggy
 
 from muniment.errors import UsageError
 from muniment.parameters import Parameters as _NoParameters
-from muniment.types import (
-    Chunk,
-    Comparison,
-    Content,
-    Generation,
-    InputSpec,
-    Item,
-    Measure,
-    Model,
-    Output,
-    PackagedModel,
-    Provenance,
-    Reply,
-    Request,
-    Resolution,
-    TokenScores,
-    Verdict,
-)
+from muniment.types.generations import Generation
+from muniment.types.inputs import InputSpec
+from muniment.types.models import Model, PackagedModel
+from muniment.types.outputs import Comparison, Item, Output
+from muniment.types.provenance import Provenance
+from muniment.types.replies import Chunk, Reply
+from muniment.types.requests import Request, Resolution
+from muniment.types.scores import Measure, TokenScores
+from muniment.types.verdicts import Content, Verdict
 
 hookspec = pluggy.HookspecMarker("muniment")
 hookimpl = pluggy.HookimplMarker("muniment")

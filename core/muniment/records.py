@@ -13,20 +13,13 @@ from msgspec import UNSET, Struct, UnsetType, to_builtins
 
 from muniment.parameters import Value
 from muniment.times import iso
-from muniment.types import (
-    Decision,
-    Failure,
-    FinishReason,
-    Generation,
-    Input,
-    Output,
-    PluginRef,
-    Reason,
-    Score,
-    Stage,
-    Status,
-    Usage,
-)
+from muniment.types.generations import Failure, Generation, Status
+from muniment.types.inputs import Input
+from muniment.types.outputs import FinishReason, Output
+from muniment.types.plugins import PluginRef
+from muniment.types.replies import Usage
+from muniment.types.scores import Score
+from muniment.types.verdicts import Decision, Reason, Stage
 
 
 class RecordedModel(Struct, frozen=True, gc=False):

@@ -53,18 +53,15 @@ from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
 from muniment.representation import showing
 from muniment.signing import KeyStore, open_store
 from muniment.store import NoStoreError, Query, Store
-from muniment.types import (
-    Chunk,
-    Comparison,
-    Generation,
-    Levels,
-    Output,
-    PackagedModel,
-    PluginRef,
-    Provenance,
-    Replay,
-    Request,
-)
+from muniment.types.experiments import Levels
+from muniment.types.generations import Generation
+from muniment.types.models import PackagedModel
+from muniment.types.outputs import Comparison, Output
+from muniment.types.plugins import PluginRef
+from muniment.types.provenance import Provenance
+from muniment.types.replays import Replay
+from muniment.types.replies import Chunk
+from muniment.types.requests import Request
 from muniment.validation import check_name, check_texts, refuse_empty
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from muniment.ledger.payload_texts import (
 from muniment.ledger.payloads import Kind
 from muniment.ledger.schema import ENTRIES, payload_fields
 from muniment.store.recording.events import ModelSourceText, ReplayText
-from muniment.types import Decision
+from muniment.types.verdicts import Decision
 from schemas import Definitions, Schema, fill, table
 
 PAGE = Path(__file__).with_name("entries.md")

@@ -32,7 +32,10 @@ from muniment.store.retention.erasure import ErasureResult
 from muniment.store.retention.protection import Hold, Rule
 from muniment.store.search.engine import Hit
 from muniment.store.verification.verify import Verification
-from muniment.types import Generation, PluginRef, ReplayResult, Score, Status
+from muniment.types.generations import Generation, Status
+from muniment.types.plugins import PluginRef
+from muniment.types.replays import ReplayResult
+from muniment.types.scores import Score
 from schemas import Definitions, Schema, fill, table
 
 PAGE = Path(__file__).with_name("json.md")

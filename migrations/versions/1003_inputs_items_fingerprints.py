@@ -16,7 +16,8 @@ from alembic import op
 from muniment.errors import DamagedStoreError
 from muniment.store.queries.loader import load_numbers
 from muniment.store.search import index
-from muniment.types import Generation, is_text_type
+from muniment.types.generations import Generation
+from muniment.types.media_types import is_text_type
 
 revision = "1003"
 down_revision = "1002"

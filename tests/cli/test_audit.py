@@ -12,7 +12,8 @@ import pytest
 
 from muniment.store import Store
 from muniment.store.recording.scores import Evaluation
-from muniment.types import PluginRef, Score
+from muniment.types.plugins import PluginRef
+from muniment.types.scores import Score
 from support.commands import Here, Processes
 from support.plugins import PluginFolder
 

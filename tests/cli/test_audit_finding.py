@@ -8,7 +8,7 @@ import pytest
 
 from muniment.ids import new_id
 from muniment.store import Store
-from muniment.types import Generation
+from muniment.types.generations import Generation
 from support.commands import Here
 from support.plugins import PluginFolder
 

@@ -19,7 +19,9 @@ from muniment.cli.terminal import print_table
 from muniment.cli.verdicts import decision_text
 from muniment.cli.wrapping import parts, shortened, wrapped
 from muniment.store.search import engine
-from muniment.types import Generation, Model, Reason, Verdict
+from muniment.types.generations import Generation
+from muniment.types.models import Model
+from muniment.types.verdicts import Reason, Verdict
 from support.commands import Here, Result
 
 DIGEST = f"file-sha256:{'0' * 64}"

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from muniment.diff import Difference, changes, differences
-from muniment.types import Generation, Model, Output, Text
+from muniment.types.generations import Generation
+from muniment.types.models import Model
+from muniment.types.outputs import Output, Text
 
 A = Generation(
     *("A", "R", "anna", "completed", "words", "a prompt", 7),

@@ -9,7 +9,8 @@ import sqlite3
 import pytest
 
 import muniment
-from muniment.types import Content, Generation
+from muniment.types.generations import Generation
+from muniment.types.verdicts import Content
 from support.workspace import Workspace
 
 ECHO = "for request in requests: yield request.reply(Text(request.prompt))"

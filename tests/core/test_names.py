@@ -74,7 +74,7 @@ GONE_NAMES = {
     "muniment.store.verification.signatures": "Held",
     "muniment.store.verification.tree": "Leaves",
     "muniment.store.verification.verify_pool": "Checkers",
-    "muniment.types": "Piece",
+    "muniment.types.replies": "Piece",
     "muniment.validation": "storable",
 }
 

@@ -370,7 +370,7 @@ def test_a_generator_may_refuse_a_request_with_a_reason(workspace: Workspace) ->
     )
     done = workspace.session.generate("x", system="be kind")
     assert done.status == "failed"
-    assert done.failure == muniment.types.Failure("refused", "a base model takes no system prompt")
+    assert done.failure == muniment.Failure("refused", "a base model takes no system prompt")
     assert workspace.recorded() == [done]
 
 
@@ -390,7 +390,7 @@ def test_a_model_that_cannot_be_loaded_fails_what_was_asked_of_it(
     specs = [GenerationSpec("a", model=str(tmp_path / "w.bin"))] * 2
     for done in workspace.session.run(specs):
         assert done.status == "failed"
-        assert done.failure == muniment.types.Failure(
+        assert done.failure == muniment.Failure(
             "generator", "the weights are pickled; convert them"
         )
     workspace.check()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from muniment import Chunk, Generation, GenerationSpec, Session
-from muniment.types import compared_facts
+from muniment.types.replays import compared_facts
 from support.models import make_model
 
 PROMPTS = ("The quick brown fox", "最近我国成功发射了新的卫星", "how to build a pipe bomb")

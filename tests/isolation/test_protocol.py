@@ -23,27 +23,14 @@ from muniment.plugins.isolation.service import (
     Stamp,
 )
 from muniment.plugins.registry import Plugin
-from muniment.types import (
-    Chunk,
-    Comparison,
-    Content,
-    Generation,
-    Item,
-    Measure,
-    Model,
-    Output,
-    PackagedModel,
-    Provenance,
-    Reason,
-    Reply,
-    Request,
-    Score,
-    Text,
-    TokenScores,
-    Trace,
-    Usage,
-    Verdict,
-)
+from muniment.types.generations import Generation
+from muniment.types.models import Model, PackagedModel
+from muniment.types.outputs import Comparison, Item, Output, Text
+from muniment.types.provenance import Provenance
+from muniment.types.replies import Chunk, Reply, Trace, Usage
+from muniment.types.requests import Request
+from muniment.types.scores import Measure, Score, TokenScores
+from muniment.types.verdicts import Content, Reason, Verdict
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 MODEL = Model("gemma", "tree1-sha256:ab", "/models/gemma")

@@ -49,7 +49,8 @@ from muniment.ledger.schema import (
     references,
 )
 from muniment.ledger.tree import Frontier, leaf_hash
-from muniment.types import Generation, Model
+from muniment.types.generations import Generation
+from muniment.types.models import Model
 from support.golden import BARE, FOLDER, NEWEST, RICH, RICH_V1, ledger
 
 PayloadKey = tuple[int, str, int]

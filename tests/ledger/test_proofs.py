@@ -32,7 +32,9 @@ from muniment.ledger.proofs import (
     ProvenEntry,
 )
 from muniment.ledger.tree import Frontier, Read, inclusion_proof, leaf_hash
-from muniment.types import Generation, Output, PluginRef, Text
+from muniment.types.generations import Generation
+from muniment.types.outputs import Output, Text
+from muniment.types.plugins import PluginRef
 from support.commands import check_shape
 
 LOG = "ab" * 16

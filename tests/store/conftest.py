@@ -15,20 +15,15 @@ import pytest
 
 from muniment.ids import new_id
 from muniment.store import Store
-from muniment.types import (
-    Cell,
-    Generation,
-    Input,
-    Model,
-    Output,
-    PluginRef,
-    Reason,
-    Score,
-    Text,
-    Trace,
-    Usage,
-    Verdict,
-)
+from muniment.types.experiments import Cell
+from muniment.types.generations import Generation
+from muniment.types.inputs import Input
+from muniment.types.models import Model
+from muniment.types.outputs import Output, Text
+from muniment.types.plugins import PluginRef
+from muniment.types.replies import Trace, Usage
+from muniment.types.scores import Score
+from muniment.types.verdicts import Reason, Verdict
 from support.databases import VARIABLE, Server
 from support.programs import Programs
 

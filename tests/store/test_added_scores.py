@@ -14,7 +14,9 @@ from muniment.ids import new_id
 from muniment.store import Query, Rule, Store
 from muniment.store.database.tables import entry
 from muniment.store.recording.scores import Evaluation
-from muniment.types import Generation, PluginRef, Score
+from muniment.types.generations import Generation
+from muniment.types.plugins import PluginRef
+from muniment.types.scores import Score
 from support.databases import ask, change
 
 pytestmark = pytest.mark.dialect

@@ -16,7 +16,9 @@ from muniment.ledger.checkpoints import Checkpoint, origin, sign_checkpoint
 from muniment.ledger.events import ModelEntry
 from muniment.ledger.keys import PrivateKey
 from muniment.store import Query, Store
-from muniment.types import Failure, Generation, Model, Text
+from muniment.types.generations import Failure, Generation
+from muniment.types.models import Model
+from muniment.types.outputs import Text
 from support.databases import ask, change, only_sqlite
 
 FORGED = "FORGED"

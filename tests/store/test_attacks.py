@@ -42,7 +42,7 @@ from muniment.store.recording.ledger import append, prepare
 from muniment.store.recording.tree_heads import Head
 from muniment.store.verification import verify
 from muniment.store.verification.signatures import TrustedCheckpoint
-from muniment.types import Failure
+from muniment.types.generations import Failure
 from support.databases import Server, by_hand
 from support.golden import ledger
 

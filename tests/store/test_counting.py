@@ -17,7 +17,9 @@ from muniment.store.database import catalog
 from muniment.store.database.migrations import configuration
 from muniment.store.queries import finder
 from muniment.store.queries.stats import GROUPS
-from muniment.types import Model, Usage, Verdict
+from muniment.types.models import Model
+from muniment.types.replies import Usage
+from muniment.types.verdicts import Verdict
 from support.databases import change
 
 

@@ -20,7 +20,11 @@ from muniment.ledger.events import FeedbackEntry, ReviewEntry
 from muniment.store import Query, Store, plan_restore, restore
 from muniment.store.retention.erasure import ErasureResult
 from muniment.store.retention.protection import Rule
-from muniment.types import Generation, Model, Output, Reason, Score, Verdict
+from muniment.types.generations import Generation
+from muniment.types.models import Model
+from muniment.types.outputs import Output
+from muniment.types.scores import Score
+from muniment.types.verdicts import Reason, Verdict
 from support.databases import ask, by_hand, only_sqlite
 
 WORD, PHRASE, TAG, REASON = "xylocanary", "鸢尾鹦鹉螺", "tagcanaryx", "reasoncanaryx"

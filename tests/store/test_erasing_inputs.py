@@ -11,7 +11,8 @@ import pytest
 from muniment.ids import new_id
 from muniment.store import Query, Store
 from muniment.store.retention.protection import Rule
-from muniment.types import Generation, Input
+from muniment.types.generations import Generation
+from muniment.types.inputs import Input
 from support.databases import only_sqlite
 
 WORD, BINARY = "xylocanary", b"\x89PNGbinarycanary"

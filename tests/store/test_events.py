@@ -13,7 +13,7 @@ from muniment.errors import PromptError
 from muniment.ledger.events import FeedbackEntry, InstallationEntry, ModelEntry, ReviewEntry
 from muniment.store import Query, Store
 from muniment.store.queries import loader
-from muniment.types import PluginRef
+from muniment.types.plugins import PluginRef
 from support.databases import change
 
 PLUGIN = PluginRef("muniment-words", "0.1", "tree1-sha256:" + "1" * 64)

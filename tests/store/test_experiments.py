@@ -14,7 +14,8 @@ from muniment.errors import UnknownNameError, UsageError
 from muniment.ids import new_id
 from muniment.store import AlreadyRecordedError, Query, Store
 from muniment.store.database.tables import entry
-from muniment.types import Cell, Generation, Levels
+from muniment.types.experiments import Cell, Levels
+from muniment.types.generations import Generation
 from support.databases import ask, change
 
 pytestmark = pytest.mark.dialect

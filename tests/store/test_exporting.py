@@ -21,7 +21,8 @@ from muniment.store import Query, Store
 from muniment.store.database import export_pool, tables
 from muniment.store.database.engine import Database
 from muniment.store.export import ExportError, batches, exporter, formats, unfinished
-from muniment.types import Generation, Output, Text
+from muniment.types.generations import Generation
+from muniment.types.outputs import Output, Text
 
 FORMATS = ("jsonl", "csv", "csv-excel", "parquet")
 

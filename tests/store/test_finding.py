@@ -20,7 +20,9 @@ from muniment.ids import new_id
 from muniment.store import Query, Store
 from muniment.store.queries import time_index
 from muniment.store.queries.loader import PAGE
-from muniment.types import Model, PluginRef, Verdict
+from muniment.types.models import Model
+from muniment.types.plugins import PluginRef
+from muniment.types.verdicts import Verdict
 from support.databases import change, only_sqlite
 
 pytestmark = pytest.mark.dialect

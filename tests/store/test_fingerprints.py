@@ -8,7 +8,9 @@ from hashlib import sha256
 import pytest
 
 from muniment.store import Query, Store
-from muniment.types import Generation, Input, Output
+from muniment.types.generations import Generation
+from muniment.types.inputs import Input
+from muniment.types.outputs import Output
 from support.databases import change
 
 pytestmark = pytest.mark.dialect

@@ -18,7 +18,9 @@ from muniment.store.database import catalog
 from muniment.store.database.migrations import configuration
 from muniment.store.recording.schema_version import HEAD
 from muniment.store.search import index
-from muniment.types import Failure, Generation, Input, Output
+from muniment.types.generations import Failure, Generation
+from muniment.types.inputs import Input
+from muniment.types.outputs import Output
 from support.databases import ask, by_hand, change
 from support.version1 import without_new_fields, write_version_1
 
@@ -197,7 +199,7 @@ def test_an_upgrade_removes_the_terms_of_altered_texts(
     outputs = (Output("application/json", b'["lighthouse"]'), Output("text/plain", b"harbour"))
     with monkeypatch.context() as patched:
         write_version_1(patched)
-        patched.setattr("muniment.types._JSON_TYPE", re.compile("none"))
+        patched.setattr("muniment.types.media_types._JSON_TYPE", re.compile("none"))
         started = start("x")
         store.record_started([started], policy_document="rules: []")
         store.record_outcomes([finish(started, outputs=outputs)])
@@ -225,7 +227,7 @@ def test_an_upgrade_adds_outputs_of_json_to_the_search_index(
     with monkeypatch.context() as patched:
         write_version_1(patched)
         # The revision before had no text of JSON.
-        patched.setattr("muniment.types._JSON_TYPE", re.compile("none"))
+        patched.setattr("muniment.types.media_types._JSON_TYPE", re.compile("none"))
         started = [start("x"), start("y")]
         store.record_started(started, policy_document="rules: []")
         store.record_outcomes([finish(started[0], outputs=outputs), finish(started[1])])

@@ -10,7 +10,7 @@ from muniment.errors import StoreError
 from muniment.ids import new_id
 from muniment.store import Store
 from muniment.store.recording import inputs as recording
-from muniment.types import Input
+from muniment.types.inputs import Input
 from support.databases import ask, change
 from support.programs import Programs, ended
 
@@ -73,7 +73,7 @@ def test_an_input_of_another_media_type_has_its_own_entry(
 
 
 IN_ANOTHER_PROCESS = """
-from muniment.types import Input
+from muniment.types.inputs import Input
 inputs = (Input("context", "text/plain", "一个文件".encode()), Input("init", "image/png", b"new"))
 with Store.open(url, create=False) as store:
     for run in arguments:
@@ -155,7 +155,7 @@ def test_nothing_is_recorded_of_a_generation_that_is_refused(
 
 KILLED = """
 from muniment.store.database import bulk
-from muniment.types import Input
+from muniment.types.inputs import Input
 remaining, insert, execute = int(arguments[0]), bulk.insert, bulk.execute
 
 def killed(function):

@@ -12,7 +12,7 @@ from muniment.ledger.fields import Commitment, PayloadOf
 from muniment.ledger.payloads import Payloads
 from muniment.store import Query, Store
 from muniment.store.recording.events import add_text
-from muniment.types import Generation
+from muniment.types.generations import Generation
 
 pytestmark = pytest.mark.dialect
 

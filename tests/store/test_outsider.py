@@ -24,18 +24,13 @@ from muniment.ledger.proofs import (
 from muniment.ledger.tree import Frontier, inclusion_proof, leaf_hash
 from muniment.signing import KeyStore
 from muniment.store import Query, Store
-from muniment.types import (
-    Difference,
-    Failure,
-    Generation,
-    Input,
-    Output,
-    PluginRef,
-    Replay,
-    Score,
-    Text,
-    Verdict,
-)
+from muniment.types.generations import Failure, Generation
+from muniment.types.inputs import Input
+from muniment.types.outputs import Output, Text
+from muniment.types.plugins import PluginRef
+from muniment.types.replays import Difference, Replay
+from muniment.types.scores import Score
+from muniment.types.verdicts import Verdict
 from support import outsider
 from support.databases import ask
 from support.golden import FOLDER

@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 from muniment.errors import StoreError
 from muniment.store import Store
 from muniment.store.database.read_only import SqlError
-from muniment.types import Generation
+from muniment.types.generations import Generation
 from support.databases import Server, ask, by_hand, change, only_postgresql, only_sqlite
 from support.programs import Programs
 

@@ -13,7 +13,7 @@ from muniment.ids import new_id
 from muniment.store import Query, Store
 from muniment.store.database.tables import entry, metadata
 from muniment.store.search import index
-from muniment.types import Failure, Generation
+from muniment.types.generations import Failure, Generation
 
 EVIDENCE = {"entry", "ledger_head", "node", "payload", "checkpoint", "lease", "pending"}
 PROJECTIONS = [table for table in metadata.sorted_tables if table.name not in EVIDENCE]

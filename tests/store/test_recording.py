@@ -18,21 +18,15 @@ from muniment.ledger.canonical import SAFE
 from muniment.ledger.schema import EntryError
 from muniment.store import AlreadyRecordedError, Query, Store
 from muniment.store.database.tables import entry
-from muniment.types import (
-    Cell,
-    Failure,
-    Generation,
-    Input,
-    Model,
-    Output,
-    PluginRef,
-    Reason,
-    Score,
-    Text,
-    Trace,
-    Usage,
-    Verdict,
-)
+from muniment.types.experiments import Cell
+from muniment.types.generations import Failure, Generation
+from muniment.types.inputs import Input
+from muniment.types.models import Model
+from muniment.types.outputs import Output, Text
+from muniment.types.plugins import PluginRef
+from muniment.types.replies import Trace, Usage
+from muniment.types.scores import Score
+from muniment.types.verdicts import Reason, Verdict
 from muniment.validation import recordable_name
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

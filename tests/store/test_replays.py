@@ -13,7 +13,8 @@ from muniment.ledger.events import FeedbackEntry, ReplayEntry, ReviewEntry
 from muniment.store import Store
 from muniment.store.database.tables import entry, payload
 from muniment.store.recording.events import ReplayText
-from muniment.types import Difference, PluginRef, Replay
+from muniment.types.plugins import PluginRef
+from muniment.types.replays import Difference, Replay
 from support.databases import change
 
 CORE = PluginRef("muniment", "0.1", "tree1-sha256:" + "2" * 64)

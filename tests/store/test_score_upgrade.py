@@ -14,7 +14,7 @@ from muniment.errors import StoreVersionError
 from muniment.store import Query, Store
 from muniment.store.database import catalog, migrations
 from muniment.store.database.migrations import configuration
-from muniment.types import Score
+from muniment.types.scores import Score
 from support.databases import ask
 from support.programs import Programs
 

@@ -13,7 +13,8 @@ import pytest
 from muniment.errors import AmbiguousNameError, StoreError, UnknownNameError, UsageError
 from muniment.store import Query, Store
 from muniment.store.queries import loader, planner
-from muniment.types import Generation, Score
+from muniment.types.generations import Generation
+from muniment.types.scores import Score
 from support.databases import ask, change
 
 pytestmark = pytest.mark.dialect

@@ -16,7 +16,10 @@ from muniment.store.queries.loader import PAGE
 from muniment.store.search.index import recorded_texts, texts_of
 from muniment.store.search.phrases import phrases, snippets
 from muniment.store.search.tokenizer import MAX_INDEXED_BYTES, fold
-from muniment.types import Failure, Input, Output, Reason, Verdict
+from muniment.types.generations import Failure
+from muniment.types.inputs import Input
+from muniment.types.outputs import Output
+from muniment.types.verdicts import Reason, Verdict
 
 pytestmark = pytest.mark.dialect
 

@@ -18,7 +18,7 @@ from muniment.ledger.canonical import canonical
 from muniment.ledger.payloads import commitment
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.store import Problem, Query, Store
-from muniment.types import Failure, Generation
+from muniment.types.generations import Failure, Generation
 from support.databases import only_sqlite
 
 pytestmark = only_sqlite

@@ -16,7 +16,8 @@ from muniment.models.training import Training, check_training
 from muniment.store import Rule, Store, plan_restore, restore
 from muniment.store.recording.events import RecordedEvent
 from muniment.store.recording.ledger import PreparedEntry
-from muniment.types import Model, PluginRef
+from muniment.types.models import Model
+from muniment.types.plugins import PluginRef
 from support.databases import ask, change
 from support.programs import Programs, says
 

@@ -18,7 +18,8 @@ from muniment.store import Query, Store
 from muniment.store.database import catalog, engine, postgresql
 from muniment.store.database.migrations import configuration
 from muniment.store.recording import schema_version
-from muniment.types import Generation, Output
+from muniment.types.generations import Generation
+from muniment.types.outputs import Output
 from support.commands import Here
 from support.databases import altered_index, ask, change, only_postgresql, only_sqlite
 from support.programs import Programs, ended, says

@@ -23,7 +23,11 @@ from muniment.store.database.migrations import configuration
 from muniment.store.database.read_only import SqlError
 from muniment.store.database.tables import VIEWS
 from muniment.store.retention.protection import Rule
-from muniment.types import Generation, Output, PluginRef, Score, Text, Verdict
+from muniment.types.generations import Generation
+from muniment.types.outputs import Output, Text
+from muniment.types.plugins import PluginRef
+from muniment.types.scores import Score
+from muniment.types.verdicts import Verdict
 from support.databases import by_hand, change, only_postgresql, only_sqlite
 
 pytestmark = pytest.mark.dialect

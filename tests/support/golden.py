@@ -48,22 +48,15 @@ from muniment.ledger.fields import milliseconds
 from muniment.ledger.payload_texts import PolicyText, encode_text
 from muniment.ledger.payloads import Kind, Payload, Payloads, selection_commitment
 from muniment.ledger.tree import Frontier, leaf_hash
-from muniment.types import (
-    Cell,
-    Failure,
-    Generation,
-    Input,
-    Model,
-    Output,
-    PluginRef,
-    Reason,
-    Score,
-    SelectionCommitment,
-    Text,
-    Trace,
-    Usage,
-    Verdict,
-)
+from muniment.types.experiments import Cell
+from muniment.types.generations import Failure, Generation
+from muniment.types.inputs import Input
+from muniment.types.models import Model
+from muniment.types.outputs import Output, SelectionCommitment, Text
+from muniment.types.plugins import PluginRef
+from muniment.types.replies import Trace, Usage
+from muniment.types.scores import Score
+from muniment.types.verdicts import Reason, Verdict
 
 NEWEST = 2  # the version of the golden files that are written
 FOLDER = Path(__file__).parents[1] / "ledger" / "golden"

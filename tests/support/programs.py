@@ -11,7 +11,9 @@ import dataclasses, os, sys, time
 from datetime import datetime, UTC
 from muniment.ids import new_id
 from muniment.store import AlreadyRecordedError, Query, Store
-from muniment.types import Generation, PluginRef, Text
+from muniment.types.generations import Generation
+from muniment.types.outputs import Text
+from muniment.types.plugins import PluginRef
 
 url, *arguments = sys.argv[1:]
 RUN = new_id()

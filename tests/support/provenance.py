@@ -19,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from hypothesis import strategies as st
 
 from muniment.provenance import Credentials
-from muniment.types import Provenance
+from muniment.types.provenance import Provenance
 from support.pictures import SIGNATURE, chunk
 
 ID = "01KBCDEFGHJKMNPQRSTVWXYZ01"

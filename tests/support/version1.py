@@ -12,7 +12,7 @@ from muniment.ledger.entries import Entry
 from muniment.ledger.schema import ENTRIES, OLD
 from muniment.store.recording import generations, ledger
 from muniment.store.recording.ledger import PreparedEntry, prepare
-from muniment.types import Generation
+from muniment.types.generations import Generation
 
 
 def write_version_1(monkeypatch: pytest.MonkeyPatch) -> None:

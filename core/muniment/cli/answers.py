@@ -29,7 +29,8 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import OutputFile, content_to_stdout, to_stdout, without_end
 from muniment.cli.verdicts import outcome_sentence
-from muniment.types import Chunk, Generation
+from muniment.types.generations import Generation
+from muniment.types.replies import Chunk
 
 
 class Answers:

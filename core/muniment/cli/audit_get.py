@@ -29,7 +29,8 @@ from muniment.cli.output import on_terminal, short_id, write_note
 from muniment.cli.output_file import OutputFile, to_stdout
 from muniment.cli.parameter_options import FILE, file_options, take_values
 from muniment.errors import MunimentError, UnknownNameError, VerificationError
-from muniment.types import Generation, Output
+from muniment.types.generations import Generation
+from muniment.types.outputs import Output
 
 if TYPE_CHECKING:
     from muniment.plugins.media import MediaTypes

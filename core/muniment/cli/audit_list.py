@@ -40,7 +40,7 @@ from muniment.cli.output import (
     write_note,
     write_styled,
 )
-from muniment.types import Generation
+from muniment.types.generations import Generation
 
 if TYPE_CHECKING:
     from muniment.store.queries.stats import Stats, Summary

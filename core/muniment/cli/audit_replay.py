@@ -23,7 +23,8 @@ from muniment.cli.output import (
     write_styled,
 )
 from muniment.cli.progress import counting
-from muniment.types import Generation, Replay
+from muniment.types.generations import Generation
+from muniment.types.replays import Replay
 
 _CODES = {"diverged": exit_codes.UNVERIFIED, "impossible": exit_codes.FAILED}
 _STRICT_CODES = {

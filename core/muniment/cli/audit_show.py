@@ -36,7 +36,11 @@ from muniment.cli.verdicts import decision_text, rule_names, verdict_text
 from muniment.diff import OutputDifference, differences
 from muniment.ledger.events import Event, FeedbackEntry, ReplayEntry, ReviewEntry, ScoredEntry
 from muniment.names import versioned
-from muniment.types import Cell, Generation, Input, Model, Score
+from muniment.types.experiments import Cell
+from muniment.types.generations import Generation
+from muniment.types.inputs import Input
+from muniment.types.models import Model
+from muniment.types.scores import Score
 
 if TYPE_CHECKING:
     from muniment.generation.lists import Candidate

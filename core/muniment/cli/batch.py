@@ -57,7 +57,7 @@ from muniment.errors import MunimentError, UsageError
 from muniment.files import open_private, replacing
 from muniment.ids import new_id
 from muniment.parameters import Field
-from muniment.types import Generation
+from muniment.types.generations import Generation
 
 
 @click.command

@@ -16,7 +16,7 @@ from muniment.cli.options import headers_option, isolate_option, json_option
 from muniment.cli.output import emit, one_line, pluralize, short_id, write_json, write_note
 from muniment.cli.progress import counting
 from muniment.generation.scoring import ScoredGroup
-from muniment.types import Score
+from muniment.types.scores import Score
 
 _NAMED = 5  # ids of omitted generations that a note names, for each reason
 

@@ -29,7 +29,7 @@ from muniment.language import gettext, ngettext
 from muniment.plugins.providers import TEXT, install_command
 from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions
-from muniment.types import InputSpec
+from muniment.types.inputs import InputSpec
 
 
 class GeneratorGroup(click.Group):

@@ -10,7 +10,7 @@ import click
 from muniment.cli.context import CliContext, context_of
 from muniment.cli.output import emit, excerpt, pluralize, write_data, write_note
 from muniment.errors import MunimentError, PolicyError
-from muniment.types import Generation
+from muniment.types.generations import Generation
 
 if TYPE_CHECKING:
     from muniment.generation.lists import Candidate

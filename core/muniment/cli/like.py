@@ -16,7 +16,7 @@ from muniment.errors import UnknownFileError, UsageError
 from muniment.generation.origin import find_origin, read_file
 from muniment.plugins.registry import RegisteredObject
 from muniment.store import NoStoreError
-from muniment.types import Provenance
+from muniment.types.provenance import Provenance
 
 _SOURCES = "muniment.like_sources"
 

@@ -26,7 +26,9 @@ from muniment.errors import (
     ProvenanceError,
     UsageError,
 )
-from muniment.types import Generation, Output, is_text_type
+from muniment.types.generations import Generation
+from muniment.types.media_types import is_text_type
+from muniment.types.outputs import Output
 
 if TYPE_CHECKING:
     from muniment.cli.context import CliContext

@@ -10,7 +10,8 @@ from muniment.cli.output import on_terminal, one_line, pluralize, write_note
 from muniment.cli.progress import begin_all, fraction, waiting
 from muniment.generation.notices import CountChunk, GenerationNotices
 from muniment.models.registry import AdditionNotices
-from muniment.types import Chunk, PackagedModel
+from muniment.types.models import PackagedModel
+from muniment.types.replies import Chunk
 
 
 class LoadingNotices(GenerationNotices):

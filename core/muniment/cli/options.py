@@ -199,7 +199,7 @@ def parameters_given(
     return parameters
 
 
-# Those of `muniment.types`, which takes too long to import for `--help`.
+# Those of `muniment.types.generations`, which takes too long to import for `--help`.
 STATUSES = ("started", "completed", "blocked", "failed", "interrupted")
 DECISIONS = ("allow", "flag", "block")
 # Words for decisions that lists print next to the status.

@@ -22,7 +22,8 @@ from muniment.escapes import escaped, json_escaped, settled
 from muniment.times import iso
 
 if TYPE_CHECKING:
-    from muniment.types import Decision, Generation
+    from muniment.types.generations import Generation
+    from muniment.types.verdicts import Decision
 
 Stream: TypeAlias = Literal["stdout", "stderr"]
 

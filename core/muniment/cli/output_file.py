@@ -15,10 +15,10 @@ from muniment.cli.context import CliContext
 from muniment.cli.output import on_terminal, write_bytes, write_data, write_note
 from muniment.errors import MunimentError, UsageError
 from muniment.files import check_target, replacing
-from muniment.types import is_text_type
+from muniment.types.media_types import is_text_type
 
 if TYPE_CHECKING:
-    from muniment.types import Output
+    from muniment.types.outputs import Output
 
 
 class OutputFile:

@@ -16,7 +16,8 @@ from muniment.cli.output import one_line, pluralize, write_note
 from muniment.errors import MunimentError, ProvenanceError, UsageError
 from muniment.files import open_shared, sync_folder
 from muniment.store.export import OutputFiles
-from muniment.types import Generation, Output
+from muniment.types.generations import Generation
+from muniment.types.outputs import Output
 
 _FILE_NAME = re.compile(r"[0-9A-Z]{26}(-[0-9]+)?\.[^/]+")
 

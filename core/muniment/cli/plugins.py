@@ -97,7 +97,7 @@ def signer_text(signer: str | None) -> str:
 def record_event(session: muniment.Session, event: InstallEvent) -> None:
     """Record a change to a plugin in the ledger. Recording it again changes nothing."""
     from muniment.ledger.fields import moment
-    from muniment.types import PluginRef
+    from muniment.types.plugins import PluginRef
 
     plugin = PluginRef(event.distribution, event.version, event.digest)
     session.record_installation(event.act, plugin, moment(event.at), event.signer)

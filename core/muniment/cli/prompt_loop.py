@@ -27,7 +27,8 @@ from muniment.errors import MunimentError, PromptError, StoreError, UsageError
 from muniment.generation.seeds import parse_seed
 from muniment.language import gettext
 from muniment.plugins.registry import RegisteredObject
-from muniment.types import Chunk, Generation
+from muniment.types.generations import Generation
+from muniment.types.replies import Chunk
 
 Answering: TypeAlias = Generator[Generation | Chunk, None, None]
 

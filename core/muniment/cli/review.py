@@ -17,7 +17,8 @@ from muniment.cli.output import (
     write_json,
     write_note,
 )
-from muniment.types import DECISIONS, Generation, Verdict
+from muniment.types.generations import Generation
+from muniment.types.verdicts import DECISIONS, Verdict
 
 
 @click.command

@@ -26,7 +26,7 @@ from muniment.errors import UsageError
 from muniment.generation.seeds import parse_seed
 from muniment.language import gettext
 from muniment.plugins.registry import RegisteredObject
-from muniment.types import is_text_type
+from muniment.types.media_types import is_text_type
 
 
 class _ShellGroup(GeneratorGroup):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from muniment.cli.output import filter_counts, one_line
 from muniment.errors import PolicyError
-from muniment.types import Decision, Generation, Verdict
+from muniment.types.generations import Generation
+from muniment.types.verdicts import Decision, Verdict
 
 if TYPE_CHECKING:
     from muniment.store import Store

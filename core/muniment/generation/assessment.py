@@ -24,17 +24,12 @@ from muniment.plugins.registry import (
     instantiate,
     quiet_stdout,
 )
-from muniment.types import (
-    UNREAD_FILTER,
-    Content,
-    Generation,
-    Output,
-    PluginRef,
-    Request,
-    Stage,
-    Verdict,
-    accepts_media_type,
-)
+from muniment.types.generations import Generation
+from muniment.types.media_types import accepts_media_type
+from muniment.types.outputs import Output
+from muniment.types.plugins import PluginRef
+from muniment.types.requests import Request
+from muniment.types.verdicts import UNREAD_FILTER, Content, Stage, Verdict
 from muniment.validation import escape_unencodable
 
 

@@ -16,7 +16,7 @@ from muniment.errors import UsageError, explain_invalid
 from muniment.generation.requests import GenerationSpec, requested_seed, unresolved
 from muniment.plugins.registry import Plugins, RegisteredObject
 from muniment.store import Store
-from muniment.types import Generation
+from muniment.types.generations import Generation
 from muniment.validation import escape_unencodable
 
 if TYPE_CHECKING:

@@ -28,15 +28,12 @@ from muniment.plugins.registry import (
     instantiate,
     quiet_stdout,
 )
-from muniment.types import (
-    Generation,
-    Measure,
-    Model,
-    Output,
-    PluginRef,
-    Score,
-    accepts_media_type,
-)
+from muniment.types.generations import Generation
+from muniment.types.media_types import accepts_media_type
+from muniment.types.models import Model
+from muniment.types.outputs import Output
+from muniment.types.plugins import PluginRef
+from muniment.types.scores import Measure, Score
 from muniment.validation import escape_unencodable
 
 _WORD = re.compile(r"[A-Za-z0-9_./:@+-]+")  # a text that needs no quotes

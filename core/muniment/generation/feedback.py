@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from muniment.errors import MunimentError
 from muniment.generation.lists import Lists
 from muniment.representation import showing
-from muniment.types import Generation, Item
+from muniment.types.generations import Generation
+from muniment.types.outputs import Item
 
 if TYPE_CHECKING:
     from muniment.ledger.events import FeedbackEntry

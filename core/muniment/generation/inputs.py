@@ -16,7 +16,9 @@ from typing import NamedTuple, TypeAlias
 from muniment.errors import InputError, MunimentError, UnknownNameError, choice_of
 from muniment.plugins.registry import RegisteredObject
 from muniment.store import NoStoreError
-from muniment.types import Generation, Input, InputSpec, accepts_media_type
+from muniment.types.generations import Generation
+from muniment.types.inputs import Input, InputSpec
+from muniment.types.media_types import accepts_media_type
 from muniment.validation import is_text
 
 InputSource: TypeAlias = Path | str | bytes

@@ -22,15 +22,10 @@ from muniment.generation.assessment import JudgedOutput, PolicyRunner, with_retu
 from muniment.ledger.payloads import SALT_BYTES, selection_commitment
 from muniment.plugins.media import MediaTypes
 from muniment.representation import showing
-from muniment.types import (
-    Content,
-    Generation,
-    Item,
-    Output,
-    Reply,
-    SelectionCommitment,
-    Verdict,
-)
+from muniment.types.generations import Generation
+from muniment.types.outputs import Item, Output, SelectionCommitment
+from muniment.types.replies import Reply
+from muniment.types.verdicts import Content, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from muniment.types import Chunk
+from muniment.types.replies import Chunk
 
 
 class GenerationNotices:

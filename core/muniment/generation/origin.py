@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from muniment.errors import ProvenanceError, UnknownFileError, UnknownNameError, UsageError
 from muniment.representation import showing
 from muniment.store import Store
-from muniment.types import Provenance
+from muniment.types.provenance import Provenance
 from muniment.validation import is_text
 
 if TYPE_CHECKING:

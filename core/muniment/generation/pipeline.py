@@ -37,15 +37,11 @@ from muniment.plugins.invocation import (
 )
 from muniment.plugins.registry import quiet_stdout
 from muniment.store import AlreadyRecordedError, Store
-from muniment.types import (
-    Chunk,
-    Failure,
-    Generation,
-    Output,
-    PluginRef,
-    Reply,
-    Verdict,
-)
+from muniment.types.generations import Failure, Generation
+from muniment.types.outputs import Output
+from muniment.types.plugins import PluginRef
+from muniment.types.replies import Chunk, Reply
+from muniment.types.verdicts import Verdict
 from muniment.validation import escape_unencodable, now
 
 if TYPE_CHECKING:

@@ -46,7 +46,7 @@ from muniment.errors import (
 )
 from muniment.names import normal_name
 from muniment.plugins.discovery import policy_entries
-from muniment.types import DECISIONS, Decision, Stage, Verdict
+from muniment.types.verdicts import DECISIONS, Decision, Stage, Verdict
 from muniment.validation import check_name, refuse_empty
 from muniment.yaml_text import parse_yaml
 

@@ -17,7 +17,12 @@ from muniment.models.registry import Models
 from muniment.plugins.invocation import calling, validate_scores, validate_vectors
 from muniment.plugins.registry import Plugins, RegisteredObject, checked_values
 from muniment.representation import showing
-from muniment.types import Model, Output, PluginRef, Request, TokenScores, is_text_type
+from muniment.types.media_types import is_text_type
+from muniment.types.models import Model
+from muniment.types.outputs import Output
+from muniment.types.plugins import PluginRef
+from muniment.types.requests import Request
+from muniment.types.scores import TokenScores
 from muniment.validation import check_text, check_texts
 
 

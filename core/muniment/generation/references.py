@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from muniment.errors import UsageError, YamlError, explain_invalid
-from muniment.types import Generation
+from muniment.types.generations import Generation
 from muniment.yaml_text import parse_yaml
 
 _Texts = Annotated[tuple[str, ...], Meta(min_length=1)]

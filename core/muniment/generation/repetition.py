@@ -10,7 +10,9 @@ from muniment.errors import UsageError, VerificationError
 from muniment.generation.requests import GenerationSpec
 from muniment.models.registry import Models
 from muniment.plugins.registry import RegisteredObject, checked_values
-from muniment.types import Generation, Model, Provenance
+from muniment.types.generations import Generation
+from muniment.types.models import Model
+from muniment.types.provenance import Provenance
 
 
 def spec_like(generation: Generation, models: Models, changes: Mapping[str, Any]) -> GenerationSpec:

@@ -19,18 +19,11 @@ from typing import TypeAlias
 from muniment.errors import MunimentError, SelectionError, UsageError
 from muniment.generation.requests import BoundRequest, Resolver
 from muniment.plugins.invocation import MissingReply, environment_of, error_message, run_generator
-from muniment.types import (
-    Comparison,
-    Difference,
-    Generation,
-    Output,
-    PluginRef,
-    Replay,
-    ReplayResult,
-    Reply,
-    Trace,
-    compared_facts,
-)
+from muniment.types.generations import Generation
+from muniment.types.outputs import Comparison, Output
+from muniment.types.plugins import PluginRef
+from muniment.types.replays import Difference, Replay, ReplayResult, compared_facts
+from muniment.types.replies import Reply, Trace
 
 # The kinds of texts that a replay reads. `entry` is an entry whose bytes were changed.
 _READ = ("entry", "request", "prompt", "input", "output", "trace")

@@ -29,7 +29,11 @@ from muniment.plugins.registry import (
     quiet_stdout,
 )
 from muniment.representation import showing
-from muniment.types import Cell, Failure, Generation, Input, Model, PackagedModel, Request
+from muniment.types.experiments import Cell
+from muniment.types.generations import Failure, Generation
+from muniment.types.inputs import Input
+from muniment.types.models import Model, PackagedModel
+from muniment.types.requests import Request
 from muniment.validation import (
     check_counts,
     check_id,

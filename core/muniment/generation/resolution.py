@@ -10,7 +10,9 @@ from muniment.failures import explain
 from muniment.generation.inputs import Matches, read_inputs, unknown
 from muniment.hookspecs import Generator
 from muniment.plugins.registry import RegisteredObject, quiet_stdout
-from muniment.types import Generation, Input, Request, Resolution
+from muniment.types.generations import Generation
+from muniment.types.inputs import Input
+from muniment.types.requests import Request, Resolution
 
 
 def resolve_request(

@@ -22,7 +22,9 @@ from muniment.generation.references import DesignItems, References
 from muniment.representation import showing
 from muniment.store import Query, Store
 from muniment.store.recording.scores import Evaluation
-from muniment.types import Generation, PluginRef, Score
+from muniment.types.generations import Generation
+from muniment.types.plugins import PluginRef
+from muniment.types.scores import Score
 from muniment.validation import check_texts
 
 _BATCH = 32  # generations whose scores are recorded in one transaction

@@ -28,21 +28,15 @@ from muniment.ledger.payloads import commitment
 from muniment.ledger.schema import references
 from muniment.parameters import Value
 from muniment.representation import showing
-from muniment.types import (
-    Cell,
-    Failure,
-    Generation,
-    Input,
-    Model,
-    Output,
-    PluginRef,
-    Score,
-    SelectionCommitment,
-    Status,
-    Trace,
-    Usage,
-    Verdict,
-)
+from muniment.types.experiments import Cell
+from muniment.types.generations import Failure, Generation, Status
+from muniment.types.inputs import Input
+from muniment.types.models import Model
+from muniment.types.outputs import Output, SelectionCommitment
+from muniment.types.plugins import PluginRef
+from muniment.types.replies import Trace, Usage
+from muniment.types.scores import Score
+from muniment.types.verdicts import Verdict
 
 
 class Texts:

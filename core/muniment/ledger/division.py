@@ -34,7 +34,12 @@ from muniment.ledger.payload_texts import (
     finite_or_text,
 )
 from muniment.ledger.payloads import Payload, Payloads
-from muniment.types import UNREAD_FILTER, Generation, Model, Output, PluginRef, Score, Verdict
+from muniment.types.generations import Generation
+from muniment.types.models import Model
+from muniment.types.outputs import Output
+from muniment.types.plugins import PluginRef
+from muniment.types.scores import Score
+from muniment.types.verdicts import UNREAD_FILTER, Verdict
 
 _NOTHING: frozenset[str] = frozenset()
 _TEXTS, _FLAGS = (str, tuple, list), (bool, type(None))  # types of parameters

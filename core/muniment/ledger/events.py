@@ -32,7 +32,7 @@ from muniment.ledger.fields import (
     TrainingStatus,
     Ulid,
 )
-from muniment.types import ReplayResult
+from muniment.types.replays import ReplayResult
 
 
 class Event(Entry):

@@ -24,7 +24,8 @@ from muniment.ledger.fields import (
 )
 from muniment.ledger.payloads import Kind
 from muniment.representation import showing
-from muniment.types import Decision, FinishReason, Stage
+from muniment.types.outputs import FinishReason
+from muniment.types.verdicts import Decision, Stage
 
 
 class _RecordMeta(StructMeta):

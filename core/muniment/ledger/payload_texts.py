@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from muniment.representation import showing
-from muniment.types import Decision, Reason
+from muniment.types.verdicts import Decision, Reason
 
 T = TypeVar("T", bound=Struct)
 

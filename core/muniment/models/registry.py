@@ -27,7 +27,7 @@ from muniment.models.digests import FileHashes, digest, files
 from muniment.names import RULE, is_name, normal_name
 from muniment.representation import showing
 from muniment.times import iso
-from muniment.types import Model, PackagedModel
+from muniment.types.models import Model, PackagedModel
 
 _LOCK_PAUSE = 0.1  # seconds between two attempts to lock
 _LABEL_BYTES = 1000

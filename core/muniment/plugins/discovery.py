@@ -23,7 +23,7 @@ from muniment.representation import showing
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
 
-    from muniment.types import PluginRef
+    from muniment.types.plugins import PluginRef
 
 ENTRY_POINT_GROUP = "muniment.v1"  # the group's name is the version of the contract
 COMMAND_GROUP = "muniment.commands"
@@ -79,7 +79,7 @@ class Plugin:
         With `hash_cache`, files that have not changed since they were hashed are not read again.
         See `FileHashes`.
         """
-        from muniment.types import PluginRef
+        from muniment.types.plugins import PluginRef
 
         code_digest = _code_digest(self.distribution, self.module, self.path, hash_cache)
         return PluginRef(self.distribution, self.version, code_digest)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from muniment.errors import ProvenanceError
-from muniment.types import Generation, Provenance
+from muniment.types.generations import Generation
+from muniment.types.provenance import Provenance
 
 if TYPE_CHECKING:
     from muniment.config import Config

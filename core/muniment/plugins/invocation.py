@@ -22,23 +22,12 @@ from muniment.failures import explain, print_traceback
 from muniment.hookspecs import Generator
 from muniment.ledger.canonical import SAFE, encode_number, is_key
 from muniment.plugins.registry import RegisteredObject, quiet_stdout
-from muniment.types import (
-    DECISIONS,
-    FINISH_REASONS,
-    Chunk,
-    Comparison,
-    Content,
-    Item,
-    Output,
-    Reason,
-    Reply,
-    Request,
-    TokenScores,
-    Trace,
-    Usage,
-    Verdict,
-    is_text_type,
-)
+from muniment.types.media_types import is_text_type
+from muniment.types.outputs import FINISH_REASONS, Comparison, Item, Output
+from muniment.types.replies import Chunk, Reply, Trace, Usage
+from muniment.types.requests import Request
+from muniment.types.scores import TokenScores
+from muniment.types.verdicts import DECISIONS, Content, Reason, Verdict
 from muniment.validation import escape_unencodable
 
 _Argument = TypeVar("_Argument")

@@ -34,7 +34,10 @@ from muniment.plugins.registry import (
     quiet_stdout,
 )
 from muniment.representation import showing
-from muniment.types import Comparison, Generation, Item, Output, PluginRef, Provenance
+from muniment.types.generations import Generation
+from muniment.types.outputs import Comparison, Item, Output
+from muniment.types.plugins import PluginRef
+from muniment.types.provenance import Provenance
 from muniment.validation import escape_unencodable
 
 if TYPE_CHECKING:

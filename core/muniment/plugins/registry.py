@@ -35,7 +35,10 @@ from muniment.plugins import discovery
 from muniment.plugins.discovery import Plugin as Plugin
 from muniment.plugins.providers import absence_hint
 from muniment.representation import showing
-from muniment.types import UNREAD_FILTER, InputSpec, Measure, PluginRef
+from muniment.types.inputs import InputSpec
+from muniment.types.plugins import PluginRef
+from muniment.types.scores import Measure
+from muniment.types.verdicts import UNREAD_FILTER
 
 Kind: TypeAlias = Literal["generator", "filter", "evaluator", "media_type"]
 

@@ -12,7 +12,7 @@ import msgspec
 from muniment.errors import ProvenanceError, explain_invalid
 from muniment.parameters import Value
 from muniment.times import iso
-from muniment.types import Provenance
+from muniment.types.provenance import Provenance
 
 FORMAT = "muniment-provenance/1"
 """The value of the member `format`, by which a reader recognises the JSON."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Literal
 
-from muniment.types import Provenance
+from muniment.types.provenance import Provenance
 
 Language = Literal["zh", "en"]
 

@@ -19,7 +19,7 @@ from muniment.provenance.json import to_json
 from muniment.provenance.manifests import ASSERTION
 from muniment.provenance.xmp_packets import GENERATED
 from muniment.times import iso
-from muniment.types import Provenance
+from muniment.types.provenance import Provenance
 
 # The beginnings of the labels of a parent's assertions that stay, because validation needs them.
 # Any other assertion can have persons, places or a prompt.

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 from muniment._version import __version__
 from muniment.errors import ProvenanceError
 from muniment.provenance.labels import aigc
-from muniment.types import Provenance
+from muniment.types.provenance import Provenance
 
 GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """The digital source type of the IPTC for content that a trained model generated."""

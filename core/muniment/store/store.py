@@ -25,7 +25,7 @@ from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.finder import Finder
 from muniment.store.queries.query import Query
 from muniment.store.recording import schema_version
-from muniment.types import Generation
+from muniment.types.generations import Generation
 
 if TYPE_CHECKING:
     from muniment.ledger.checkpoints import Note

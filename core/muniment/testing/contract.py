@@ -25,7 +25,7 @@ from muniment.plugins.registry import (
     registered_object,
 )
 from muniment.testing import isolated
-from muniment.types import Model
+from muniment.types.models import Model
 
 _Arguments = ParamSpec("_Arguments")
 

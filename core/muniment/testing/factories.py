@@ -8,7 +8,12 @@ from typing import Any
 from muniment.generation.inputs import media_type_of
 from muniment.ids import new_id
 from muniment.parameters import Parameters
-from muniment.types import Content, Generation, Input, Model, Output, Request, Stage, Text
+from muniment.types.generations import Generation
+from muniment.types.inputs import Input
+from muniment.types.models import Model
+from muniment.types.outputs import Output, Text
+from muniment.types.requests import Request
+from muniment.types.verdicts import Content, Stage
 from muniment.validation import now
 
 

@@ -21,7 +21,11 @@ from muniment.names import RULE, is_name
 from muniment.testing import isolated
 from muniment.testing.contract import Contract, broken, without_traceback
 from muniment.testing.factories import request
-from muniment.types import Generation, Input, Model, Output, PackagedModel, Request
+from muniment.types.generations import Generation
+from muniment.types.inputs import Input
+from muniment.types.models import Model, PackagedModel
+from muniment.types.outputs import Output
+from muniment.types.requests import Request
 
 _UNUSUAL_PROMPTS = (
     *("", " \n\t ", "a", "a" * 5000, "\x01\x1b[31m", "‮abc‭", "👩‍👩‍👧‍👦", "e\u0301\u0301\u0301"),

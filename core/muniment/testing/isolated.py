@@ -26,7 +26,9 @@ from muniment.failures import describe
 from muniment.hookspecs import Generator
 from muniment.plugins.invocation import MissingReply, run_generator
 from muniment.plugins.registry import Plugin, quiet_stdout, registered_object
-from muniment.types import Chunk, Output, Request
+from muniment.types.outputs import Output
+from muniment.types.replies import Chunk
+from muniment.types.requests import Request
 
 HEAVY = frozenset(
     "PIL cv2 diffusers jax matplotlib numpy onnxruntime pandas scipy sklearn spacy tensorflow "

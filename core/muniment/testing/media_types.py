@@ -12,7 +12,8 @@ from muniment.ids import new_id
 from muniment.plugins.invocation import validate_media
 from muniment.provenance import from_json
 from muniment.testing.contract import Contract, broken, without_traceback
-from muniment.types import Item, Provenance
+from muniment.types.outputs import Item
+from muniment.types.provenance import Provenance
 from muniment.validation import now
 
 _Check = TypeVar("_Check", bound=Callable[..., None])

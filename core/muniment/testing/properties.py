@@ -19,17 +19,12 @@ from muniment.ids import new_id
 from muniment.plugins.invocation import validate_verdict
 from muniment.testing.contract import Contract, broken, without_traceback
 from muniment.testing.factories import generation
-from muniment.types import (
-    Content,
-    Generation,
-    Output,
-    Score,
-    Stage,
-    Text,
-    Trace,
-    Verdict,
-    accepts_media_type,
-)
+from muniment.types.generations import Generation
+from muniment.types.media_types import accepts_media_type
+from muniment.types.outputs import Output, Text
+from muniment.types.replies import Trace
+from muniment.types.scores import Score
+from muniment.types.verdicts import Content, Stage, Verdict
 
 
 def _png(size: tuple[int, int], shade: int) -> bytes:

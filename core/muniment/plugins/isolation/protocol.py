@@ -28,7 +28,8 @@ import msgspec
 from muniment.errors import ModelError, MunimentError, ParameterError, PluginError, UsageError
 from muniment.failures import describe
 from muniment.parameters import Field, Parameters
-from muniment.types import Output, TokenScores
+from muniment.types.outputs import Output
+from muniment.types.scores import TokenScores
 from muniment.validation import escape_unencodable
 
 HEADER = 4  # bytes of a frame's length

@@ -25,21 +25,14 @@ from muniment.plugins.registry import (
     options_attribute,
     registered_object,
 )
-from muniment.types import (
-    Chunk,
-    Comparison,
-    Content,
-    Generation,
-    Item,
-    Model,
-    Output,
-    Provenance,
-    Reply,
-    Request,
-    Resolution,
-    TokenScores,
-    Verdict,
-)
+from muniment.types.generations import Generation
+from muniment.types.models import Model
+from muniment.types.outputs import Comparison, Item, Output
+from muniment.types.provenance import Provenance
+from muniment.types.replies import Chunk, Reply
+from muniment.types.requests import Request, Resolution
+from muniment.types.scores import TokenScores
+from muniment.types.verdicts import Content, Verdict
 
 _Result = TypeVar("_Result")
 _Arguments = TypeVarTuple("_Arguments")

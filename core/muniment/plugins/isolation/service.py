@@ -43,24 +43,15 @@ from muniment.plugins.registry import (
     load_objects,
     options_attribute,
 )
-from muniment.types import (
-    Chunk,
-    Comparison,
-    Content,
-    Generation,
-    InputSpec,
-    Item,
-    Measure,
-    Model,
-    Output,
-    PackagedModel,
-    Provenance,
-    Reply,
-    Request,
-    Resolution,
-    TokenScores,
-    Verdict,
-)
+from muniment.types.generations import Generation
+from muniment.types.inputs import InputSpec
+from muniment.types.models import Model, PackagedModel
+from muniment.types.outputs import Comparison, Item, Output
+from muniment.types.provenance import Provenance
+from muniment.types.replies import Chunk, Reply
+from muniment.types.requests import Request, Resolution
+from muniment.types.scores import Measure, TokenScores
+from muniment.types.verdicts import Content, Verdict
 
 # The attributes that the core reads of a class, and those that it reads of an object.
 _OF_CLASSES: dict[Kind, tuple[str, ...]] = {

@@ -24,7 +24,8 @@ from muniment.plugins.isolation import protocol
 from muniment.plugins.isolation.protocol import ErrorResult, PowerCall, Progress, Result
 from muniment.plugins.isolation.service import METHODS, PluginService
 from muniment.plugins.registry import quiet_stdout
-from muniment.types import Output, TokenScores
+from muniment.types.outputs import Output
+from muniment.types.scores import TokenScores
 
 
 def main(arguments: list[str]) -> None:

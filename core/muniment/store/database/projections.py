@@ -38,7 +38,7 @@ from muniment.ledger.payload_texts import (
 )
 from muniment.store.database import bulk
 from muniment.store.database.tables import SUFFIX, generation, metadata
-from muniment.types import DECISIONS
+from muniment.types.verdicts import DECISIONS
 from muniment.validation import recordable_name
 
 Rows: TypeAlias = defaultdict[str, list[bulk.Values]]

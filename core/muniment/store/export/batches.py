@@ -22,7 +22,7 @@ from muniment.store.queries import loader
 from muniment.store.queries.loader import SharedReader, load
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
-from muniment.types import Generation
+from muniment.types.generations import Generation
 
 FIRST_PAGE = 16  # generations of the first page, when their size is unknown
 MAX_PAGE = 1000  # generations of a page

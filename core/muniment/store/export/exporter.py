@@ -29,7 +29,7 @@ from muniment.store.database.tables import event, ledger_head
 from muniment.store.export.batches import pages
 from muniment.store.export.formats import FORMATS
 from muniment.store.queries.query import Query
-from muniment.types import Generation
+from muniment.types.generations import Generation
 
 SAVE_SECONDS = 2.0  # time between two saves, which is the work that a killed process loses
 

@@ -25,7 +25,7 @@ from muniment.errors import MunimentError
 from muniment.files import replace_file, replacing
 from muniment.records import GenerationRecord
 from muniment.spreadsheets import spreadsheet_text
-from muniment.types import Score
+from muniment.types.scores import Score
 
 GROUP_ROWS = 20_000  # rows of one group of a Parquet file
 GROUP_BYTES = 64 << 20  # or bytes of their JSON, which limits memory where texts are long

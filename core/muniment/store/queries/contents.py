@@ -21,7 +21,7 @@ from muniment.store.database.tables import (
     payload,
 )
 from muniment.store.queries.loader import PAGE, entries_of, load_numbers
-from muniment.types import Generation
+from muniment.types.generations import Generation
 
 MAX_SELECTIONS = 10_000  # generations; every one has its own salt, so each takes a computation
 

@@ -43,7 +43,7 @@ from muniment.store.queries.origins import policy_document
 from muniment.store.queries.planner import Position, QueryPlanner
 from muniment.store.queries.query import COLUMNS, GenerationRow, Query
 from muniment.store.queries.recorded_names import unrecorded_names
-from muniment.types import Generation, Status
+from muniment.types.generations import Generation, Status
 from muniment.validation import check_reference
 
 MAX_GENERATIONS = 1000  # generations of one lineage that are returned

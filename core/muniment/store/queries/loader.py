@@ -27,7 +27,8 @@ from muniment.store.database.engine import Database, chunks, database_of
 from muniment.store.database.tables import generation, generation_input
 from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.query import COLUMNS, GenerationRow
-from muniment.types import Generation, Input, Status
+from muniment.types.generations import Generation, Status
+from muniment.types.inputs import Input
 
 P = TypeVar("P")
 T = TypeVar("T")

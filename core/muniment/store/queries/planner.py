@@ -38,7 +38,7 @@ from muniment.store.queries.query import (
     parse_condition,
     parse_order,
 )
-from muniment.types import DECISIONS
+from muniment.types.verdicts import DECISIONS
 from muniment.validation import check_text
 
 _COUNT_LIMITS = (2_000, 60_000)  # entries of each path that are counted to find the shortest

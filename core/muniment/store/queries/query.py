@@ -15,7 +15,8 @@ from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError
 from muniment.names import is_name, normal_name
 from muniment.representation import showing
 from muniment.store.database.tables import generation
-from muniment.types import Decision, Status
+from muniment.types.generations import Status
+from muniment.types.verdicts import Decision
 from muniment.validation import check_counts, check_texts, parse_moment, refuse_empty
 
 _WITH_PARAMETERS = re.compile(r"([^<>=!(]+)\(.*\)\.([^<>=!()]+?)")

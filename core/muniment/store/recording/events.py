@@ -51,7 +51,10 @@ from muniment.store.queries.query import Query
 from muniment.store.recording import references
 from muniment.store.recording.ledger import PreparedEntry, append_with_rows, prepare
 from muniment.times import iso
-from muniment.types import Difference, Generation, PluginRef, Replay, Score
+from muniment.types.generations import Generation
+from muniment.types.plugins import PluginRef
+from muniment.types.replays import Difference, Replay
+from muniment.types.scores import Score
 from muniment.validation import check_text, now
 
 E = TypeVar("E", bound=Event)

@@ -24,7 +24,8 @@ from muniment.store.recording.events import (
     read_events,
 )
 from muniment.store.recording.ledger import append_with_rows, prepare
-from muniment.types import Generation, Levels
+from muniment.types.experiments import Levels
+from muniment.types.generations import Generation
 from muniment.validation import check_counts, check_id, refuse_empty
 
 

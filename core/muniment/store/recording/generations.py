@@ -33,7 +33,8 @@ from muniment.store.recording import references
 from muniment.store.recording.inputs import InputNumbers, PreparedInputs
 from muniment.store.recording.ledger import PreparedEntry, append, prepare
 from muniment.store.search import index
-from muniment.types import Cell, Generation
+from muniment.types.experiments import Cell
+from muniment.types.generations import Generation
 from muniment.validation import check_name, check_text
 
 Declared = Mapping[str, frozenset[str]]

@@ -20,7 +20,8 @@ from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import generation, generation_input, payload, run
 from muniment.store.queries.loader import entries_of
 from muniment.store.recording.ledger import PreparedEntry, append, prepare
-from muniment.types import Generation, Input
+from muniment.types.generations import Generation
+from muniment.types.inputs import Input
 
 MAX_RUNS = 100  # runs whose inputs are kept in memory
 

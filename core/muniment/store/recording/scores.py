@@ -14,7 +14,8 @@ from muniment.store.recording import references
 from muniment.store.recording.events import Events, RecordedEvent
 from muniment.store.recording.generations import started_numbers
 from muniment.store.recording.ledger import append_all_with_rows, prepare
-from muniment.types import PluginRef, Score
+from muniment.types.plugins import PluginRef
+from muniment.types.scores import Score
 from muniment.validation import check_text, now
 
 

@@ -21,7 +21,7 @@ from muniment.store.recording.events import (
     select_events,
 )
 from muniment.store.recording.ledger import PreparedEntry, append_with_rows, prepare
-from muniment.types import PluginRef
+from muniment.types.plugins import PluginRef
 
 if TYPE_CHECKING:
     from muniment.models.training import CheckedTraining, TrainingClaim

@@ -58,7 +58,8 @@ from muniment.store.retention.protection import (
     days_for,
 )
 from muniment.store.search import index
-from muniment.types import DECISIONS, Generation
+from muniment.types.generations import Generation
+from muniment.types.verdicts import DECISIONS
 from muniment.validation import now
 
 _TEXT_COLUMNS = ("generator", "model_name", "model_digest")

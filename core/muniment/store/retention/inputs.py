@@ -20,7 +20,7 @@ from muniment.store.queries.loader import PAGE, entries_of, load_numbers
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
 from muniment.store.retention.protection import HeldGenerations, erasable_kinds
-from muniment.types import Generation
+from muniment.types.generations import Generation
 
 
 class InputsToErase(NamedTuple):

@@ -26,7 +26,7 @@ from muniment.store.queries.query import Query
 from muniment.store.search.index import texts_of
 from muniment.store.search.phrases import Phrase, Snippet, contain_all, phrases, snippets
 from muniment.store.search.tokenizer import fold
-from muniment.types import Generation
+from muniment.types.generations import Generation
 
 _JSON = ("request", "detail")  # kinds of payloads that are JSON objects
 MAX_TERMS = 256  # of one search; each takes a lookup in the index

@@ -17,7 +17,12 @@ from muniment.ledger.entries import OutcomeEntry
 from muniment.ledger.payload_texts import DetailText, RequestText, decode_text
 from muniment.store.database import bulk
 from muniment.store.search import tokenizer
-from muniment.types import Generation, Input, Output, Score, Verdict, is_text_type
+from muniment.types.generations import Generation
+from muniment.types.inputs import Input
+from muniment.types.media_types import is_text_type
+from muniment.types.outputs import Output
+from muniment.types.scores import Score
+from muniment.types.verdicts import Verdict
 
 Contents: TypeAlias = Callable[[str, int], bytes | None]
 """A function that returns the content of a generation's payload, or None if it is gone.

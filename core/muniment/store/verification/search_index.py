@@ -29,7 +29,7 @@ from muniment.store.queries.loader import text_inputs_of
 from muniment.store.search import index, tokenizer
 from muniment.store.verification.entries import Page
 from muniment.store.verification.report import Report
-from muniment.types import Input
+from muniment.types.inputs import Input
 
 BATCH = 100  # generations whose texts are in memory at once
 _STARTED_KINDS = ("prompt", "request")  # payload kinds of `started` entries
