@@ -65,7 +65,7 @@ if TYPE_CHECKING:
         write_training_json as write_training_json,
     )
     from muniment.parameters import Parameters as Parameters, param as param
-    from muniment.session import Session as Session, open as open
+    from muniment.session.session import Session as Session, open as open
     from muniment.spreadsheets import spreadsheet_text as spreadsheet_text
     from muniment.store import Query as Query
     from muniment.types.experiments import Cell as Cell, Levels as Levels
@@ -109,7 +109,7 @@ _MODULES = {
     "ModelProvider TextScorer hookimpl",
     "models.training": "Training model_digest write_training_json",
     "parameters": "Parameters param",
-    "session": "Session open",
+    "session.session": "Session open",
     "spreadsheets": "spreadsheet_text",
     "store": "Query",
     "types.experiments": "Cell Levels",

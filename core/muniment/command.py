@@ -47,7 +47,7 @@ from muniment.cli.translation import Translations
 
 if TYPE_CHECKING:
     from muniment.parameters import Parameters
-    from muniment.session import Session
+    from muniment.session.session import Session
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

@@ -45,7 +45,7 @@ from muniment.plugins.state import (
 from muniment.verifier import public_key
 
 if TYPE_CHECKING:
-    from muniment.session import Session
+    from muniment.session.session import Session
 
 __all__ = [
     "CHANGED",

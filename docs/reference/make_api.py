@@ -94,15 +94,34 @@ def _plain(annotation: object) -> str:
 
 
 def members(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield a class's own public methods and properties, in the order of the source."""
-    if isinstance(value, type) and value.__module__.startswith("muniment"):
-        for name, member in vars(value).items():
-            if name.startswith(("_", "test_")):
+    """Yield a class's public methods and properties, in the order of the source.
+
+    Those that it inherits from a class that is not public follow.
+    """
+    if not isinstance(value, type):
+        return
+    seen: set[str] = set()
+    for owner in [value, *filter(_is_internal, value.__mro__[1:])]:
+        if not owner.__module__.startswith("muniment"):
+            continue
+        for name, member in vars(owner).items():
+            if name.startswith(("_", "test_")) or name in seen:
                 continue
+            seen.add(name)
             if isinstance(member, property):
                 yield name, member
             elif inspect.isroutine(member):
                 yield name, getattr(value, name)
+
+
+def _is_internal(owner: type) -> bool:
+    """Return whether a class is one of the core's that `muniment` does not export.
+
+    The common base of the contract suites is none, because suites do not use its members.
+    """
+    if getattr(muniment, owner.__name__, None) is owner:
+        return False
+    return owner.__module__.startswith("muniment.") and "testing" not in owner.__module__
 
 
 def is_option(value: Any) -> bool:

@@ -50,9 +50,10 @@ def documented() -> Iterator[tuple[str, Any]]:
     for name in muniment.__all__:
         if name != "hookimpl":  # an object of pluggy
             yield name, getattr(muniment, name)
-    for name, member in vars(muniment.Session).items():
-        if not name.startswith("_") and inspect.getdoc(member):
-            yield f"Session.{name}", member
+    for owner in muniment.Session.__mro__[:-1]:
+        for name, member in vars(owner).items():
+            if not name.startswith("_") and inspect.getdoc(member):
+                yield f"Session.{name}", member
 
 
 def examples_of(value: object) -> list[doctest.Example]:

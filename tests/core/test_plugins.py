@@ -19,7 +19,7 @@ from muniment.models import digests
 from muniment.plugins import discovery
 from muniment.plugins.discovery import installed_plugins
 from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
-from muniment.session import Session
+from muniment.session.session import Session
 from support.plugins import PluginFolder
 
 ECHO = "for request in requests: yield request.reply(Text(request.prompt))"

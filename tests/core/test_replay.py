@@ -11,7 +11,7 @@ import muniment
 from muniment import Difference, Generation, Replay
 from muniment.models.digests import FileHashes
 from muniment.plugins.registry import Plugin, Plugins
-from muniment.session import Session
+from muniment.session.session import Session
 from support.databases import change
 from support.lists import add_lists
 from support.media import DOTS
@@ -218,7 +218,7 @@ def test_another_version_of_the_core_is_a_difference(
     workspace.plugin_folder.generator("dice", DICE)
     (done,) = generate(workspace, "x")
     before = muniment.__version__
-    monkeypatch.setattr("muniment.session.__version__", "99")
+    monkeypatch.setattr("muniment.plugins.core.__version__", "99")
     (result,) = replayed(workspace, done)
     assert result.result == "uncertified"
     assert result.differences == (Difference("muniment", before, "99"),)

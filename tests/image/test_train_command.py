@@ -341,7 +341,7 @@ def test_a_killed_training_is_resumed_with_the_options_of_its_start(trainer: Tra
 
 KILLED = """
 import os, signal, sys
-import muniment.session
+import muniment
 from muniment_image import checkpoints, training_records
 from muniment.cli import main
 
@@ -356,7 +356,7 @@ def killed(owner, name, before):
 owners = {
     "save_model": training_records,
     "write_training_json": training_records.muniment,
-    "record_training": muniment.session.Session,
+    "record_training": muniment.Session,
     "remove": checkpoints,
 }
 killed(owners[sys.argv[1]], sys.argv[1], sys.argv[2] == "before")

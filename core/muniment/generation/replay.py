@@ -55,8 +55,7 @@ def replay(
         except MunimentError as error:
             yield _impossible(generation.id, str(error), environment, core)
             continue
-        model = generation.model.digest if generation.model else ""
-        groups.setdefault((bound.registered.name, model), []).append(bound)
+        groups.setdefault(bound.group, []).append(bound)
     for group in groups.values():
         yield from _replay_group(group, resolver, environment, core, compare, select)
 

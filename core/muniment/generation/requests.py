@@ -118,6 +118,12 @@ class BoundRequest:
     registered: RegisteredObject
     generator: Generator
 
+    @property
+    def group(self) -> tuple[str, str]:
+        """The generator and the model's digest. Requests of one group are generated together."""
+        model = self.request.model
+        return self.registered.name, model.digest if model else ""
+
 
 class _Blocked:
     """Whether the policy blocks a request, which is judged once, and only if it matters."""

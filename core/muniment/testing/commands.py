@@ -211,7 +211,7 @@ class CommandContract:
 
 def _record_generations(home: Path) -> None:
     """Record two completed generations in the store of a home folder."""
-    from muniment.session import Session  # only for a suite that has no session of its own
+    from muniment.session.session import Session  # only for a suite that has no session of its own
 
     ended = [generation(text, tags=("tales",)) for text in ("once upon a time", "the end")]
     started = [replace(item, status="started", outputs=(), finished_at=None) for item in ended]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from muniment.session import Session
+from muniment.session.session import Session
 
 __all__ = ["muniment_home", "muniment_session"]
 

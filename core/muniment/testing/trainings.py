@@ -39,7 +39,9 @@ class TrainingContract:
     @without_traceback
     def test_the_training_can_be_recorded(self, training: Training, tmp_path: Path) -> None:
         """Check that a store accepts the training, and finds it by the digest of the model."""
-        from muniment.session import Session  # imports SQLAlchemy, which other suites need not
+        from muniment.session.session import (
+            Session,  # imports SQLAlchemy, which other suites need not
+        )
 
         url = f"sqlite:///{tmp_path / 'muniment.db'}"
 

@@ -1,0 +1,1 @@
+"""Sessions, the public API in Python."""
