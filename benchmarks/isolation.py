@@ -23,8 +23,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from muniment import GenerationSpec, Request, Session
+from muniment.plugins.discovery import Plugin
 from muniment.plugins.invocation import run_generator
-from muniment.plugins.registry import Plugin, Plugins, instantiate
+from muniment.plugins.objects import instantiate
+from muniment.plugins.registry import Plugins
 
 PLUGIN = '''
 import muniment

@@ -48,7 +48,8 @@ from recording_peers import Commits, LlmLog, Timer, captured, insert_by_core, in
 
 import muniment
 from muniment.ids import new_id
-from muniment.plugins.registry import Plugin, Plugins
+from muniment.plugins.discovery import Plugin
+from muniment.plugins.registry import Plugins
 from muniment.store import Store
 from muniment.store.database.engine import Database
 

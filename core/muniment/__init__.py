@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     )
     from muniment.generation.feedback import FeedbackEvent as FeedbackEvent
     from muniment.generation.powers import Embeddings as Embeddings, ScoredTexts as ScoredTexts
-    from muniment.generation.requests import GenerationSpec as GenerationSpec
     from muniment.generation.scoring import ScoredGroup as ScoredGroup
     from muniment.generation.seeds import derive_seed as derive_seed
+    from muniment.generation.specs import GenerationSpec as GenerationSpec
     from muniment.hookspecs import (
         Embedder as Embedder,
         Evaluator as Evaluator,
@@ -101,7 +101,7 @@ _MODULES = {
     "evaluator_names": "EvaluatorSpec parse_evaluators",
     "generation.feedback": "FeedbackEvent",
     "generation.powers": "Embeddings ScoredTexts",
-    "generation.requests": "GenerationSpec",
+    "generation.specs": "GenerationSpec",
     "generation.scoring": "ScoredGroup",
     "generation.seeds": "derive_seed",
     "hookspecs": "Embedder Evaluator Filter Generator GroupEvaluator MediaType Register "

@@ -12,7 +12,8 @@ import click
 from muniment.cli import generate, shell
 from muniment.cli.root import root
 from muniment.parameters import Parameters
-from muniment.plugins.registry import Plugin, RegisteredObject
+from muniment.plugins.discovery import Plugin
+from muniment.plugins.objects import RegisteredObject
 
 PAGE = Path(__file__).with_name("cli.md")
 

@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import muniment
-from muniment.plugins.registry import Plugin
+from muniment.plugins.discovery import Plugin
 from muniment.testing import EvaluatorContract
 from muniment_analysis.evaluators.classifier import Classifier
 from support.classifiers import make_classifier

@@ -27,7 +27,7 @@ RUN = "01HZZZZZZZZZZZZZZZZZZZZZZZ"
 @pytest.fixture
 def workspace(home: Path, plugin_folder: object) -> Workspace:
     import muniment_analysis.plugin as plugin
-    from muniment.plugins.registry import Plugin
+    from muniment.plugins.discovery import Plugin
     from support.plugins import PluginFolder
 
     assert isinstance(plugin_folder, PluginFolder)

@@ -42,7 +42,7 @@ def muniment_generators(register):
 
 @pytest.fixture
 def workspace(home: Path, plugin_folder: PluginFolder) -> Iterator[Workspace]:
-    from muniment.plugins.registry import Plugin
+    from muniment.plugins.discovery import Plugin
 
     plugin_folder.all.append(
         Plugin("muniment-analysis", "0.1.0", "analysis", "muniment_analysis.plugin")

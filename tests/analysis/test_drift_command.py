@@ -15,7 +15,7 @@ import pytest
 
 import muniment
 from muniment.generation import pipeline, requests
-from muniment.plugins.registry import Plugin
+from muniment.plugins.discovery import Plugin
 from muniment.testing import CommandContract, run_command
 from muniment_analysis.commands import analyze
 from muniment_analysis.commands.drift import drift as command

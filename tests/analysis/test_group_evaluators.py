@@ -16,7 +16,7 @@ from typing import ClassVar
 import pytest
 
 import muniment
-from muniment.plugins.registry import Plugin
+from muniment.plugins.discovery import Plugin
 from muniment.testing import EvaluatorContract
 from muniment_analysis.evaluators.embedding_similarity import EmbeddingSimilarity
 from muniment_analysis.evaluators.group_diversity import Diversity, SelfBleu

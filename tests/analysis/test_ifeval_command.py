@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 import muniment
-from muniment.plugins.registry import Plugin
+from muniment.plugins.discovery import Plugin
 from muniment.testing import CommandContract, CommandResult, run_command
 from muniment_analysis.commands.ifeval import ifeval
 from muniment_analysis.errors import RowError, SampleError

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from muniment.errors import UsageError
-from muniment.plugins.registry import Plugin, Plugins
+from muniment.plugins.discovery import Plugin
+from muniment.plugins.registry import Plugins
 from support.commands import Here, Processes
 
 POLITE = """

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from hypothesis import given, strategies as st
 
 from muniment import Chunk, Generator, Output, Reply, Request, Text
+from muniment.plugins.discovery import Plugin
 from muniment.plugins.invocation import MissingReply, run_generator
-from muniment.plugins.registry import Plugin, RegisteredObject
+from muniment.plugins.objects import RegisteredObject
 
 Step = tuple[str, int]
 

@@ -26,7 +26,7 @@ from muniment import (
     StoreError,
     UsageError,
 )
-from muniment.plugins.registry import instantiate
+from muniment.plugins.objects import instantiate
 from support.packaged import FIRST, SECOND, Packages
 from support.plugins import PluginFolder
 
@@ -431,7 +431,8 @@ PROGRAM = """
     import contextlib, pathlib, sys, warnings
     from muniment import ModelTermsWarning, Session
     from muniment.models.registry import AdditionNotices
-    from muniment.plugins.registry import Plugin, Plugins
+    from muniment.plugins.discovery import Plugin
+    from muniment.plugins.registry import Plugins
 
     class Notices(AdditionNotices):
         def begin(self, model): print("begin", file=sys.stderr, flush=True)

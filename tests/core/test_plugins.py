@@ -17,8 +17,9 @@ from muniment.errors import AmbiguousNameError, PluginError, UnknownNameError
 from muniment.failures import describe
 from muniment.models import digests
 from muniment.plugins import discovery
-from muniment.plugins.discovery import installed_plugins
-from muniment.plugins.registry import Plugin, Plugins, quiet_stdout
+from muniment.plugins.discovery import Plugin, installed_plugins
+from muniment.plugins.quiet_output import quiet_stdout
+from muniment.plugins.registry import Plugins
 from muniment.session.session import Session
 from support.plugins import PluginFolder
 

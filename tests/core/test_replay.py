@@ -10,7 +10,8 @@ import pytest
 import muniment
 from muniment import Difference, Generation, Replay
 from muniment.models.digests import FileHashes
-from muniment.plugins.registry import Plugin, Plugins
+from muniment.plugins.discovery import Plugin
+from muniment.plugins.registry import Plugins
 from muniment.session.session import Session
 from support.databases import change
 from support.lists import add_lists

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import muniment
-from muniment.plugins.registry import Plugin
+from muniment.plugins.discovery import Plugin
 from muniment.provenance import from_json
 from muniment_image import png, stamp
 from muniment_image.pictures import read_picture

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 import muniment
+from muniment.plugins.discovery import Plugin
 from muniment.plugins.invocation import MissingReply
 from muniment.plugins.isolation import protocol
 from muniment.plugins.isolation.protocol import ErrorResult, PowerCall, Progress, Result
@@ -22,7 +23,6 @@ from muniment.plugins.isolation.service import (
     ResolveResult,
     Stamp,
 )
-from muniment.plugins.registry import Plugin
 from muniment.types.generations import Generation
 from muniment.types.models import Model, PackagedModel
 from muniment.types.outputs import Comparison, Item, Output, Text

@@ -485,7 +485,7 @@ def test_models_are_added_loaded_and_loaded_again_after_a_crash(
         "    yield r.reply(Text(f'{r.prompt} {self.words}'))",
         attributes=LOADING,
     )
-    from muniment.plugins.registry import instantiate
+    from muniment.plugins.objects import instantiate
 
     made = instantiate(workspace.session.plugins.find("generator", "modelled"))
     notices = ListedNotices()
@@ -551,7 +551,7 @@ def test_a_method_about_models_that_returns_something_else_is_named(
 ) -> None:
     attributes = RETURNS_NOTHING.replace("None", facts)
     plugin_folder.generator("modelled", "yield from ()", attributes=attributes)
-    from muniment.plugins.registry import instantiate
+    from muniment.plugins.objects import instantiate
 
     made = instantiate(workspace.session.plugins.find("generator", "modelled"))
     models = workspace.session.models

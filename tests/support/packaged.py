@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from muniment.plugins.registry import Plugin
+from muniment.plugins.discovery import Plugin
 from support.plugins import PluginFolder
 
 SOURCE = """

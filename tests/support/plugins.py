@@ -15,7 +15,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from muniment.plugins.registry import Plugin, Plugins
+from muniment.plugins.discovery import Plugin
+from muniment.plugins.registry import Plugins
 
 _number = itertools.count(1)
 

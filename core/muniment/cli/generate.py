@@ -53,7 +53,7 @@ from muniment.cli.progress import waiting
 from muniment.errors import PromptError
 from muniment.language import gettext
 from muniment.names import versioned
-from muniment.plugins.registry import RegisteredObject
+from muniment.plugins.objects import RegisteredObject
 
 if TYPE_CHECKING:
     from muniment.provenance.labels import Language

@@ -26,8 +26,8 @@ from muniment.cli.plugins_list import gone_plugins
 from muniment.cli.translation import translate, translated, translated_option
 from muniment.errors import MunimentError, UnknownNameError, similar_names
 from muniment.language import gettext, ngettext
+from muniment.plugins.objects import RegisteredObject
 from muniment.plugins.providers import TEXT, install_command
-from muniment.plugins.registry import RegisteredObject
 from muniment.plugins.state import distributions
 from muniment.types.inputs import InputSpec
 

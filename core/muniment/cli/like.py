@@ -14,7 +14,7 @@ from muniment.cli.context import CliContext, context_of
 from muniment.cli.output import excerpt, json_text, one_line, write_note
 from muniment.errors import UnknownFileError, UsageError
 from muniment.generation.origin import find_origin, read_file
-from muniment.plugins.registry import RegisteredObject
+from muniment.plugins.objects import RegisteredObject
 from muniment.store import NoStoreError
 from muniment.types.provenance import Provenance
 

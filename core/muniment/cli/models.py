@@ -31,7 +31,8 @@ from muniment.language import gettext, ngettext
 from muniment.ledger.events import ModelEntry
 from muniment.models.registry import ModelRecord
 from muniment.names import normal_name
-from muniment.plugins.registry import instantiate, quiet_stdout
+from muniment.plugins.objects import instantiate
+from muniment.plugins.quiet_output import quiet_stdout
 
 
 @click.group(cls=LazyGroup)

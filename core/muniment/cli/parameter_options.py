@@ -12,7 +12,7 @@ from muniment.errors import UsageError
 from muniment.parameters import Field, Parameters
 
 if TYPE_CHECKING:
-    from muniment.plugins.registry import RegisteredObject
+    from muniment.plugins.objects import RegisteredObject
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

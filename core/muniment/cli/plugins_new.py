@@ -16,7 +16,7 @@ from muniment.errors import MunimentError, UsageError
 from muniment.plugins.discovery import COMMAND_GROUP, ENTRY_POINT_GROUP
 
 if TYPE_CHECKING:
-    from muniment.plugins.registry import Kind
+    from muniment.plugins.declarations import Kind
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

@@ -26,7 +26,7 @@ from muniment.cli.translation import help_formatter
 from muniment.errors import MunimentError, PromptError, StoreError, UsageError
 from muniment.generation.seeds import parse_seed
 from muniment.language import gettext
-from muniment.plugins.registry import RegisteredObject
+from muniment.plugins.objects import RegisteredObject
 from muniment.types.generations import Generation
 from muniment.types.replies import Chunk
 

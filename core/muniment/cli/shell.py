@@ -25,7 +25,7 @@ from muniment.cli.prompt_loop import Answering, PromptLoop
 from muniment.errors import UsageError
 from muniment.generation.seeds import parse_seed
 from muniment.language import gettext
-from muniment.plugins.registry import RegisteredObject
+from muniment.plugins.objects import RegisteredObject
 from muniment.types.media_types import is_text_type
 
 

@@ -16,14 +16,14 @@ from muniment.failures import explain
 from muniment.generation.policy import FilterRule, Policy
 from muniment.hookspecs import Filter
 from muniment.plugins.invocation import validate_verdict
-from muniment.plugins.registry import (
+from muniment.plugins.objects import (
     InterruptibleFilter,
-    Plugins,
     RegisteredObject,
     checked_values,
     instantiate,
-    quiet_stdout,
 )
+from muniment.plugins.quiet_output import quiet_stdout
+from muniment.plugins.registry import Plugins
 from muniment.types.generations import Generation
 from muniment.types.media_types import accepts_media_type
 from muniment.types.outputs import Output

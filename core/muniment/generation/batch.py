@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from muniment.errors import UsageError, explain_invalid
-from muniment.generation.requests import GenerationSpec, requested_seed, unresolved
-from muniment.plugins.registry import Plugins, RegisteredObject
+from muniment.generation.specs import GenerationSpec, requested_seed, unresolved
+from muniment.plugins.objects import RegisteredObject
+from muniment.plugins.registry import Plugins
 from muniment.store import Store
 from muniment.types.generations import Generation
 from muniment.validation import escape_unencodable

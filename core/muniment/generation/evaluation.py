@@ -21,13 +21,9 @@ from muniment.hookspecs import Evaluator, GroupEvaluator
 from muniment.models.registry import Models
 from muniment.parameters import Parameters, Value
 from muniment.plugins.invocation import validate_group_values, validate_values
-from muniment.plugins.registry import (
-    Plugins,
-    RegisteredObject,
-    checked_values,
-    instantiate,
-    quiet_stdout,
-)
+from muniment.plugins.objects import RegisteredObject, checked_values, instantiate
+from muniment.plugins.quiet_output import quiet_stdout
+from muniment.plugins.registry import Plugins
 from muniment.types.generations import Generation
 from muniment.types.media_types import accepts_media_type
 from muniment.types.models import Model

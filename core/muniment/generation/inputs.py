@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from muniment.errors import InputError, MunimentError, UnknownNameError, choice_of
-from muniment.plugins.registry import RegisteredObject
+from muniment.plugins.objects import RegisteredObject
 from muniment.store import NoStoreError
 from muniment.types.generations import Generation
 from muniment.types.inputs import Input, InputSpec

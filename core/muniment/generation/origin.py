@@ -19,7 +19,7 @@ from muniment.validation import is_text
 
 if TYPE_CHECKING:
     from muniment.plugins.media import MediaTypes
-    from muniment.plugins.registry import RegisteredObject
+    from muniment.plugins.objects import RegisteredObject
 
 Match: TypeAlias = Literal["bytes", "fingerprint", "selection", "text", "id"]
 

@@ -35,7 +35,7 @@ from muniment.plugins.invocation import (
     error_message,
     run_generator,
 )
-from muniment.plugins.registry import quiet_stdout
+from muniment.plugins.quiet_output import quiet_stdout
 from muniment.store import AlreadyRecordedError, Store
 from muniment.types.generations import Failure, Generation
 from muniment.types.outputs import Output

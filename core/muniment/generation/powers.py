@@ -15,7 +15,8 @@ from muniment.generation.requests import Resolver
 from muniment.hookspecs import Generator, ModelProvider, powers_of
 from muniment.models.registry import Models
 from muniment.plugins.invocation import calling, validate_scores, validate_vectors
-from muniment.plugins.registry import Plugins, RegisteredObject, checked_values
+from muniment.plugins.objects import RegisteredObject, checked_values
+from muniment.plugins.registry import Plugins
 from muniment.representation import showing
 from muniment.types.media_types import is_text_type
 from muniment.types.models import Model

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from muniment.errors import UsageError, VerificationError
-from muniment.generation.requests import GenerationSpec
+from muniment.generation.specs import GenerationSpec
 from muniment.models.registry import Models
-from muniment.plugins.registry import RegisteredObject, checked_values
+from muniment.plugins.objects import RegisteredObject, checked_values
 from muniment.types.generations import Generation
 from muniment.types.models import Model
 from muniment.types.provenance import Provenance

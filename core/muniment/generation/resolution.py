@@ -9,7 +9,8 @@ from muniment.errors import InputError, ModelError, ParameterError, PluginError,
 from muniment.failures import explain
 from muniment.generation.inputs import Matches, read_inputs, unknown
 from muniment.hookspecs import Generator
-from muniment.plugins.registry import RegisteredObject, quiet_stdout
+from muniment.plugins.objects import RegisteredObject
+from muniment.plugins.quiet_output import quiet_stdout
 from muniment.types.generations import Generation
 from muniment.types.inputs import Input
 from muniment.types.requests import Request, Resolution

@@ -8,13 +8,8 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from muniment.errors import ModelError, MunimentError, PluginError, UsageError
 from muniment.generation.assessment import PolicyRunner, request_contents
 from muniment.generation.pipeline import Pipeline
-from muniment.generation.requests import (
-    BoundRequest,
-    CheckedSpec,
-    GenerationSpec,
-    Resolver,
-    unresolved,
-)
+from muniment.generation.requests import BoundRequest, CheckedSpec, Resolver
+from muniment.generation.specs import GenerationSpec, unresolved
 from muniment.types.generations import Generation
 from muniment.types.replies import Chunk
 from muniment.types.requests import Request

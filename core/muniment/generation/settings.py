@@ -10,7 +10,8 @@ from muniment.generation.assessment import PolicyRunner
 from muniment.generation.evaluation import Evaluators
 from muniment.generation.policy import policy_reference, resolve_policy
 from muniment.models.registry import Models
-from muniment.plugins.registry import Plugins, instantiate
+from muniment.plugins.objects import instantiate
+from muniment.plugins.registry import Plugins
 
 
 def resolved_setting(key: str, value: str, plugins: Plugins, models: Models) -> str:

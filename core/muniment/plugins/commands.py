@@ -10,7 +10,7 @@ import click
 from muniment.errors import MunimentError, PluginError
 from muniment.failures import TRACEBACK_VARIABLE, explain
 from muniment.plugins.discovery import PluginCommand
-from muniment.plugins.registry import quiet_stdout
+from muniment.plugins.quiet_output import quiet_stdout
 
 
 def load_command(command: PluginCommand) -> click.Command:

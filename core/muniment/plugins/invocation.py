@@ -21,7 +21,8 @@ from muniment.errors import MunimentError, PluginError
 from muniment.failures import explain, print_traceback
 from muniment.hookspecs import Generator
 from muniment.ledger.canonical import SAFE, encode_number, is_key
-from muniment.plugins.registry import RegisteredObject, quiet_stdout
+from muniment.plugins.objects import RegisteredObject
+from muniment.plugins.quiet_output import quiet_stdout
 from muniment.types.media_types import is_text_type
 from muniment.types.outputs import FINISH_REASONS, Comparison, Item, Output
 from muniment.types.replies import Chunk, Reply, Trace, Usage

@@ -26,13 +26,9 @@ from muniment.hookspecs import MediaType, implemented_methods
 from muniment.parameters import Parameters
 from muniment.plugins.file_signer import FileSigner
 from muniment.plugins.invocation import validate_media
-from muniment.plugins.registry import (
-    Plugins,
-    RegisteredObject,
-    checked_values,
-    instantiate,
-    quiet_stdout,
-)
+from muniment.plugins.objects import RegisteredObject, checked_values, instantiate
+from muniment.plugins.quiet_output import quiet_stdout
+from muniment.plugins.registry import Plugins
 from muniment.representation import showing
 from muniment.types.generations import Generation
 from muniment.types.outputs import Comparison, Item, Output

@@ -23,10 +23,11 @@ from muniment.plugins.commands import load_command
 from muniment.plugins.discovery import (
     COMMAND_GROUP,
     ENTRY_POINT_GROUP,
+    Plugin,
     installed_commands,
     installed_plugins,
 )
-from muniment.plugins.registry import Plugin, Plugins
+from muniment.plugins.registry import Plugins
 from muniment.plugins.state import code_digest
 
 IMPORT_LIMIT = 5.0  # seconds for loading the plugin, which every command that generates repeats

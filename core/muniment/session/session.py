@@ -25,12 +25,13 @@ from muniment.generation.pipeline import Pipeline
 from muniment.generation.policy import Policy, parse_policy, resolve_policy
 from muniment.generation.powers import Embeddings, Powers, ScoredTexts
 from muniment.generation.replay import replay
-from muniment.generation.requests import GenerationSpec, Resolver, samples
+from muniment.generation.requests import Resolver
 from muniment.generation.runner import Runner
+from muniment.generation.specs import GenerationSpec, samples
 from muniment.hookspecs import ModelProvider
 from muniment.ids import new_id
 from muniment.plugins.core import core_environment, core_plugin
-from muniment.plugins.registry import quiet_stdout
+from muniment.plugins.quiet_output import quiet_stdout
 from muniment.session.writer import RecordWriter
 from muniment.store import NoStoreError, Query
 from muniment.types.generations import Generation

@@ -16,14 +16,9 @@ import pytest
 from muniment.errors import MunimentError, ParameterError, PluginError
 from muniment.failures import describe
 from muniment.parameters import Field, Parameters
-from muniment.plugins.discovery import ENTRY_POINT_GROUP
-from muniment.plugins.registry import (
-    Kind,
-    Plugin,
-    RegisteredObject,
-    instantiate,
-    registered_object,
-)
+from muniment.plugins.declarations import Kind
+from muniment.plugins.discovery import ENTRY_POINT_GROUP, Plugin
+from muniment.plugins.objects import RegisteredObject, instantiate, registered_object
 from muniment.testing import isolated
 from muniment.types.models import Model
 

@@ -24,8 +24,10 @@ import msgspec
 
 from muniment.failures import describe
 from muniment.hookspecs import Generator
+from muniment.plugins.discovery import Plugin
 from muniment.plugins.invocation import MissingReply, run_generator
-from muniment.plugins.registry import Plugin, quiet_stdout, registered_object
+from muniment.plugins.objects import registered_object
+from muniment.plugins.quiet_output import quiet_stdout
 from muniment.types.outputs import Output
 from muniment.types.replies import Chunk
 from muniment.types.requests import Request

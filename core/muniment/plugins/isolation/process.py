@@ -20,10 +20,10 @@ from typing import Any, NoReturn, TypeVar, TypeVarTuple
 from muniment.escapes import escaped
 from muniment.failures import TRACEBACK_VARIABLE, WorkerError
 from muniment.hookspecs import ModelPowers
+from muniment.plugins.discovery import Plugin
 from muniment.plugins.isolation import protocol
 from muniment.plugins.isolation.protocol import ErrorResult, PowerCall, Progress, Result
 from muniment.plugins.isolation.service import PluginService, Registration
-from muniment.plugins.registry import Plugin
 
 _Result = TypeVar("_Result")
 _Arguments = TypeVarTuple("_Arguments")

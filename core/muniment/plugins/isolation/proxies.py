@@ -13,18 +13,12 @@ from typing import Any, ClassVar, TypeVar, TypeVarTuple
 from muniment.errors import PluginError
 from muniment.failures import WorkerError, explain
 from muniment.hookspecs import Evaluator, Generator, GroupEvaluator, MediaType, ModelPowers
+from muniment.plugins.declarations import Kind, check_class, options_attribute
 from muniment.plugins.invocation import MissingReply
 from muniment.plugins.isolation import protocol
 from muniment.plugins.isolation.process import LOADING, STARTING, Worker
 from muniment.plugins.isolation.service import PluginService, Registration, Stamp
-from muniment.plugins.registry import (
-    InterruptibleFilter,
-    Kind,
-    RegisteredObject,
-    check_class,
-    options_attribute,
-    registered_object,
-)
+from muniment.plugins.objects import InterruptibleFilter, RegisteredObject, registered_object
 from muniment.types.generations import Generation
 from muniment.types.models import Model
 from muniment.types.outputs import Comparison, Item, Output

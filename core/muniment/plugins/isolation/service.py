@@ -24,6 +24,8 @@ from muniment.hookspecs import (
     powers_of,
 )
 from muniment.parameters import Parameters
+from muniment.plugins.declarations import Kind, options_attribute
+from muniment.plugins.discovery import Plugin
 from muniment.plugins.invocation import (
     MissingReply,
     environment_of,
@@ -36,13 +38,8 @@ from muniment.plugins.invocation import (
     validate_verdict,
 )
 from muniment.plugins.isolation import protocol
-from muniment.plugins.registry import (
-    Kind,
-    Plugin,
-    RegisteredObject,
-    load_objects,
-    options_attribute,
-)
+from muniment.plugins.objects import RegisteredObject
+from muniment.plugins.registry import load_objects
 from muniment.types.generations import Generation
 from muniment.types.inputs import InputSpec
 from muniment.types.models import Model, PackagedModel

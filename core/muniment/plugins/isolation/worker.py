@@ -23,7 +23,7 @@ from muniment.errors import MunimentError
 from muniment.plugins.isolation import protocol
 from muniment.plugins.isolation.protocol import ErrorResult, PowerCall, Progress, Result
 from muniment.plugins.isolation.service import METHODS, PluginService
-from muniment.plugins.registry import quiet_stdout
+from muniment.plugins.quiet_output import quiet_stdout
 from muniment.types.outputs import Output
 from muniment.types.scores import TokenScores
 

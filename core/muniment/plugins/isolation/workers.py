@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from muniment.config import Config
 from muniment.errors import PluginError, UsageError
-from muniment.plugins.registry import Plugin, RegisteredObject, load_objects
+from muniment.plugins.discovery import Plugin
+from muniment.plugins.objects import RegisteredObject
+from muniment.plugins.registry import load_objects
 
 if TYPE_CHECKING:
     from muniment.plugins.isolation.process import Limits, Worker

@@ -16,7 +16,9 @@ from muniment.config import normalised
 from muniment.errors import UsageError
 from muniment.parameters import Parameters
 from muniment.plugins import discovery
-from muniment.plugins.registry import Plugin, Plugins, RegisteredObject
+from muniment.plugins.discovery import Plugin
+from muniment.plugins.objects import RegisteredObject
+from muniment.plugins.registry import Plugins
 
 # A text, or its singular and plural.
 Message: TypeAlias = str | tuple[str, str]
