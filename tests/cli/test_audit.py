@@ -169,7 +169,7 @@ def test_show_says_everything(recorded: Here) -> None:
     assert result.fields["seed"] == ["7"]
     assert result.fields["tags"] == ["nice"]
     assert result.fields["policy"] == ["team@3"]
-    assert result.fields["decision"] == ["allowed · 1 filter passed"]
+    assert result.fields["decision"] == ["allowed · 1 rule passed"]
     assert result.out.startswith("prompt  one two\n\noutput (text/plain, 7 bytes)\none two\n\n")
     assert not {"verdict", "plugin", "environment"} & result.fields.keys()
     full = recorded("audit", "show", "--full", prompts_id(recorded, "one two"))
@@ -215,6 +215,7 @@ def test_show_of_a_blocked_output_shows_it_as_blocked(muniment: Here, policy_fil
 def test_show_of_a_failed_one_says_why(recorded: Here) -> None:
     shown = recorded("audit", "show", "last")
     assert shown.fields["failure"] == ["it cannot be met (refused)"]
+    assert shown.fields["decision"] == ["undecided · no filter checked it"]
 
 
 def prompts_id(muniment: Here, prompt: str) -> str:

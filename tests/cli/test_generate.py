@@ -318,7 +318,7 @@ def test_a_blocked_prompt_exits_with_3_and_says_why(muniment: Here, policy_file:
         "Blocked: filter words blocked the prompt for weapons (says bomb) (policy team@3)"
     )
     assert "  blocked · seed " in status
-    assert " · 1 filter blocked · " in status
+    assert " · 1 rule blocked · " in status
 
 
 def test_nothing_of_a_blocked_output_is_shown(muniment: Here, policy_file: Path) -> None:
@@ -336,11 +336,11 @@ def test_nothing_of_a_blocked_output_is_shown(muniment: Here, policy_file: Path)
 def test_what_was_flagged_passes_and_the_status_says_so(muniment: Here, policy_file: Path) -> None:
     result = muniment("generate", "echo", "darn it", "--policy", policy_file)
     assert result.code == 0
-    assert "1 filter flagged" in result.err
-    assert "1 filter passed" in muniment("generate", "echo", "hi", "--policy", policy_file).err
+    assert "1 rule flagged" in result.err
+    assert "1 rule passed" in muniment("generate", "echo", "hi", "--policy", policy_file).err
 
 
-def test_the_status_counts_the_entries_of_the_policy_not_the_names_of_filters(
+def test_the_status_counts_the_rules_of_the_policy_not_the_names_of_filters(
     muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
 ) -> None:
     plugin_folder.filter("kind", "return content.allow()")
@@ -357,13 +357,33 @@ def test_the_status_counts_the_entries_of_the_policy_not_the_names_of_filters(
         """
     )
     for prompt, system, counted in [
-        ("hi", [], "4 filters passed"),
-        ("hi", ["--system", "be good"], "4 filters passed"),
-        ("darn", [], "3 filters passed · 1 filter flagged"),
-        ("a leak", [], "3 filters passed · 1 filter blocked"),
+        ("hi", [], "4 rules passed"),
+        ("hi", ["--system", "be good"], "4 rules passed"),
+        ("darn", [], "1 rule passed · 2 rules would flag · 1 rule flagged"),
+        ("a leak", [], "2 rules passed · 1 rule would block · 1 rule blocked"),
     ]:
         result = muniment("generate", "echo", prompt, *system, "--policy", policy)
         assert f" · {counted} · " in result.err
+
+
+@pytest.mark.parametrize(("prompt", "verb"), [("darn", "flag"), ("a bomb", "block")])
+def test_a_rule_that_only_observes_is_counted_by_what_it_would_have_done(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path, prompt: str, verb: str
+) -> None:
+    plugin_folder.filter("kind", "return content.allow()")
+    policy = tmp_path / "p.yaml"
+    policy.write_text(
+        """
+        policy: p
+        version: "1"
+        filters: [{filter: words, mode: observe, parameters: {}}, {filter: kind}]
+        """
+    )
+    counted = f"1 rule passed · 1 rule would {verb}"
+    result = muniment("generate", "echo", prompt, "--policy", policy)
+    assert (result.code, f" · {counted} · " in result.err) == (0, True)
+    shown = muniment("audit", "show", "last").fields["decision"]
+    assert shown[0].splitlines()[0] == f"allowed · {counted}"
 
 
 def test_a_filter_that_fails_blocks_and_says_so(

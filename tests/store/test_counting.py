@@ -68,6 +68,33 @@ def test_everything_is_counted(filled: Store) -> None:
 
 
 @pytest.mark.dialect
+def test_a_generation_that_ended_without_a_finding_or_an_answer_is_not_allowed(
+    store: Store, start: Any, finish: Any
+) -> None:
+    flag = (Verdict("flag", {}, (), "words", "1", "prompt", "flag", "default", 0.5),)
+    outcomes: dict[str, dict[str, Any]] = {
+        "completed": {},
+        "interrupted": {"status": "interrupted"},
+        "failed": {"status": "failed", "verdicts": ()},
+        "flagged": {"status": "failed", "verdicts": flag},
+    }
+    started = {name: start(name, seed=n) for n, name in enumerate(outcomes)}
+    store.record_started([*started.values()], policy_document="")
+    store.record_outcomes([finish(started[name], **fields) for name, fields in outcomes.items()])
+    assert store.stats().decisions == {"": 2, "allow": 1, "flag": 1}
+    assert store.stats(by=["decision"]).groups["decision"][""] == {"": 2}
+    assert store.stats(Query(decision="allow", generator="words")).total == 1
+    for query in (Query(decision="allow"), Query(decision="allow", seed=1), Query(limit=9)):
+        decisions = {item.prompt: item.decision for item in store.generations(query)}
+        expected = {"completed": "allow", "interrupted": None, "failed": None, "flagged": "flag"}
+        if query.decision:
+            expected = {"completed": "allow"} if query.seed is None else {}
+        assert decisions == expected
+    failed = Query(decision="allow", status="failed")
+    assert list(store.generations(failed)) == []
+
+
+@pytest.mark.dialect
 def test_local_days_begin_where_those_of_the_filters_do(
     store: Store, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

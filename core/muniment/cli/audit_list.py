@@ -40,6 +40,7 @@ from muniment.cli.output import (
     write_note,
     write_styled,
 )
+from muniment.cli.verdicts import UNDECIDED
 from muniment.types.generations import Generation
 
 if TYPE_CHECKING:
@@ -409,7 +410,9 @@ def stats(context: CliContext, /, by: tuple[str, ...], as_json: bool, **filters:
         write_data(pluralize(statistics.total, "generation"))
         headers = ("group", "value", "decision", "count")
         rows = [
-            dict(zip(headers, (name, _shown(name, value), decision or "none", count), strict=True))
+            dict(
+                zip(headers, (name, _shown(name, value), decision or UNDECIDED, count), strict=True)
+            )
             for name, value, decision, count in _group_rows(statistics)
         ]
         emit(rows, [(header, header) for header in headers], as_json)
@@ -435,6 +438,8 @@ def stats(context: CliContext, /, by: tuple[str, ...], as_json: bool, **filters:
 
 def _shown(group: str, value: str) -> str:
     """Return a value of a group for a terminal. An empty one of these groups was erased."""
+    if group == "decision":
+        return value or UNDECIDED
     names = ("actor", "reviewer", "filter", "category")
     return value or ("(erased)" if group in names else "none")
 

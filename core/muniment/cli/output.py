@@ -23,16 +23,17 @@ from muniment.times import iso
 
 if TYPE_CHECKING:
     from muniment.types.generations import Generation
-    from muniment.types.verdicts import Decision
+    from muniment.types.verdicts import Decision, Verdict
 
 Stream: TypeAlias = Literal["stdout", "stderr"]
 
 _COLOUR_CODE = re.compile(r"(\x1b\[[0-9;:]*m)")
-_VERBS: dict[Decision, str] = {
-    "allow": "passed",
-    "flag": "flagged",
-    "block": "blocked",
-}  # from mild to severe
+_SEVERITY: dict[Decision, int] = {"allow": 0, "flag": 1, "block": 2}
+# Outcomes from mild to severe. The second and third are those of a rule that only observes.
+_OUTCOMES = {
+    "rule": ("passed", "would flag", "would block", "flagged", "blocked"),
+    "item": ("passed", "would be flagged", "would be blocked", "flagged", "blocked"),
+}
 _SHORT = 8  # 40 random bits: a given end is among 10^6 ids with odds of 1 to 10^6
 _STATUS_COLUMNS = ("status", "state", "result", "decision")
 _STATUS_COLOURS = {
@@ -300,7 +301,7 @@ def write_status(generation: Generation) -> None:
     if generation.model is not None:
         parts.append(generation.model.name)
     parts.append(f"seed {generation.seed}")
-    if counts := filter_counts(generation):
+    if counts := rule_counts(generation):
         parts.append(counts)
     if generation.finished_at is not None:
         took = f"{(generation.finished_at - generation.started_at).total_seconds():.1f} s"
@@ -311,19 +312,30 @@ def write_status(generation: Generation) -> None:
     write_styled(f"{identifier}  {coloured_status(generation.status)}{details}", "stderr")
 
 
-def filter_counts(generation: Generation) -> str:
-    """Return how many of the policy's rules, and of a list's items, passed or not."""
-    worst: dict[tuple[str, int | None], Decision] = {}
+def rule_counts(generation: Generation) -> str:
+    """Return how many of the policy's rules, and of a list's items, passed or not.
+
+    A rule counts once, by its most severe action, however many contents its filter checked.
+    """
+    worst: dict[tuple[str, object], int] = {}
     for verdict in generation.verdicts:
-        key = ("item", verdict.item) if verdict.item else ("filter", verdict.policy_rule)
-        worst[key] = max(worst.get(key, "allow"), verdict.action, key=list(_VERBS).index)
-    actions = Counter((noun, action) for (noun, _), action in worst.items())
+        rule = verdict.filter if verdict.policy_rule is None else verdict.policy_rule
+        key = ("item", verdict.item) if verdict.item else ("rule", rule)
+        worst[key] = max(worst.get(key, 0), _outcome(verdict))
+    numbers = Counter((noun, outcome) for (noun, _), outcome in worst.items())
     return " · ".join(
-        f"{pluralize(number, noun)} {verb}"
-        for noun in ("filter", "item")
-        for action, verb in _VERBS.items()
-        if (number := actions[noun, action])
+        f"{pluralize(number, noun)} {words}"
+        for noun, outcomes in _OUTCOMES.items()
+        for outcome, words in enumerate(outcomes)
+        if (number := numbers[noun, outcome])
     )
+
+
+def _outcome(verdict: Verdict) -> int:
+    """Return the position in `_OUTCOMES` of what a verdict led to, or would have led to."""
+    if action := _SEVERITY[verdict.action]:
+        return action + 2
+    return _SEVERITY[verdict.observed_action or "allow"]
 
 
 _Record = TypeVar("_Record")

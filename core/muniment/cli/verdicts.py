@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from muniment.cli.output import filter_counts, one_line
+from muniment.cli.output import one_line, rule_counts
 from muniment.errors import PolicyError
 from muniment.types.generations import Generation
 from muniment.types.verdicts import Decision, Verdict
 
 if TYPE_CHECKING:
     from muniment.store import Store
+
+UNDECIDED = "undecided"
+"""The word for generations without a decision, such as interrupted ones."""
 
 _PARTICIPLES: dict[Decision, str] = {"allow": "allowed", "flag": "flagged", "block": "blocked"}
 
@@ -64,10 +67,11 @@ def _block(verdict: Verdict, rules: Sequence[str]) -> str:
 
 def decision_text(generation: Generation, rules: Sequence[str]) -> str:
     """Return the decision, and below it a line for each verdict that is not a plain pass."""
-    if not generation.verdicts:
-        return "" if generation.status == "started" else "allowed · no filter checked it"
-    decision: Decision = generation.decision
-    first = f"{_PARTICIPLES[decision]} · {filter_counts(generation)}"
+    if generation.status == "started" and not generation.verdicts:
+        return ""
+    decision = generation.decision
+    word = UNDECIDED if decision is None else _PARTICIPLES[decision]
+    first = f"{word} · {rule_counts(generation) or 'no filter checked it'}"
     return "\n".join([first, *_findings(generation.verdicts, rules)])
 
 

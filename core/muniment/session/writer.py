@@ -88,7 +88,7 @@ class RecordWriter(RecordReader):
             raise UsageError(f"a review is approve or overturn, not {decision!r}")
         checked = cast("Judgement", decision)
         identifier = self.store.find(reference)
-        if self.store.generation(identifier).decision == "allow":
+        if self.store.generation(identifier).decision not in ("flag", "block"):
             raise UsageError(
                 f"generation {identifier} was neither flagged nor blocked, so it has no decision "
                 "to review; use `muniment feedback` to rate it"

@@ -166,9 +166,16 @@ class Generation:
         return (*inputs, *outputs)
 
     @property
-    def decision(self) -> Decision:
-        """The most severe action of all verdicts, or `allow` if there are no verdicts."""
-        return max((v.action for v in self.verdicts), key=DECISIONS.index, default="allow")
+    def decision(self) -> Decision | None:
+        """The most severe action of all verdicts, or None for an undecided generation.
+
+        One that completed without a finding is allowed, also without a filter. One that failed, was
+        interrupted or still runs is undecided without a finding.
+        """
+        actions = (verdict.action for verdict in self.verdicts)
+        worst: Decision = max(actions, key=DECISIONS.index, default="allow")
+        undecided = worst == "allow" and self.status in ("started", "failed", "interrupted")
+        return None if undecided else worst
 
     def to_json(self) -> dict[str, Any]:
         """Return the generation in the shape that `--json` prints (docs/reference/json.md)."""

@@ -46,6 +46,9 @@ _MAX_DIRECT_READS = 200  # up to this many generations are read without the sear
 _MAX_NARROWING = 20_000  # up to this many numbers are joined with the search index
 _MAX_BRANCHES = 200  # branches in one statement
 _ENDED = ("completed", "blocked", "failed", "interrupted")
+_NOT_DECIDED = ("failed", "interrupted")  # without a finding, nothing allowed their outputs
+UNDECIDED = f"g.decision = 'allow' AND g.status IN {_NOT_DECIDED}"
+"""SQL for an ended generation whose recorded `allow` is the lack of any finding."""
 
 
 Position: TypeAlias = tuple[float | None, int]
@@ -458,6 +461,8 @@ class QueryPlanner:
             checks["model"] = self._model_check(query.model)
         if decision is not None:
             checks["decision"] = f"{unindexed('g.decision')} = '{decision}'"
+            if decision == "allow":
+                checks["decision"] += f" AND NOT ({UNDECIDED})"
         # Interrupted generations whose interruption is not recorded: "started" in the index.
         unrecorded: list[str] = []
         statuses: tuple[str, ...] = ("started", *_ENDED)
@@ -556,4 +561,6 @@ def _union_sql(path: AccessPath) -> str:
 def _decision_conditions(status: str, decision: str | None) -> Sequence[str]:
     if status == "started":  # without an outcome there is no decision
         return () if decision else ("IS NULL",)
+    if decision == "allow" and status in _NOT_DECIDED:
+        return ()
     return [f"= '{decision}'"] if decision else [f"= '{one}'" for one in DECISIONS]

@@ -50,8 +50,8 @@ class Query:
         status: The status. A started generation whose process has ended is interrupted.
         generator: The name of the generator.
         model: The model's name, its digest or a prefix of the digest.
-        decision: The most severe action taken. With `filter`, the decision of that filter instead,
-            whether or not the policy acted on it.
+        decision: The most severe action taken, which undecided generations do not have. With
+            `filter`, the decision of that filter instead, whether or not the policy acted on it.
         filter: The name of a filter that returned a verdict.
         actor: The name of the actor.
         tag: A tag.

@@ -22,7 +22,7 @@ from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import actor, policy
 from muniment.store.queries.erasures import erased_payloads
 from muniment.store.queries.loader import entries_of
-from muniment.store.queries.planner import QueryPlanner
+from muniment.store.queries.planner import UNDECIDED, QueryPlanner
 from muniment.store.queries.query import Query
 
 PERCENTILES = (50, 90, 95, 99)
@@ -61,7 +61,8 @@ class Stats:
     Attributes:
         total: The number of generations.
         statuses: Counts by status.
-        decisions: Counts by decision, with "" for those without an outcome.
+        decisions: Counts by decision, with "" for those that were not decided, such as
+            interrupted ones.
         generators: Counts by name of the generator.
         models: Counts by name of the model, with "" for those without a model.
         actors: Counts by name of the actor.
@@ -92,7 +93,7 @@ class Stats:
 
 # The groups by a value of the generation, as SQL.
 _COLUMNS = {
-    "decision": "g.decision",
+    "decision": f"CASE WHEN {UNDECIDED} THEN NULL ELSE g.decision END",
     "generator": "g.generator",
     "model": "g.model_name",
     "policy": "g.policy",

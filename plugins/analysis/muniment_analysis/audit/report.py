@@ -52,7 +52,7 @@ class AuditReport:
         names: Whether people have their names in place of numbers.
         total: The number of generations.
         statuses: Counts by status.
-        decisions: Counts by decision, with an empty text for generations without an outcome.
+        decisions: Counts by decision, with an empty text for undecided generations.
         groups: Counts by value and decision, for each of `GROUPS`. Those of filters and
             categories are by decision of the filter, and those of reviewers by judgement.
         erased: The number of generations whose names of models or categories may be erased.

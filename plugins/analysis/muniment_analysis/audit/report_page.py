@@ -25,7 +25,7 @@ from .tables import (
 
 _MAX_DAYS = 92  # bars; a longer period has a bar for each month
 _MAX_CATEGORIES = 20
-_COLOURS = {"allow": "#4c72b0", "flag": "#e0a000", "block": "#c44e52", "no outcome": "#8c8c8c"}
+_COLOURS = {"allow": "#4c72b0", "flag": "#e0a000", "block": "#c44e52", "undecided": "#8c8c8c"}
 
 
 def html(report: AuditReport) -> str:
@@ -110,8 +110,8 @@ def _months(days: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, int
 
 
 def _named(bars: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-    """Return counts with a name for generations without an outcome."""
+    """Return counts with a name for undecided generations."""
     return {
-        bar: {decision or "no outcome": count for decision, count in decisions.items()}
+        bar: {decision or "undecided": count for decision, count in decisions.items()}
         for bar, decisions in bars.items()
     }

@@ -20,7 +20,7 @@ _ORDER = ("allow", "flag", "block", "approve", "overturn", "")
 _EMPTY = {
     "actor": "(erased)",
     "reviewer": "(erased)",
-    "decision": "(no outcome)",
+    "decision": "(undecided)",
     "filter": "(erased)",
     "category": "(erased)",
 }
