@@ -59,7 +59,12 @@ NEAR = [
 
 @pytest.mark.parametrize(("option", "name", "recorded_name"), NEAR)
 def test_a_name_that_was_never_recorded_is_told(
-    muniment: Here, policy_file: Path, option: str, name: str, recorded_name: str
+    muniment: Here,
+    policy_file: Path,
+    tmp_path: Path,
+    option: str,
+    name: str,
+    recorded_name: str,
 ) -> None:
     muniment("generate", "echo", "a bomb", "--tag", "nice", "--policy", policy_file)
     muniment("generate", "echo", "a moon", "--actor", "Ada", "--policy", policy_file)
@@ -70,7 +75,7 @@ def test_a_name_that_was_never_recorded_is_told(
         ("stats",),
         ("erase",),
         ("export",),
-        ("export", "-o", "all.jsonl", "--overwrite"),
+        ("export", "-o", str(tmp_path / "all.jsonl"), "--overwrite"),
     ):
         result = muniment("audit", *command, option, name)
         assert f"no {NOUNS.get(option, option[2:])} {name!r} is recorded" in result.err, command

@@ -108,6 +108,7 @@ def test_an_erased_generation_says_so_everywhere(recorded: Here, tmp_path: Path)
     text = recorded("audit", "show", identifier)
     assert text.fields["erased"] == ["output, prompt, request"]
     assert text.out.startswith("prompt  [erased]\n\nthe output was erased\n")
+    assert text.fields["actor"] == ["小明"]
     (listed,) = [row for row in recorded("audit", "list").rows if row[0] == identifier]
     assert listed[-1] == "[erased: output, prompt, request]"
     assert "was erased" in recorded("audit", "get", identifier).err
@@ -145,6 +146,17 @@ def test_the_queue_on_a_terminal_has_the_reason(recorded: Here, processes: Proce
     assert "weapons: says bomb" in queued
     assert " rude " in queued
     assert max(map(len, queued.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_the_queue_on_a_terminal_wraps_the_reason(
+    muniment: Here, processes: Processes, policy_file: Path, width: int
+) -> None:
+    words = "bomb hidden below the tower of an old harbour near one northern town".split()
+    muniment("generate", "echo", " ".join(words), "--policy", policy_file)
+    queued = processes.on_terminal("review", "queue", width=width).out
+    assert max(map(len, queued.splitlines())) <= width
+    assert {"weapons:", "says", *words} <= set(queued.split()), "the reason is whole"
 
 
 def test_nothing_to_erase_is_said_without_a_question(recorded: Here) -> None:

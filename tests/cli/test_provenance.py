@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -209,6 +210,24 @@ class Dotter("""
     for id in ids:
         assert f"muniment audit get {id} --bare -o FILE" in result.err
     assert not list(tmp_path.glob("*.wav"))
+
+
+def test_the_hint_that_saves_an_output_names_a_command_that_works(
+    muniment: Here, processes: Processes, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    plugin_folder.generator(
+        "raw",
+        "for r in requests: yield r.reply(Output('image/x-raw', b'\\xffRAW'))",
+        media_type="image/x-raw",
+    )
+    for generator, bare, suffix in (("raw", True, ".raw"), ("dotter", False, ".dots")):
+        generated = processes.on_terminal("generate", generator, "x").err
+        shown = muniment("audit", "show", "last").err
+        for place, text in enumerate((generated, shown)):
+            [command] = re.findall(r"run `muniment (audit get [^`]+) -o FILE`", text)
+            assert ("--bare" in command) == bare
+            words = command.replace("…", "").split()
+            assert muniment(*words, "-o", tmp_path / f"{place}{suffix}").code == 0, command
 
 
 def test_the_settings_of_files_are_checked(muniment: Here, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from rich.cells import cell_len
 
 from muniment import testing
 from muniment.cli.audit_list import print_generations
+from muniment.cli.audit_show import _fact_fields
 from muniment.cli.terminal import print_table
 from muniment.cli.verdicts import decision_text
 from muniment.cli.wrapping import parts, shortened, wrapped
@@ -270,6 +271,19 @@ def test_the_column_model_has_the_generator_only_without_a_model(
     place = headers.index("model")
     assert row[place:].split()[0] == cell
     assert ("[erased]" in row[headers.index("prompt") :]) == ("prompt" in erased)
+
+
+def test_show_marks_erased_names_of_a_model_and_of_people(
+    recorded: Here, muniment: Here, home: Path
+) -> None:
+    muniment("review", "approve", "last")
+    assert muniment("audit", "erase", "--actor", "小明", "--older-than", "0s", "--yes").code == 0
+    shown = muniment("audit", "show", "last").fields
+    assert shown["actor"] == ["[erased]"]
+    assert shown["review"][0].startswith("approve · [erased] · ")
+    model = testing.generation(model=Model("", DIGEST, ""), erased=("request",), status="completed")
+    assert dict(_fact_fields(model, full=False))["model"] == "[erased]"
+    assert dict(_fact_fields(replace(model, erased=()), full=False))["model"] == ""
 
 
 def test_statuses_are_coloured_unless_no_color_is_set(recorded: Here) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from muniment.cli import exit_codes
@@ -11,6 +13,7 @@ from muniment.cli.items import write_notes
 from muniment.cli.media_files import (
     NOT_WRITTEN,
     FileFormat,
+    saving_command,
     show_json_as_text,
     show_media,
     write,
@@ -126,6 +129,9 @@ def _to_stdout(item: Generation, file: FileFormat | None, shown: int, *, of_seve
             content, media_type = file.content(item, output), file.written_type(output)
             content_to_stdout(content, media_type, of_several=of_several)
             continue
-        to_stdout(output if file is None else file.with_label(output), short_id(item.id))
+        to_stdout(
+            output if file is None else file.with_label(output),
+            partial(saving_command, context, short_id(item.id), output.media_type),
+        )
         if on_terminal() and output.text is None:
             show_media(context.media, output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ from muniment.cli.items import selection_of
 from muniment.cli.media_files import (
     FileFormat,
     refuse_without_file,
+    saving_command,
     show_media,
     write,
     write_combined,
@@ -146,11 +148,12 @@ def get(
         )
     options = take_values(own, FILE)
     shows = output is None and on_terminal()
+    command = partial(saving_command, context, short_id(generation.id), outputs[0].media_type)
     if shows and not outputs[0].media_type.startswith("text/"):
         refuse_without_file(options, private=private, visible_label=visible_label)
         if outputs[0].text is None:
             show_media(context.media, outputs[0])
-        to_stdout(outputs[0], short_id(generation.id))
+        to_stdout(outputs[0], command)
     else:
         count = 1 if combine else len(outputs)
         path = output if output is not None else "-"
@@ -166,7 +169,7 @@ def get(
             options=options,
         )
         if shows:
-            to_stdout(file.with_label(outputs[0]), short_id(generation.id))
+            to_stdout(file.with_label(outputs[0]), command)
         elif combine:
             write_combined(destination, file, [selection])
         else:
@@ -192,7 +195,8 @@ def _write_input(
         _raise_if_gone(store, generation, "input", f"input {name}")
     content = Output(item.media_type, item.data)
     if output is None and on_terminal():
-        to_stdout(content, f"{short_id(generation.id)} --input {name}")
+        command = f"muniment audit get {short_id(generation.id)} --input {name} -o FILE"
+        to_stdout(content, lambda: command)
     else:
         path = output if output is not None else "-"
         OutputFile(path, overwrite=overwrite).write(item.data, (), item.media_type)

@@ -23,6 +23,7 @@ from muniment.cli.options import (
     query_of,
 )
 from muniment.cli.output import (
+    ERASED,
     Column,
     altered_mark,
     coloured,
@@ -30,6 +31,7 @@ from muniment.cli.output import (
     content_marks,
     emit,
     excerpt,
+    model_name,
     moment,
     on_terminal,
     one_line,
@@ -110,7 +112,7 @@ def _model_or_generator(generation: Generation) -> str:
     """Return the name of the model, or of the generator if it runs no model."""
     if generation.model is None:
         return generation.generator
-    return generation.model.name or ("[erased]" if "request" in generation.erased else "")
+    return model_name(generation.model, generation)
 
 
 def prompt_excerpt(generation: Generation, length: int = 200) -> str:
@@ -119,7 +121,7 @@ def prompt_excerpt(generation: Generation, length: int = 200) -> str:
     On a terminal an erased prompt is `[erased]`. The kinds of the other erased texts would be cut.
     """
     if on_terminal() and "prompt" in generation.erased and not generation.altered:
-        return "[erased]"
+        return ERASED
     marks = content_marks(generation)
     return " ".join(filter(None, (marks, excerpt(generation.prompt, length))))
 
@@ -147,7 +149,7 @@ _ON_TERMINAL: list[Column[Generation]] = [
     ("started", "started_at"),
     ("status", _status),
     ("model", _model_or_generator),
-    ("actor", "actor"),
+    ("actor", lambda generation: generation.actor or ERASED),
     ("tags", "tags"),
     ("prompt", prompt_excerpt),
 ]

@@ -10,13 +10,15 @@ import click
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.items import candidates_of, print_candidates, selection_of, unread_of
-from muniment.cli.media_files import show_json_as_text, show_media
+from muniment.cli.media_files import saving_command, show_json_as_text, show_media
 from muniment.cli.options import full_option, isolate_option, json_option
 from muniment.cli.output import (
+    ERASED,
     altered_mark,
     coloured,
     coloured_status,
     content_marks,
+    model_name,
     moment,
     on_terminal,
     one_line,
@@ -149,7 +151,8 @@ def _print_outputs(
             write_data(without_end(selection.text))
         else:  # bytes would mix with the text, even in a file
             show_media(context.media, selection)
-            write_note(f"run `muniment audit get {generation.id} -o FILE` to save it")
+            command = saving_command(context, generation.id, output.media_type)
+            write_note(f"run `{command}` to save it")
 
 
 def _file_properties(origin: Origin) -> dict[str, object]:
@@ -214,7 +217,7 @@ def _outcome_fields(
 def _erasure(erasure: ErasureRecord) -> str:
     """Return the reason, the actor and the time of an erasure."""
     rule = "a retention rule" if erasure.cause == "retention" else ""
-    parts = (erasure.reason, rule, erasure.actor, moment(erasure.at))
+    parts = (erasure.reason, rule, erasure.actor or ERASED, moment(erasure.at))
     return " · ".join(filter(None, parts))
 
 
@@ -223,11 +226,11 @@ def _fact_fields(generation: Generation, full: bool) -> list[tuple[str, object]]
     return [
         ("id", generation.id),
         ("generator", generation.generator),
-        *(("model", _model(name, model, full)) for name, model in _models(generation)),
+        *(("model", _model(name, model, generation, full)) for name, model in _models(generation)),
         ("seed", generation.seed),
         ("parameters", _pairs(generation.parameters)),
         ("policy", generation.policy),
-        ("actor", generation.actor),
+        ("actor", generation.actor or ERASED),
         ("started", generation.started_at),
         ("finished", generation.finished_at),
         (
@@ -262,8 +265,9 @@ def _models(generation: Generation) -> Iterator[tuple[str, Model]]:
     yield from sorted(generation.models.items())
 
 
-def _model(name: str, model: Model, full: bool) -> str:
-    text = f"{name} = {model.name}" if name else model.name
+def _model(name: str, model: Model, generation: Generation, full: bool) -> str:
+    text = model_name(model, generation)
+    text = f"{name} = {text}" if name else text
     return f"{text}  {model.digest}".rstrip() if full else text
 
 
@@ -287,7 +291,7 @@ def _event_lines(
     """Yield the name and the line of each event. An event has a line for each of its scores."""
     for event in events:
         mark = altered_mark(event.altered)
-        end = [mark, event.actor, moment(event.at)]
+        end = [mark, event.actor or ERASED, moment(event.at)]
         parts: list[str | None] = []
         match event.entry:
             case FeedbackEntry(action=action):
@@ -514,7 +518,7 @@ def _line(item: Generation, attempt: int | None, marked: bool) -> str:
         moment(item.started_at),
         coloured_status(item.status),
         one_line(item.generator),
-        *((one_line(item.model.name),) if item.model else ()),
+        *((one_line(model_name(item.model, item)),) if item.model else ()),
     ]
     if item.line is not None:
         parts.append(f"line {item.line}, attempt {attempt}")

@@ -270,6 +270,22 @@ def write_combined(
         destination.write(file.combined(outputs), (), file.written_type(outputs[0][1]))
 
 
+def saving_command(context: CliContext, id: str, media_type: str) -> str:
+    """Return the command that writes an output to a file.
+
+    It has `--bare` if no plugin writes the media type, or files cannot be signed here.
+    """
+    try:
+        FileFormat(lambda: context.media, media_type, None)
+    except MunimentError:
+        return _bare_command(id)
+    return f"muniment audit get {id} -o FILE"
+
+
+def _bare_command(id: str) -> str:
+    return f"muniment audit get {id} --bare -o FILE"
+
+
 def show_media(media: MediaTypes, output: Output) -> None:
     """Print the description of an output that is not text, and its preview on a terminal."""
     if description := media.describe(output):
@@ -301,8 +317,8 @@ def _without_file(
 ) -> MunimentError:
     """Return an error that names the command which writes the recorded bytes of a generation."""
     text = (
-        f"{error}; no file was written, and `muniment audit get {generation.id} --bare -o FILE` "
-        "writes the recorded bytes"
+        f"{error}; no file was written, and `{_bare_command(generation.id)}` writes the recorded "
+        "bytes"
     )
     if isinstance(error, ParameterError):
         return ParameterError(error.name, text)

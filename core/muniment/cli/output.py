@@ -23,6 +23,7 @@ from muniment.times import iso
 
 if TYPE_CHECKING:
     from muniment.types.generations import Generation
+    from muniment.types.models import Model
     from muniment.types.verdicts import Decision, Verdict
 
 Stream: TypeAlias = Literal["stdout", "stderr"]
@@ -247,6 +248,15 @@ def content_marks(generation: Generation) -> str:
     """Return marks with the kinds of a generation's texts that were erased or altered."""
     erased = f"[erased: {', '.join(generation.erased)}]" if generation.erased else ""
     return " ".join(filter(None, (erased, altered_mark(generation.altered))))
+
+
+ERASED = "[erased]"
+"""The mark in place of an erased text or name."""
+
+
+def model_name(model: Model, generation: Generation) -> str:
+    """Return the name of a model of a generation, or a mark if it was erased."""
+    return model.name or (ERASED if "request" in generation.erased else "")
 
 
 def pluralize(number: int, noun: str) -> str:

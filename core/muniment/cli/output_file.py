@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -124,13 +124,16 @@ def content_to_stdout(content: bytes, media_type: str, *, of_several: bool) -> N
     write_bytes(content)
 
 
-def to_stdout(output: Output, identifier: str) -> None:
-    """Write an output to stdout, unless it is binary and stdout is a terminal."""
+def to_stdout(output: Output, command: Callable[[], str]) -> None:
+    """Write an output to stdout, unless it is binary and stdout is a terminal.
+
+    `command` returns the command that writes it to a file, which a note then names.
+    """
     text = output.text
     if text is not None:
         write_data(without_end(text))
     elif on_terminal():
-        write_note(f"{described(output)}; run `muniment audit get {identifier} -o FILE` to save it")
+        write_note(f"{described(output)}; run `{command()}` to save it")
     else:
         write_bytes(output.data)
 

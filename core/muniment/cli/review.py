@@ -76,19 +76,28 @@ def review() -> None:
 def queue(context: CliContext, limit: int, as_json: bool) -> None:
     """List flagged and blocked generations without a review, newest first.
 
-    Filter and reason are those of the most severe verdict. Piped output has the columns of `audit
-    list`, and then filter, category and reason.
+    The reason is that of the most severe verdict, with its category. Piped output has the columns
+    of `audit list`, and then filter, category and reason.
     """
     events = context.store.events
     queued, total = events.unreviewed(limit or None), events.unreviewed_count
     empty = "no generation needs a review"
     if on_terminal() and not as_json:
-        emit(queued, _QUEUE, as_json, empty=empty, cut="prompt", limit=limit, total=total)
+        emit(
+            queued,
+            _QUEUE,
+            as_json,
+            empty=empty,
+            cut="prompt",
+            drop=("started",),
+            limit=limit,
+            total=total,
+        )
     else:
         print_generations(queued, as_json, empty, limit, total, further=_FINDING)
 
 
-_SHOWN = 40  # characters of a category with its reason on a terminal
+_SHOWN = 400  # characters of a category with its reason on a terminal, which wraps them
 
 
 def _worst(generation: Generation) -> Verdict:
@@ -115,8 +124,9 @@ def _message(generation: Generation) -> str:
 
 
 def _reason(generation: Generation) -> str:
+    """Return the category and the message of a finding, or the filter if it has neither."""
     parts = filter(None, (_category(generation), _message(generation)))
-    return excerpt(": ".join(parts), _SHOWN)
+    return excerpt(": ".join(parts) or _worst(generation).filter, _SHOWN)
 
 
 _FINDING: list[Column[Generation]] = [
@@ -128,7 +138,6 @@ _QUEUE: list[Column[Generation]] = [
     ("id", lambda item: short_id(item.id)),
     ("started", "started_at"),
     ("decision", "decision"),
-    ("filter", lambda item: _worst(item).filter),
     ("reason", _reason),
     ("prompt", prompt_excerpt),
 ]
