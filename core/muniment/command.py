@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from muniment.cli import options as _options
 from muniment.cli.context import context_of
 from muniment.cli.interruption import new_run
 from muniment.cli.media_files import FileFormat
@@ -48,6 +49,7 @@ from muniment.cli.translation import Translations
 if TYPE_CHECKING:
     from muniment.parameters import Parameters
     from muniment.session.session import Session
+    from muniment.store import Query
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -66,6 +68,7 @@ __all__ = [
     "json_option",
     "limit_option",
     "new_run",
+    "no_match",
     "output_option",
     "overwrite_option",
     "pass_session",
@@ -113,6 +116,14 @@ def generation_filters(*, limit: int | None = None) -> Callable[[_Function], _Fu
         return filter_options(decorated)
 
     return decorate
+
+
+def no_match(session: Session, query: Query) -> str:
+    """Return the note of a command whose `query` matches no generation, with the reasons if known.
+
+    These are an empty period and names that were never recorded, with similar ones.
+    """
+    return _options.no_match(session.store, query)
 
 
 def file_options(export: type[Parameters]) -> Callable[[_Function], _Function]:

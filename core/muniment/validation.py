@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from muniment.errors import PromptError, UsageError
+from muniment.errors import PromptError, UsageError, similar_names
 from muniment.ids import ALPHABET, LENGTH
 
 MAX_NAME = 255  # characters of a name or a tag; PostgreSQL cannot index 2,700 bytes
@@ -178,8 +178,7 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
     try:
         moment = datetime.fromisoformat(stripped)
     except ValueError:
-        also = "" if text.isascii() else f", or one of {', '.join(_CHINESE_PERIODS)}"
-        raise UsageError(f"{text!r} is not a time; use {MOMENTS}{also}") from None
+        raise UsageError(f"{text!r} is not a time{_forms(name)}") from None
     try:
         if end and re.fullmatch(r"\d{4}-?(\d{2}-?\d{2}|W\d{2}-?\d)", stripped):
             if moment.date() == date.max:  # no day follows
@@ -190,6 +189,15 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
         raise UsageError(
             f"{text!r} is not within the years 1 to 9999 in UTC; use a nearer date"
         ) from None
+
+
+def _forms(name: str) -> str:
+    """Return the end of a clause about an invalid time: similar periods, or the forms of a time."""
+    known = (*_PERIODS, *_CHINESE_PERIODS, *_CHINESE_SYNONYMS)
+    if similar := [] if any(map(str.isdecimal, name)) else similar_names(name, known):
+        return f" (did you mean {' or '.join(similar)}?)"
+    also = "" if name.isascii() else f", or one of {', '.join(_CHINESE_PERIODS)}"
+    return f"; use {MOMENTS}{also}"
 
 
 def _days_of(unit: str, back: int, today: date) -> tuple[date, date]:

@@ -86,6 +86,41 @@ def test_a_name_that_was_never_recorded_is_told(
     assert both.err == "no generation matches\n"
 
 
+def test_a_period_that_ends_before_it_begins_is_told(recorded: Here) -> None:
+    for command in ("list", "stats", "search moon", "export"):
+        result = recorded("audit", *command.split(), "--since", "today", "--until", "yesterday")
+        assert "no generation matches; the period is empty" in result.err, command
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "meant"),
+    [
+        ("--status", "blockd", "'blocked'"),
+        ("--decision", "Allowed", "'allow'"),
+        ("--since", "yesturday", "yesterday"),
+        ("--until", "lst-week", "last week"),
+        ("--since", "上上周", "上周"),
+    ],
+)
+def test_a_misspelt_value_names_the_similar_ones(
+    recorded: Here, option: str, value: str, meant: str
+) -> None:
+    result = recorded("audit", "list", option, value)
+    assert (result.code, value in result.err) == (2, True)
+    assert f"did you mean {meant}" in result.err.lower()
+
+
+def test_a_misspelt_group_of_stats_names_the_similar_ones(recorded: Here) -> None:
+    result = recorded("audit", "stats", "--by", "categry")
+    assert (result.code, "did you mean category" in result.err) == (2, True)
+
+
+def test_a_value_unlike_any_other_has_no_suggestion(recorded: Here) -> None:
+    for option, value in (("--status", ""), ("--status", "'x' is not"), ("--since", "2026-99-01")):
+        result = recorded("audit", "list", option, value)
+        assert (result.code, "did you mean" in result.err.lower()) == (2, False), value
+
+
 def test_a_name_without_similar_ones_has_no_suggestion(recorded: Here) -> None:
     result = recorded("audit", "list", "--model", "gemma", "--tag", "zzzzz")
     assert "no model 'gemma' is recorded; no tag 'zzzzz' is recorded\n" in result.err

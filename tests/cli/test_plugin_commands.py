@@ -33,7 +33,8 @@ WORDS = """
             {"id": g.id, "words": len(g.text.split()), "tags": list(g.tags)}
             for g in session.generations(query)
         )
-        command.emit(records, columns, as_json, empty="no generation matches")
+        empty = lambda: command.no_match(session, query)
+        command.emit(records, columns, as_json, empty=empty)
 """
 
 Add = Callable[..., str]
@@ -77,7 +78,8 @@ def test_a_command_is_listed_by_its_summary_and_called(
     first = json.loads(muniment("words", "--json", "--tag", "a").out)
     assert (first["words"], first["tags"]) == (2, ["a", "b"])
     none = muniment("words", "--tag", "missing")
-    assert (none.code, none.out, none.err) == (0, "", "no generation matches\n")
+    assert (none.code, none.out) == (0, "")
+    assert none.err == "no generation matches; no tag 'missing' is recorded\n"
     assert "Count the words of generations." in muniment("words", "--help").out
     assert processes.on_terminal("words").out.split()[:3] == ["words", "tags", "id"]
 
@@ -119,7 +121,8 @@ def test_the_actor_filters_generations_in_a_group_of_the_core_too(add: Add, muni
     assert muniment("generate", "echo", "one").code == 0
     for path in (["words"], ["retention", "words"]):
         none = muniment(*path, "--actor", "nobody")
-        assert (none.code, none.out, none.err) == (0, "", "no generation matches\n")
+        assert (none.code, none.out) == (0, "")
+        assert none.err == "no generation matches; no actor 'nobody' is recorded\n"
 
 
 def test_the_actor_filters_generations_where_another_home_disables_the_command(
@@ -131,7 +134,8 @@ def test_the_actor_filters_generations_where_another_home_disables_the_command(
     monkeypatch.setenv("MUNIMENT_HOME", str(tmp_path / "other"))
     assert muniment("plugins", "disable", "test-words").code == 0
     none = muniment("words", "--actor", "nobody", "--home", home)
-    assert (none.code, none.out, none.err) == (0, "", "no generation matches\n")
+    assert (none.code, none.out) == (0, "")
+    assert none.err == "no generation matches; no actor 'nobody' is recorded\n"
 
 
 OPTIONS = """

@@ -16,6 +16,7 @@ import make_json
 from muniment.cli import exit_codes
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.root import root
+from muniment.cli.suggestions import similar_choices
 from muniment.records import to_json
 from schemas import generated, is_described
 from support.commands import ROOT, SCHEMA, check_shape
@@ -50,6 +51,19 @@ def test_every_command_and_option_has_help(contexts: list[click.Context]) -> Non
         for parameter in context.command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.help, (context.command_path, parameter.name)
+
+
+def test_every_choice_suggests_values_for_a_misspelt_one(contexts: list[click.Context]) -> None:
+    misspelt = 0
+    for context in contexts:
+        for parameter in context.command.params:
+            if isinstance(parameter.type, click.Choice):
+                longest = max(map(str, parameter.type.choices), key=len)
+                with pytest.raises(click.BadParameter) as raised:
+                    parameter.type.convert(f"{longest}'", parameter, context)
+                assert repr(longest) in similar_choices(raised.value), parameter.name
+                misspelt += 1
+    assert misspelt > 10
 
 
 def test_every_command_that_reads_offers_json(contexts: list[click.Context]) -> None:

@@ -111,7 +111,7 @@ def export(
             context.store.export_to(
                 file, format or "jsonl", query, muniment.store.cores(), altered.extend
             )
-        _report_unrecorded(context, query)
+        _report_obstacles(context, query)
         return _report_altered(len(altered), next(iter(altered), ""))
     if resume:
         job = _resume(context, target, format, query, files)
@@ -135,17 +135,17 @@ def export(
             ) from None
     write_note(f"wrote {target} ({pluralize(rows, 'generation')}, {target.stat().st_size:,} bytes)")
     if not rows:
-        _report_unrecorded(context, query)
+        _report_obstacles(context, query)
     code = _report_altered(job.altered, job.first_altered)
     if files is not None and not files.report():
         code = exit_codes.worst((code, exit_codes.FAILED))
     return code
 
 
-def _report_unrecorded(context: CliContext, query: muniment.Query) -> None:
-    """Print that no generation matches, if the query has names that were never recorded."""
-    if context.store.unrecorded_names(query):
-        write_note(no_match(context, query))
+def _report_obstacles(context: CliContext, query: muniment.Query) -> None:
+    """Print that no generation matches, if none can match the query."""
+    if context.store.obstacles(query):
+        write_note(no_match(context.store, query))
 
 
 def _report_altered(number: int, first: str) -> int:

@@ -73,7 +73,7 @@ def list_(context: CliContext, /, limit: int, as_json: bool, **filters: Any) -> 
     print_generations(
         context.store.generations(query),
         as_json,
-        partial(no_match, context, query),
+        partial(no_match, context.store, query),
         limit,
         lambda: context.store.count(query),
     )
@@ -189,7 +189,7 @@ def search(
     more = query if query.limit is None else replace(query, limit=query.limit + 1)
     found = context.store.search(text, more, ranked=rank)
     hits = islice(found, query.limit)
-    empty = partial(no_match, context, query)
+    empty = partial(no_match, context.store, query)
     if as_json or on_terminal():
         emit(
             hits,
@@ -281,7 +281,7 @@ def tail(context: CliContext, /, follow: bool, limit: int, as_json: bool, **filt
         ("prompt", prompt_excerpt),
     ]
     with contextlib.suppress(*([KeyboardInterrupt] if follow else [])):
-        empty = "" if follow else partial(no_match, context, query)
+        empty = "" if follow else partial(no_match, context.store, query)
         number = emit(generations, columns, as_json, show=_print_newest, empty=empty)
         if limit and number == limit and on_terminal() and not as_json:
             _note_earlier(context.store.count(query) - number)
@@ -405,7 +405,7 @@ def stats(context: CliContext, /, by: tuple[str, ...], as_json: bool, **filters:
     statistics = context.store.stats(query, groups, local_days=on_terminal() and not as_json)
     record = _record(statistics)
     if not statistics.total:
-        write_note(no_match(context, query))
+        write_note(no_match(context.store, query))
     if as_json:
         write_json(record)
     elif by and on_terminal():

@@ -127,7 +127,7 @@ def erase(
         parts.append(gettext("the name of actor {name}").format(name=query.actor))
     if not parts:
         if not plan.matching:
-            reason = no_match(context, query)
+            reason = no_match(context.store, query)
         else:
             number = pluralize(plan.matching, "generation")
             reason = "" if plan.skipped else f"the texts of {number} are erased already"

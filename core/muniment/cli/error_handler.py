@@ -74,6 +74,10 @@ def _sentence(error: click.ClickException) -> str:
         message = unknown_command(error.ctx, error.command_name)
     else:
         message = re.sub(r"\s*\n\s*", " ", error.format_message())
+        if isinstance(error, click.BadParameter):
+            from muniment.cli.suggestions import similar_choices
+
+            message = f"{message} {similar_choices(error)}".rstrip()
     sentence = one_line(message).rstrip(".")
     if isinstance(error, click.UsageError) and error.ctx is not None:
         stop = "" if sentence.endswith(("?", "?)")) else "."

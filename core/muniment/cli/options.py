@@ -20,6 +20,7 @@ from muniment.validation import parse_moment
 
 if TYPE_CHECKING:
     from muniment.parameters import Field
+    from muniment.store import Store
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -315,9 +316,9 @@ def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> mun
     return muniment.Query(**values)
 
 
-def no_match(context: CliContext, query: muniment.Query) -> str:
-    """Return a note that no generation matches a query, with names that were never recorded."""
-    return "; ".join(["no generation matches", *context.store.unrecorded_names(query)])
+def no_match(store: Store, query: muniment.Query) -> str:
+    """Return a note that no generation matches a query, with the reasons why none can."""
+    return "; ".join(["no generation matches", *store.obstacles(query)])
 
 
 def _distribution(plugin: str) -> str:

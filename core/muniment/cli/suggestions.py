@@ -1,4 +1,4 @@
-"""Suggestions for the names of commands that do not exist."""
+"""Suggestions for the names of commands, and for values of options, that do not exist."""
 
 from __future__ import annotations
 
@@ -51,6 +51,23 @@ def unknown_command(ctx: click.Context, name: str) -> str:
     hints = _suggestions(ctx, name)[:_MOST]
     hint = f" Did you mean {' or '.join(hints)}?" if hints else ""
     return f"no command named {name!r}.{hint}"
+
+
+def similar_choices(error: click.BadParameter) -> str:
+    """Return a question with the values that an invalid one may mean, or an empty text.
+
+    An error of `click.Choice` has the value only in its message, which is the same around it for
+    every value.
+    """
+    choice = None if error.param is None else error.param.type
+    if not isinstance(choice, click.Choice):
+        return ""
+    before, _, after = choice.get_invalid_choice_message("", error.ctx).partition(repr(""))
+    if not error.message.startswith(before) or not error.message.endswith(after):
+        return ""
+    value = error.message.removeprefix(before).removesuffix(after)[1:-1]
+    similar = similar_names(value, map(str, choice.choices))[:_MOST]
+    return f"Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
 
 
 def _suggestions(ctx: click.Context, name: str) -> list[str]:

@@ -42,7 +42,7 @@ from muniment.store.queries.loader import (
 from muniment.store.queries.origins import policy_document
 from muniment.store.queries.planner import Position, QueryPlanner
 from muniment.store.queries.query import COLUMNS, GenerationRow, Query
-from muniment.store.queries.recorded_names import unrecorded_names
+from muniment.store.queries.recorded_names import obstacles
 from muniment.types.generations import Generation, Status
 from muniment.validation import check_reference
 
@@ -211,13 +211,14 @@ class Finder:
         with self._database.reading() as connection:
             return QueryPlanner(connection, query).count()
 
-    def unrecorded_names(self, query: Query) -> list[str]:
-        """Return a clause for each name in a query that nothing recorded has.
+    def obstacles(self, query: Query) -> list[str]:
+        """Return a clause for each reason why no generation can match a query.
 
-        It names similar ones, such as "no tag 'nwes' is recorded (did you mean news?)".
+        These are an empty period, and each name that nothing recorded has, with similar ones, such
+        as "no tag 'nwes' is recorded (did you mean news?)".
         """
         with self._database.reading() as connection:
-            return unrecorded_names(connection, query)
+            return obstacles(connection, query)
 
     def sample(self, count: int, key: str, query: Query | None = None) -> list[str]:
         """Return the ids of `count` completed generations that match a query, chosen with a key.

@@ -1,4 +1,4 @@
-"""The names in a query that nothing recorded has, such as a misspelt tag."""
+"""The reasons why no generation can match a query, such as a misspelt tag."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ from muniment.store.queries.query import Query, distinct, distinct_origins, is_m
 _MOST = 1_000  # recorded names that are compared with an unknown one; a store can have many tags
 
 
-def unrecorded_names(connection: Connection, query: Query) -> list[str]:
-    """Return a clause for each name in a query that nothing recorded has, with similar names.
+def obstacles(connection: Connection, query: Query) -> list[str]:
+    """Return a clause for each reason why no generation can match a query.
 
-    Such a query matches no generation.
+    These are an empty period, and each name that nothing recorded has, with similar names.
     """
     clauses = []
+    since, until = query.period
+    if since is not None and until is not None and since >= until:
+        clauses.append("the period is empty, because it ends before it begins")
     for kind, (is_recorded, names) in _KINDS.items():
         wanted = getattr(query, kind)
         if wanted is None or is_recorded(connection, wanted):

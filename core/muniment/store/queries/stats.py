@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, select
 
-from muniment.errors import UsageError
+from muniment.errors import UsageError, choice_of
 from muniment.ledger.events import ReviewEntry
 from muniment.representation import showing
 from muniment.store.database import leases
@@ -122,7 +122,7 @@ def stats(
     """
     for name in by:
         if name not in GROUPS:
-            raise UsageError(f"{name!r} is not a group; use {', '.join(GROUPS)}")
+            raise UsageError(f"no group named {name!r}{choice_of(name, GROUPS)}")
     counted: dict[str, Counter[Any]] = {name: Counter() for name in ("status", *_COLUMNS)}
     pairs: dict[str, Counter[tuple[Any, Any]]] = {name: Counter() for name in by}
     quantities: tuple[Counter[int | None], ...] = (Counter(), Counter(), Counter())

@@ -29,7 +29,7 @@ from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.loader import entries_of
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
-from muniment.store.queries.recorded_names import unrecorded_names
+from muniment.store.queries.recorded_names import obstacles
 from muniment.store.recording.events import HOLD_IN_FORCE, Events, add_text, read_events
 from muniment.store.recording.ledger import append_with_rows, prepare
 from muniment.store.recording.references import actor_number
@@ -48,9 +48,9 @@ _OF_GENERATIONS = {
 GENERATION_KINDS = tuple(kind for kind in KINDS if kind in _OF_GENERATIONS)
 
 
-def _no_match(unrecorded: Sequence[str] = ()) -> UsageError:
-    """Return the error that a hold selects nothing, with clauses about unrecorded names."""
-    remedy = "; ".join(unrecorded) or "check the filters"
+def _no_match(reasons: Sequence[str] = ()) -> UsageError:
+    """Return the error that a hold selects nothing, with clauses about the reasons."""
+    remedy = "; ".join(reasons) or "check the filters"
     return UsageError(f"no generation matches, so none was placed on hold; {remedy}")
 
 
@@ -94,8 +94,7 @@ class Holds:
             raise UsageError("the reason of a hold is empty; state one")
         with self._database.reading() as connection:
             if not QueryPlanner(connection, query).page(None, 1):
-                unrecorded = unrecorded_names(connection, query)
-                raise _no_match(unrecorded)  # before the actor is recorded
+                raise _no_match(obstacles(connection, query))  # before the actor is recorded
         number, id, at, count = actor_number(self._database, actor), new_id(), now(), 0
         with self._database.writing() as connection:
             for numbers in QueryPlanner(connection, query).pages(HOLD_BATCH):

@@ -13,6 +13,7 @@ from muniment.command import (
     generation_filters,
     headers_option,
     json_option,
+    no_match,
     overwrite_option,
     pass_session,
     progress,
@@ -130,6 +131,8 @@ def report(
             ".json": lambda: json.dumps(made.to_json(), ensure_ascii=False, indent=2) + "\n",
         },
     )
+    if not made.total:
+        write_note(no_match(session, query))
     if files:
         _note_outcome(made)
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from muniment.command import (
     generation_filters,
     headers_option,
     json_option,
+    no_match,
     overwrite_option,
     pass_session,
     pluralize,
@@ -80,7 +82,10 @@ def drift(
 
     files = report_files(outputs, [".html", ".csv", ".json"], overwrite=overwrite)
     with progress("reading generations"):
-        report = analysis.drift(session.generations(query), measure, unit)
+        generations = iter(session.generations(query))
+        if (newest := next(generations, None)) is None:
+            raise muniment.UsageError(no_match(session, query))
+        report = analysis.drift(chain([newest], generations), measure, unit)
     for warning in report.warnings:
         write_note(f"Warning: {warning}")
     if report.without_score:
