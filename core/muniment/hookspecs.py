@@ -95,7 +95,8 @@ class Generator(ABC):
     are the files that a request may have besides the prompt.
 
     With `prompt = "optional"`, a request may have no prompt, and `Request.prompt` is then empty. A
-    model that needs a prompt nevertheless is the reason for a UsageError of `resolve`.
+    model that needs a prompt nevertheless is the reason for a UsageError of `resolve`. Otherwise a
+    prompt that is empty or only white space is refused before it is recorded.
 
     `model_command` makes or adds a first model. The error for a home without one names it.
 

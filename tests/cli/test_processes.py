@@ -290,27 +290,106 @@ def test_ctrl_c_ends_the_process_without_the_exit_handlers_of_libraries(
     assert "Interrupted" in err
 
 
+@pytest.mark.parametrize("options", [[], ["--json"], ["-o", "results.jsonl"]])
 def test_ctrl_c_in_a_batch_says_how_to_go_on_and_going_on_works(
-    processes: Processes, muniment: Here, once: None, tmp_path: Path
+    processes: Processes,
+    muniment: Here,
+    once: None,
+    tmp_path: Path,
+    options: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     flag = tmp_path / "flag"
     file = stalling(tmp_path / "lines.jsonl", flag)
-    with processes.started("batch", file, "--batch-size", "2") as process:
+
+    def numbers(out: str) -> list[int]:
+        """Return the lines of all results, of which none is shown twice."""
+        if options[:1] == ["-o"]:
+            out = (tmp_path / "results.jsonl").read_text()
+        if not options:
+            return [int(line.split()[2]) for line in out.splitlines() if line.startswith("--- ")]
+        return [json.loads(line)["line"] for line in out.splitlines()]
+
+    with processes.started("batch", file, "--batch-size", "2", *options) as process:
         wait_for(flag)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     first, last = err.splitlines()
     run = first.split()[1]
-    assert last.startswith(f"Interrupted: 4 completed so far; add --resume {run} to continue")
+    assert last.startswith(f"Interrupted: 5 of 12 lines done (5 completed); add --resume {run} ")
     (value,) = listed(muniment, "--status", "interrupted")
     assert f"`muniment audit show {value['id']}`" in last
-    assert out.count("--- line") == 4
-    resumed = processes("batch", file, "--resume", run, "--json")
+    # Line 5 was answered beside the one that stalled: it was recorded, and is shown, as it is.
+    assert numbers(out) == list(range(1, 6))
+    resumed = processes("batch", file, "--resume", run, *options)
     assert resumed.code == 0
-    # Line 5 was answered beside the one that stalled: it was recorded as it is.
-    assert [value["line"] for value in resumed.json("generation")] == list(range(6, 13))
+    again = list(range(6, 13))
+    assert numbers(resumed.out) == ([*numbers(out)[:5], *again] if "-o" in options else again)
     assert_whole(muniment, run, 12)
+
+
+def test_ctrl_c_in_a_resumed_batch_shows_no_earlier_result(
+    processes: Processes, once: None, tmp_path: Path
+) -> None:
+    flags = [tmp_path / "first", tmp_path / "second"]
+    file = stalling(tmp_path / "lines.jsonl", flags[0], 4, at=2)
+    lines = file.read_text().splitlines()
+    lines[3] = json.dumps({"prompt": f"stall {flags[1]}", "generator": "once"})
+    file.write_text("\n".join(lines))
+    run, shown = "", []
+    for flag in flags:
+        options = ["--resume", run] if run else []
+        with processes.started("batch", file, "--json", *options) as process:
+            wait_for(flag)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        run = err.split()[1]
+        shown.append([json.loads(line)["line"] for line in out.splitlines()])
+    assert shown == [[1], [2, 3]]
+    assert "Interrupted: 3 of 4 lines done (3 completed); " in err
+
+
+def test_ctrl_c_before_anything_is_recorded_in_a_batch_says_to_run_it_again(
+    muniment: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    file = tmp_path / "lines.jsonl"
+    file.write_text('{"prompt": "a"}\n' * 5)
+    monkeypatch.setattr("muniment.cli.batch.counting", interrupted)
+    result = muniment("batch", file)
+    assert result.code == 130
+    last = result.err.splitlines()[-1]
+    assert last == "Interrupted: 0 of 5 lines done; run the command again"
+
+
+def test_ctrl_c_among_several_samples_shows_the_finished_ones(
+    processes: Processes, muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    plugin_folder.generator(
+        "slow",
+        f"""
+        import time
+        for number, request in enumerate(requests):
+            if number == 2:
+                open({str(flag)!r}, "w").close()
+                time.sleep(60)
+            yield request.reply(Text(f"text {{number}}"))
+        """,
+    )
+    with processes.started("generate", "slow", "a", "-n", "4") as process:
+        wait_for(flag)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert [line for line in out.splitlines() if not line.startswith("---")] == ["text 0", "text 1"]
+    assert err.splitlines()[-1].startswith("Interrupted: ")
+    statuses = Counter(value["status"] for value in listed(muniment))
+    assert statuses == {"completed": 2, "interrupted": 2}
 
 
 def test_a_killed_batch_resumes_and_nothing_is_recorded_twice(

@@ -28,15 +28,29 @@ def model(workspace: Workspace, name: str, **facts: int) -> str:
 # ---- prompts -----------------------------------------------------------------------------------
 
 
-def test_a_generator_that_needs_a_prompt_refuses_a_missing_one(workspace: Workspace) -> None:
+@pytest.mark.parametrize("prompt", [None, "", "  ", "\n\t\u3000"])
+def test_a_generator_that_needs_a_prompt_refuses_one_without_a_text(
+    workspace: Workspace, prompt: str | None
+) -> None:
     workspace.plugin_folder.generator("echo", ECHO)
     with pytest.raises(UsageError, match="echo needs a prompt"):
-        workspace.session.generate()
-    assert workspace.session.generate("").status == "completed"
-    (failed, done) = workspace.session.batch([b"{}", b'{"prompt": "a"}'])
+        workspace.session.generate(prompt)
+    line = {} if prompt is None else {"prompt": prompt}
+    (failed, done) = workspace.session.batch([json.dumps(line).encode(), b'{"prompt": " a "}'])
     assert (failed.status, failed.failure and failed.failure.code) == ("failed", "invalid")
-    assert (done.status, failed.prompt) == ("completed", "")
+    assert (done.status, failed.prompt) == ("completed", prompt or "")
+    assert len(workspace.recorded()) == 2
     workspace.check()
+
+
+def test_a_recorded_request_with_an_empty_prompt_is_still_replayed(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("echo", ECHO, attributes=OPTIONAL)
+    done = workspace.session.generate("")
+    registered = workspace.session.plugins.find("generator", "echo")
+    object.__setattr__(registered, "prompt", "required")  # as another version of the plugin may
+    assert [item.result for item in workspace.session.replay([done])] == ["exact"]
+    with pytest.raises(UsageError, match="echo needs a prompt"):
+        next(workspace.session.run([workspace.session.like(done.id)]))
 
 
 @pytest.mark.parametrize("prompt", [None, ""])

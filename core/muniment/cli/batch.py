@@ -22,7 +22,7 @@ import click
 import muniment.store
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext, Interrupted, context_of
-from muniment.cli.interruption import interrupted_in
+from muniment.cli.interruption import FINISHED, Presenter, interrupted_in
 from muniment.cli.items import write_notes
 from muniment.cli.options import (
     evaluate_option,
@@ -153,23 +153,30 @@ def batch(
                 )
             )
         warn_broken(session.plugins.load())
-        if total is not None:
-            total -= sum(number for status, number in recorded.items() if status in _ANSWERED)
+        done = sum(number for status, number in recorded.items() if status in FINISHED)
+        remaining = None if total is None else total - done
         write_note(f"run {run}  if interrupted, add --resume {run} to the same command")
         counts: Counter[str] = Counter()
         failures: Counter[str] = Counter()  # by evaluator
+
+        def show(item: Generation) -> None:
+            counts[item.status] += 1
+            failures.update({score.evaluator for score in item.scores if score.failure})
+            _print_result(item, as_json, results)
+
+        resumed = resume is not None
+        presenter = Presenter(session, run, show, batch_size=batch_size, resumed=resumed)
         try:
-            with contextlib.closing(generations) as items, counting("generating", total) as bar:
+            with (
+                presenter.rest(),
+                contextlib.closing(generations) as items,
+                counting("generating", remaining) as bar,
+            ):
                 for item in items:
-                    counts[item.status] += 1
-                    failures.update({score.evaluator for score in item.scores if score.failure})
-                    _print_result(item, as_json, results)
+                    presenter.show(item)
                     bar.advance(1)
         except KeyboardInterrupt:
-            message = f"{_summary(counts, failures)} so far; add --resume {run} to continue"
-            if interrupted := interrupted_in(session, run):
-                message += f"; {interrupted}"
-            raise Interrupted(message) from None
+            raise Interrupted(_interruption(session, run, total)) from None
     write_note(f"run {run}  {_summary(counts, failures)}")
     return exit_codes.worst(map(exit_codes.of_status, counts))
 
@@ -200,16 +207,27 @@ def _fields(session: muniment.Session, generator: str) -> Mapping[str, Field]:
         return {}
 
 
-_ANSWERED = ("completed", "blocked", "failed")
-
-
 def _answered(session: muniment.Session, run: str) -> Iterator[Generation]:
     """Yield the finished generations of a run in line order, without blocked content."""
     from muniment.generation.pipeline import without_blocked_content
 
     for line in session.store.lines(run):
-        if line.generation.status in _ANSWERED:
+        if line.generation.status in FINISHED:
             yield without_blocked_content(session.selection(line.generation))
+
+
+def _interruption(session: muniment.Session, run: str, total: int | None) -> str:
+    """Return how many of the lines are done, and how to generate the others."""
+    counts: Counter[str] = Counter()
+    with contextlib.suppress(MunimentError):  # nothing was recorded
+        counts.update(session.store.run(run).counts)
+    finished = Counter({status: counts[status] for status in FINISHED if counts[status]})
+    done = finished.total()
+    amount = f"{done:,} of {pluralize(total, 'line')}" if total else pluralize(done, "line")
+    by_status = f" ({_summary(finished, Counter())})" if done else ""
+    advice = f"add --resume {run} to continue" if counts else "run the command again"
+    parts = (f"{amount} done{by_status}", advice, interrupted_in(session, run))
+    return "; ".join(filter(None, parts))
 
 
 def _summary(counts: Counter[str], failures: Counter[str]) -> str:

@@ -23,7 +23,7 @@ from muniment.cli.generators import (
     prompt_or_placeholder,
     request_options,
 )
-from muniment.cli.interruption import new_run
+from muniment.cli.interruption import Presenter, new_run
 from muniment.cli.media_files import FileFormat, refuse_without_file
 from muniment.cli.notices import AnswerNotices
 from muniment.cli.options import (
@@ -294,10 +294,18 @@ def _run(
         # A heading between several JSON documents or pictures would make them invalid.
         headings = is_text or on_terminal()
         shown = Answers(destination, file, as_json=as_json, total=samples, headings=headings)
-        with contextlib.closing(answers) as items, waiting("preparing") as arrived:
+        presenter = Presenter(session, run, shown.show)
+        with (
+            presenter.rest(),
+            contextlib.closing(answers) as items,
+            waiting("preparing") as arrived,
+        ):
             for item in items:
                 arrived()
-                shown.show(item)
+                if isinstance(item, muniment.Chunk):
+                    shown.show(item)
+                else:
+                    presenter.show(item)
         return shown.end()
 
 

@@ -1,9 +1,10 @@
-"""Messages that name recorded generations when a command ends early."""
+"""The generations of a run that ended early, which are shown or named in messages."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 
 import muniment
 from muniment.cli.context import Interrupted
@@ -11,6 +12,10 @@ from muniment.cli.error_handler import detach_stdout
 from muniment.cli.output import short_id
 from muniment.errors import MunimentError, StoreError
 from muniment.ids import new_id
+from muniment.session import BATCH_SIZE
+
+FINISHED = ("completed", "blocked", "failed")
+"""The statuses of generations that a resumed batch does not repeat."""
 
 
 @contextlib.contextmanager
@@ -24,6 +29,67 @@ def new_run(session: muniment.Session) -> Iterator[str]:
         yield run
     except KeyboardInterrupt:
         raise Interrupted(recorded_in(session, run)) from None
+
+
+class Presenter:
+    """Shows the generations of a run, including finished ones that Ctrl-C leaves behind."""
+
+    def __init__(
+        self,
+        session: muniment.Session,
+        run: str,
+        show: Callable[[muniment.Generation], object],
+        *,
+        batch_size: int = BATCH_SIZE,
+        resumed: bool = False,
+    ) -> None:
+        """Take the run, of which `batch_size` generations at most are in progress together."""
+        self._session, self._run, self._batch_size = session, run, batch_size
+        self._show, self._showing = show, False
+        self._shown: set[str] = set()
+        self._before = {item.id for item in self._newest(1)} if resumed else set()
+
+    def show(self, generation: muniment.Generation) -> None:
+        """Show a generation."""
+        self._showing = True
+        self._shown.add(generation.id)
+        self._show(generation)
+        self._showing = False
+
+    @contextlib.contextmanager
+    def rest(self) -> Iterator[None]:
+        """Show the other finished generations, in their order, if Ctrl-C ends the block.
+
+        Generations of one batch are finished at different times, and arrive together at its end.
+        Nothing more is shown if Ctrl-C comes while one is shown, since the reader may be gone.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not self._showing:
+                with contextlib.suppress(KeyboardInterrupt, MunimentError, OSError):
+                    for generation in self._finished():
+                        self.show(generation)
+            raise
+
+    def _finished(self) -> list[muniment.Generation]:
+        """Return the finished generations that were not shown, as their caller would get them."""
+        from muniment.generation.pipeline import without_blocked_content
+
+        new = itertools.takewhile(
+            lambda item: item.id not in self._before, self._newest(self._batch_size)
+        )
+        ids = [item.id for item in new if item.status in FINISHED and item.id not in self._shown]
+        recorded = map(self._session.generation, reversed(ids))
+        returned = (without_blocked_content(self._session.selection(item)) for item in recorded)
+        return sorted(returned, key=lambda item: item.line or 0)
+
+    def _newest(self, limit: int) -> list[muniment.Generation]:
+        try:
+            query = muniment.Query(run=self._run, limit=limit)
+            return list(self._session.store.generations(query))
+        except StoreError:  # nothing was recorded at all
+            return []
 
 
 def recorded_in(session: muniment.Session, run: str) -> str:

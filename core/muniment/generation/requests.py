@@ -126,8 +126,9 @@ class Resolver:
             check_id(parent)
         seed = seeds.random_seed() if spec.seed is None else seeds.parse_seed(spec.seed)
         registered = self._plugins.generator(spec.generator, self._config.generators())
-        if spec.prompt is None and registered.prompt == "required":
-            raise UsageError(f"generator {registered.name} needs a prompt; add one")
+        if registered.prompt == "required" and not (spec.prompt or "").strip():
+            blank = "" if spec.prompt is None else ", and this one has no text"
+            raise UsageError(f"generator {registered.name} needs a prompt{blank}; add one")
         parameters = checked_values(registered, registered.parameters, spec.parameters)
         if not spec.inputs:
             return CheckedSpec(spec, seed, registered, parameters)

@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 class GenerationSpec:
     """A request as a caller writes it, with None where defaults apply.
 
-    A prompt of None means that there is none, which only some generators accept. `generator` is a
-    generator's name or a media kind (`text`). A seed of None is drawn at random. `line` is the
-    line of the batch file, if any, and `invalid` the reason it cannot be used. `inputs` has the
-    content of each input by name, or the path of its file. A text that is not the path of a file
-    can be the id of a generation, whose output is used. `ID:2` means its second output. That
-    generation becomes a parent. `cell` is the place in an experiment. Several samples of a spec
-    with a cell are its replicates from there on.
+    A prompt of None means that there is none, which only some generators accept. The others refuse
+    an empty prompt, and one of white space, too. `generator` is a generator's name or a media kind
+    (`text`). A seed of None is drawn at random. `line` is the line of the batch file, if any, and
+    `invalid` the reason it cannot be used. `inputs` has the content of each input by name, or the
+    path of its file. A text that is not the path of a file can be the id of a generation, whose
+    output is used. `ID:2` means its second output. That generation becomes a parent. `cell` is the
+    place in an experiment. Several samples of a spec with a cell are its replicates from there on.
 
     Example:
         >>> spec = muniment.GenerationSpec("Once upon a time", seed=7, tags=("story",))
