@@ -89,7 +89,7 @@ def test_a_recorded_output_is_named_by_an_id(muniment: Here) -> None:
         (("--input", "init"), "not of the form name=file"),
         (("--input", "init="), "not of the form name=file"),
         (("--input", "mask={}/a.png"), "available: user, only, init"),
-        (("--input", "init={}/b.png"), "does not exist"),
+        (("--input", "init={}/b.png"), "/b.png' of the input 'init' does not exist"),
         (("--input", "init={}"), "is a folder"),
         (("--input", "init=/dev/null"), "not a regular file"),
         (("--input", "init={}/names.txt"), "has the media type text/plain"),

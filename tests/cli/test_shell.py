@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,12 @@ for request in requests:
     time.sleep(60 if "wait" in request.prompt else 0)
     yield request.reply(Text("begun and done", "stop"))
 """
+
+
+def importing(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return the environment with a folder of modules to import."""
+    folders = [str(folder), *filter(None, [environment.get("PYTHONPATH")])]
+    return {**environment, "PYTHONPATH": os.pathsep.join(folders)}
 
 
 def prompts(processes: Processes) -> list[tuple[str, str]]:
@@ -85,12 +94,14 @@ def test_help_of_the_shell_is_in_the_language_of_the_user(
     monkeypatch.setenv("MUNIMENT_LANG", language)
     lines = muniment("shell", "echo", stdin=b"/help\n").err.splitlines()
     assert any(line.endswith(expected) for line in lines)
-    assert [line.split()[0] for line in lines if line.startswith("/")] == [
+    assert [line.split()[0] for line in lines if line.startswith(("/", "Ctrl"))] == [
         "/set",
         "/seed",
         "/system",
         "/again",
+        "/help",
         "/quit",
+        "Ctrl-C",
         "//TEXT",
     ]
 
@@ -177,6 +188,100 @@ def test_ctrl_c_ends_an_answer_and_not_the_shell(
     assert prompts(processes) == [("wait", "interrupted"), ("next", "completed")]
 
 
+def test_ctrl_c_is_shown_at_once_and_takes_effect_after_an_import(
+    plugin_folder: PluginFolder, processes: Processes, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    library = tmp_path / "slow_library.py"
+    library.write_text(
+        f"""
+import time
+open({str(flag)!r}, "w").close()
+for _ in range(100):
+    time.sleep(0.02)
+whole = True
+"""
+    )
+    code = "import slow_library\nfor r in requests: yield r.reply(Text(str(slow_library.whole)))"
+    plugin_folder.generator("heavy", code)
+    environment = importing(processes.environment, tmp_path)
+    with terminal([processes.program, "shell", "heavy"], environment) as shell:
+        shell.expect("heavy> ")
+        shell.type("one\r")
+        shell.expect("heavy: generating")
+        while not flag.exists():
+            time.sleep(0.02)
+        shell.type("\x03")
+        shell.expect("stopping")
+        shell.expect("interrupted")
+        shell.expect("heavy> ")
+        shell.type("two\r")
+        shell.expect("True")
+        shell.expect("completed")
+        shell.expect("heavy> ")
+        shell.type("\x04")
+        assert shell.end() == 0
+        assert shell.seen.count("stopping") < shell.seen.count("\r")
+    assert prompts(processes) == [("one", "interrupted"), ("two", "completed")]
+
+
+def test_ctrl_c_twice_ends_an_import(
+    plugin_folder: PluginFolder, processes: Processes, tmp_path: Path
+) -> None:
+    (tmp_path / "endless.py").write_text("import time\nwhile True: time.sleep(0.02)\n")
+    plugin_folder.generator("heavy", "import endless\nyield")
+    environment = importing(processes.environment, tmp_path)
+    with terminal([processes.program, "shell", "heavy"], environment) as shell:
+        shell.expect("heavy> ")
+        shell.type("one\r")
+        shell.expect("heavy: generating")
+        shell.type("\x03")
+        shell.expect("stopping")
+        shell.type("\x03")
+        shell.expect("interrupted")
+        shell.expect("heavy> ")
+        shell.type("/quit\r")
+        assert shell.end() == 0
+
+
+def test_keys_typed_during_an_answer_are_read_after_it(
+    plugin_folder: PluginFolder, processes: Processes
+) -> None:
+    plugin_folder.generator("slow", SLOW.replace("60", "1.5"))
+    with terminal([processes.program, "shell", "slow"], processes.environment) as shell:
+        shell.expect("slow> ")
+        shell.type("wait\r")
+        shell.expect("begun")
+        shell.type("次错\x7f\r\x04")
+        assert shell.end() == 0
+    assert prompts(processes) == [("wait", "completed"), ("次", "completed")]
+
+
+def test_a_word_that_is_meant_to_end_the_shell_is_no_prompt(processes: Processes) -> None:
+    with terminal([processes.program, "shell", "echo"], processes.environment) as shell:
+        for word, command in [
+            ("exit", "/quit"),
+            ("quit ", "/quit"),
+            (":q", "/quit"),
+            ("?", "/help"),
+        ]:
+            shell.expect("echo> ")
+            shell.type(f"{word}\r")
+            shell.expect("Error: ")
+            shell.expect(command)
+        shell.expect("echo> ")
+        shell.type(" exit\r")
+        shell.expect("completed")
+        shell.expect("echo> ")
+        shell.type("\x04")
+        assert shell.end() == 0
+    assert prompts(processes) == [(" exit", "completed")]
+
+
+def test_a_pipe_takes_every_word_as_a_prompt(muniment: Here) -> None:
+    assert muniment("shell", "echo", stdin=b"exit\n:q\n").out == "exit\n:q\n"
+
+
 def test_no_file_has_the_history_of_prompts(processes: Processes, tmp_path: Path) -> None:
     user = tmp_path / "user"
     user.mkdir()
@@ -185,7 +290,7 @@ def test_no_file_has_the_history_of_prompts(processes: Processes, tmp_path: Path
         shell.expect("echo> ")
         shell.type("Rumpelstiltskin\r")
         shell.expect("completed")
-        shell.expect("echo> ")  # Ctrl-D is lost while no line is read
+        shell.expect("echo> ")
         shell.type("\x04")
         assert shell.end() == 0
     assert [path for path in user.rglob("*") if path.is_file()] == []

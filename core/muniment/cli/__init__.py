@@ -11,16 +11,12 @@ import atexit
 import contextlib
 import gc
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 
 from muniment.cli import exit_codes
+from muniment.cli.signals import interrupt_at_signals
 from muniment.errors import PromptError
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP, which end every command. Ctrl-C ends only an answer of a shell."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     ends: list[int] = []
     if arguments is None:
-        _interrupt_at_signals(ends)
+        interrupt_at_signals(ends)
         # The garbage collection at exit took half a second of processor time with torch.
         atexit.register(gc.freeze)
     try:
@@ -69,22 +65,6 @@ def _discard_unwritable() -> None:
         from muniment.cli.error_handler import detach_stdout
 
         detach_stdout()
-
-
-def _interrupt_at_signals(ends: list[int]) -> None:
-    """Handle SIGTERM and SIGHUP like Ctrl-C, so that displayed text is recorded.
-
-    The signals are appended to `ends`. An ignored signal, as under `nohup`, stays ignored.
-    """
-
-    def interrupt(number: int, frame: object) -> None:
-        ends.append(number)
-        raise Terminated
-
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, interrupt)
 
 
 @contextlib.contextmanager

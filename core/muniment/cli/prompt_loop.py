@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import muniment
-from muniment.cli import Terminated, exit_codes
+from muniment.cli import exit_codes
 from muniment.cli.answers import Answers
 from muniment.cli.options import parameters_given
 from muniment.cli.output import (
@@ -22,6 +22,7 @@ from muniment.cli.output import (
     write_status,
 )
 from muniment.cli.progress import waiting
+from muniment.cli.signals import Terminated, forget, sparing_imports
 from muniment.cli.translation import help_formatter
 from muniment.errors import MunimentError, PromptError, StoreError, UsageError
 from muniment.generation.seeds import parse_seed
@@ -29,6 +30,14 @@ from muniment.language import gettext
 from muniment.plugins.objects import RegisteredObject
 from muniment.types.generations import Generation
 from muniment.types.replies import Chunk
+
+# Lines that are meant as commands, and what to do instead.
+_HINTS = {
+    **dict.fromkeys(
+        ("exit", "quit", ":q", "exit()", "quit()"), "use /quit or Ctrl-D to end the shell"
+    ),
+    **dict.fromkeys(("help", "?"), "use /help to list the commands"),
+}
 
 Answering: TypeAlias = Generator[Generation | Chunk, None, None]
 
@@ -46,6 +55,7 @@ class PromptLoop:
     ) -> None:
         self._session, self._registered, self._spec, self._run = session, registered, spec, run
         self._terminal = sys.stdin.isatty()
+        self._edits = False  # whether readline reads the prompts
         self._answers = Answers(None, None, as_json=as_json)
         self._last = ""  # id of the last generation
         self._code = exit_codes.DONE
@@ -61,8 +71,19 @@ class PromptLoop:
         if self._terminal:
             with contextlib.suppress(ImportError):  # Windows has no readline
                 import readline  # noqa: F401 - `input` uses it to edit a line
+
+                self._edits = on_terminal()
             hint = gettext("/help lists the commands, Ctrl-D ends the shell")
             write_note(f"run {self._run}  {hint}")
+        with sparing_imports() if self._terminal else contextlib.nullcontext():
+            self._answer_all(generate)
+        if self._terminal:  # the user has seen each status, and the shell itself succeeded
+            return exit_codes.DONE
+        return exit_codes.worst((self._code, self._answers.code))
+
+    def _answer_all(
+        self, generate: Callable[[Iterator[muniment.GenerationSpec]], Answering]
+    ) -> None:
         while not self._ended:
             with contextlib.closing(self._specs()) as specs:
                 answers = generate(specs)
@@ -79,9 +100,6 @@ class PromptLoop:
                     if not (self._terminal or isinstance(error, UsageError)):
                         raise
                     self._report(error)
-        if self._terminal:  # the user has seen each status, and the shell itself succeeded
-            return exit_codes.DONE
-        return exit_codes.worst((self._code, self._answers.code))
 
     def _show(self, answers: Answering) -> None:
         for item in answers:
@@ -99,7 +117,8 @@ class PromptLoop:
                 self._report(error)
                 continue
             if spec is not None:
-                with waiting("preparing") as self._arrived:
+                forget()  # a Ctrl-C at the prompt
+                with waiting("preparing") as self._arrived, _unedited(self._edits):
                     yield spec
             if self._ended:
                 return
@@ -141,6 +160,8 @@ class PromptLoop:
 
     def _spec_of(self, line: str) -> muniment.GenerationSpec | None:
         """Return the spec of a prompt, or None after a command that needs no generation."""
+        if self._terminal and (remedy := _HINTS.get(line.rstrip())):
+            raise UsageError(f"{line.rstrip()} is no prompt; {remedy}, or write a space before it")
         if line.startswith("//") or not line.startswith("/"):
             return replace(self._spec, prompt=line.removeprefix("/"))
         command, _, rest = line[1:].partition(" ")
@@ -215,6 +236,28 @@ class PromptLoop:
             write_note("interrupted")
 
 
+@contextlib.contextmanager
+def _unedited(reads_keys: bool) -> Iterator[None]:
+    """Keep the keys that are typed during the block, Ctrl-D among them, for readline.
+
+    Otherwise the terminal collects whole lines meanwhile, and readline gets no Ctrl-D.
+    """
+    if not reads_keys:
+        yield
+        return
+    import termios  # missing on Windows, as readline is
+
+    before = termios.tcgetattr(sys.stdin)
+    keys = [*before]
+    keys[3] &= ~termios.ICANON
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, keys)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(termios.error):  # the terminal was closed
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
+
+
 def _help() -> str:
     formatter = help_formatter()
     formatter.write_dl(
@@ -232,7 +275,9 @@ def _help() -> str:
                 "/again",
                 gettext("Repeat the last request with its seed and the current settings."),
             ),
+            ("/help", gettext("List the commands.")),
             ("/quit", gettext("End the shell, as Ctrl-D does.")),
+            ("Ctrl-C", gettext("Interrupt the generation in progress.")),
             ("//TEXT", gettext("A prompt that begins with one /.")),
         ]
     )

@@ -26,10 +26,12 @@ from muniment.cli.output import (
     write_note,
 )
 from muniment.cli.progress import Pace, duration, rate_text
+from muniment.cli.signals import stopping
 from muniment.cli.wrapping import LONG, least_width, shortened, terminal_width, wrapped
 
 _MIN_WIDTH = 16  # cells of a shortened column
 _GAP = 2  # cells between columns
+_STOPPING = "stopping"  # in place of what a command waits for, after Ctrl-C
 
 
 def print_table(
@@ -156,7 +158,7 @@ class _Bar(Progress):
     def __init__(self, pace: Pace, amount: Callable[[], str], *columns: ProgressColumn) -> None:
         self._pace = pace
         super().__init__(
-            _LiveText(lambda: one_line(pace.label)),
+            _LiveText(lambda: _STOPPING if stopping() else one_line(pace.label)),
             BarColumn(),
             _LiveText(amount, "progress.percentage"),
             *columns,
@@ -206,7 +208,8 @@ class _Label:
 
     def __rich__(self) -> Text:
         seconds = int(time.monotonic() - self.began)
-        return Text(one_line(self._text() + (f", {seconds} s" if seconds else "")))
+        text = _STOPPING if stopping() else self._text()
+        return Text(one_line(text + (f", {seconds} s" if seconds else "")))
 
 
 class _Spinner(Status):

@@ -55,9 +55,12 @@ def read_inputs(
     registered: RegisteredObject,
     recorded: Recorded,
     matches: Matches = unknown,
+    *,
+    hide_folders: bool = False,
 ) -> ReadInputs:
     """Return the inputs of a request to a generator, sorted by name.
 
+    With `hide_folders`, errors name files without their folders, because they are recorded.
     Raises InputError for a name that the generator does not declare. Raises it, too, for an input
     that cannot be read, is empty or too large, or has another media type.
     """
@@ -79,7 +82,7 @@ def read_inputs(
         elif isinstance(source, str) and (match := _reference(source)) is not None:
             parent, media_type, data = _recorded_output(name, match, recorded)
         else:
-            data = _read_file(spec, source)
+            data = _read_file(spec, source, hide_folders)
         inputs.append(_checked(spec, data, media_type, matches))
         if parent is not None:
             parents.append(parent)
@@ -179,13 +182,15 @@ def _too_large(spec: InputSpec, size: int) -> InputError:
     )
 
 
-def _read_file(spec: InputSpec, source: Path | str) -> bytes:
+def _read_file(spec: InputSpec, source: Path | str, hide_folders: bool) -> bytes:
     """Return the content of a regular file. Raise InputError if it cannot be read or is too large.
 
     No device or pipe is opened, because that can wait or have an effect.
     """
-    last_part = os.path.basename(str(source).rstrip(os.sep))  # the whole path may be private
-    file_name = f"the file {last_part[:80]!r} of the input {spec.name!r}"
+    shown = str(source)
+    if hide_folders:
+        shown = os.path.basename(shown.rstrip(os.sep))[:80]
+    file_name = f"the file {shown!r} of the input {spec.name!r}"
     try:
         path = Path(source).expanduser()
         _check_regular(spec.name, file_name, path.stat())

@@ -146,7 +146,13 @@ class Resolver:
 
         last = self._last_read
         if last is None or last[0].inputs is not spec.inputs or last[1] is not registered:
-            read = read_inputs(spec.inputs, registered, self._recorded, self._matches)
+            read = read_inputs(
+                spec.inputs,
+                registered,
+                self._recorded,
+                self._matches,
+                hide_folders=spec.line is not None,  # errors of lines are recorded
+            )
             self._last_read = last = spec, registered, read
         return last[2]
 
