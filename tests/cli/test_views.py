@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -85,26 +87,74 @@ def test_a_narrow_list_leaves_columns_out_and_names_them(recorded: Here) -> None
     assert least[-2].startswith("4 columns do not fit:") or "4 columns" in " ".join(least[-3:])
 
 
-def test_a_table_without_columns_to_drop_becomes_blocks(
+@pytest.fixture
+def narrow(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Callable[..., tuple[list[str], str]]:
+    """Return a function that prints a table at a width, and returns its lines and its notes."""
     monkeypatch.setattr("muniment.cli.output.on_terminal", lambda stream="stdout": True)
-    monkeypatch.setenv("COLUMNS", "40")
+
+    def printed(width: int, *arguments: Any, **options: Any) -> tuple[list[str], str]:
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_table(*arguments, **options)
+        output = capsys.readouterr()
+        return output.out.splitlines(), output.err
+
+    return printed
+
+
+@pytest.mark.parametrize("width", [34, 40, 62])
+def test_a_narrow_table_with_a_long_name_stays_a_table(
+    narrow: Callable[..., tuple[list[str], str]], width: int
+) -> None:
     rows = [[MODEL, 1, "a reason of several words"], [MODEL, 2, "好的原因好的原因好的原因"]]
-    print_table(["model", "number", "reason"], rows)
-    printed = capsys.readouterr().out
-    assert printed.count(MODEL) == 2
-    assert "\n\nmodel" in printed
-    monkeypatch.setenv("COLUMNS", "62")
-    print_table(["model", "number", "reason"], rows)
-    lines = capsys.readouterr().out.splitlines()
+    lines, notes = narrow(width, ["model", "number", "reason"], rows)
     assert lines[0].split() == ["model", "number", "reason"]
-    assert all(cell_len(line) <= 62 for line in lines)
-    monkeypatch.setenv("COLUMNS", "30")
-    print_table(["model", "number", "reason"], rows, "reason", ["model"])
-    printed = capsys.readouterr()
-    assert printed.out.split()[:2] == ["number", "reason"]
-    assert "1 column does not fit: model" in printed.err
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join(line[: lines[0].index("number")].strip() for line in lines[1:]) == 2 * MODEL
+    assert notes == ""
+
+
+def test_a_narrow_table_of_numbers_never_divides_a_number(
+    narrow: Callable[..., tuple[list[str], str]],
+) -> None:
+    headers = ["group", "controllability", "missing outputs", "when", "note"]
+    when = datetime(2026, 5, 3, 12, 30, 15, tzinfo=UTC)
+    rows = [["muniment-recommendation", 123456, 1.25, when, ""], ["day", 7, 10.5, when, ""]]
+    lines, _ = narrow(44, headers, rows)
+    assert all(cell_len(line) <= 44 for line in lines)
+    assert sum("123456" in line for line in lines) == 1
+    assert sum("12:30:15" in line or "2026-05-03" in line for line in lines) == 4
+    assert [line.split() for line in lines[:2]] == [  # an empty column is left out
+        ["controllab", "missing"],
+        ["group", "ility", "outputs", "when"],
+    ]
+
+
+def test_a_word_is_folded_after_a_hyphen_near_the_end_of_a_line(
+    narrow: Callable[..., tuple[list[str], str]],
+) -> None:
+    lines, _ = narrow(22, ["plugin", "state"], [["muniment-recommendation", "ok"]])
+    assert [line[:15].strip() for line in lines[1:]] == ["muniment-", "recommendation"]
+
+
+def test_a_table_of_too_many_columns_becomes_blocks(
+    narrow: Callable[..., tuple[list[str], str]],
+) -> None:
+    headers = [f"column{number}" for number in range(6)]
+    rows = [[MODEL, *"abcde"], [MODEL, *"abcde"]]
+    lines, notes = narrow(40, headers, rows)
+    assert lines == [line for line in lines if cell_len(line) <= 40]
+    assert lines.count("") == 1
+    assert sum(MODEL in line for line in lines) == 2
+    lines, notes = narrow(40, headers, rows, drop=headers[1:])
+    assert lines[0].split()[0] == "column0"
+    assert "do not fit: column1" in notes
+    lines, notes = narrow(
+        30, ["model", "number", "reason"], [[MODEL, 1, "one two"]], "reason", ["model"]
+    )
+    assert lines[0].split()[:2] == ["number", "reason"]
+    assert "1 column does not fit: model" in notes
 
 
 def test_a_long_word_is_folded_in_its_column(
@@ -127,7 +177,11 @@ def test_a_long_word_is_folded_in_its_column(
     printed = capsys.readouterr()
     assert "does not fit: id" in printed.err
     assert DIGEST in printed.out
-    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("COLUMNS", "50")
+    print_table(["name", "value", "id"], rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(identifier in line for line in lines) == 2  # an id is not folded
+    monkeypatch.setenv("COLUMNS", "40")
     print_table(["name", "value", "id"], rows)
     assert capsys.readouterr().out.splitlines()[0].split() == ["name", "first"]
 

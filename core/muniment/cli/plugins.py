@@ -359,6 +359,7 @@ def doctor(context: CliContext, names: tuple[str, ...], as_json: bool) -> int:
         ],
         as_json,
         empty="no plugin is installed",
+        drop=("seconds", "version"),
     )
     for row in rows:
         if row["traceback"] and not as_json:

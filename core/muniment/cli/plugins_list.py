@@ -56,6 +56,7 @@ def list_(context: CliContext, names: tuple[str, ...], offers: bool, as_json: bo
         as_json,
         empty=f"no plugin is installed; `{install}` installs one for text",
         cut="commands",
+        drop=("module", "name", "version", "policies", "commands"),
         show=_show_offers if offers else None,
     )
     if on_terminal() and not (offers or as_json):

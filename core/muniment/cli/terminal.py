@@ -32,6 +32,7 @@ from muniment.cli.wrapping import LONG, least_width, shortened, terminal_width, 
 _MIN_WIDTH = 16  # cells of a shortened column
 _GAP = 2  # cells between columns
 _STOPPING = "stopping"  # in place of what a command waits for, after Ctrl-C
+_LONGEST = (LONG, 16, 12, 10)  # cells of a whole word, tried in turn; a date has 10
 
 
 def print_table(
@@ -42,10 +43,11 @@ def print_table(
 ) -> None:
     """Print a table whose words are whole if possible.
 
-    On a narrow terminal the column `cut` is shortened, and texts of several words wrap. If that is
-    not enough, columns in `drop` are left out in their order, which a note names. If the rest is
-    still too wide, long words such as digests are folded as well. If that is not enough either,
-    each row is printed as a block of lines with all columns instead.
+    On a narrow terminal the column `cut` is shortened, empty columns are left out, and texts of
+    several words wrap. If that is not enough, columns in `drop` are left out in their order, which
+    a note names. If the rest is still too wide, words are folded, at first only long ones such as
+    digests, but never numbers and ids. If that is not enough either, each row is printed as a block
+    of lines with all columns instead.
     """
     width = terminal_width()
     columns = [
@@ -53,10 +55,14 @@ def print_table(
         for index, header in enumerate(headers)
     ]
     columns = [column for column in columns if column.header not in drop or any(column.texts)]
+    if _least_width(columns) > width:
+        columns = [column for column in columns if any(column.texts)]
     shown, dropped = _fitting(columns, drop, width)
-    if _least_width(shown) > width:
+    for longest in _LONGEST:
+        if _least_width(shown) <= width:
+            break
         for column in columns:
-            column.fold()
+            column.fold(longest)
         shown, dropped = _fitting(columns, drop, width)
     if _least_width(shown) > width:
         for number in range(len(rows)):
@@ -68,7 +74,7 @@ def print_table(
     sizes = _widths(shown, width)
     for column, size in zip(shown, sizes, strict=True):
         grid.add_column(
-            Text(column.header), justify="right" if column.is_number else "left", width=size
+            column.head(size), justify="right" if column.is_number else "left", width=size
         )
     for number in range(len(rows)):
         grid.add_row(
@@ -113,16 +119,26 @@ class _Column:
             self.least = self.natural
         else:
             self.least = max(map(least_width, (self.header, *self.texts)))
-        self._folded = min(self.least, LONG)
+        self._longest = LONG
 
-    def fold(self) -> None:
-        """Let long words be folded."""
-        self.least = self._folded
+    def fold(self, longest: int) -> None:
+        """Let words of more than `longest` cells be folded, except numbers and ids."""
+        if self.cut:
+            return
+        self._longest = longest
+        words = [self.header] if self.is_number else [self.header, *self.texts]
+        self.least = max(least_width(text, longest) for text in words)
+        if self.is_number:
+            self.least = max(self.least, *map(cell_len, self.texts))
+
+    def head(self, width: int) -> Text:
+        """Return the header within `width` cells."""
+        return Text("\n".join(wrapped(self.header, width, self._longest)))
 
     def cell(self, row: int, width: int) -> Text:
         """Return the text of a row within `width` cells."""
         text = self.texts[row]
-        lines = [shortened(text, width)] if self.cut else wrapped(text, width)
+        lines = [shortened(text, width)] if self.cut else wrapped(text, width, self._longest)
         return Text("\n".join(lines), status_colour(self.header, text))
 
 

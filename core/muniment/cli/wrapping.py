@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
 from muniment.line_breaking import parts
+
+_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")  # a ULID, which a user copies
+_JOINT = re.compile(r"(?<=\w)[-_./:,@](?=\w{1,8}$)")  # a better end of a piece within a word
 
 LONG = 30  # cells of the longest word that is never folded, such as an id (26) or a date
 
@@ -17,25 +21,30 @@ def terminal_width() -> int:
     return shutil.get_terminal_size().columns
 
 
-def least_width(text: str) -> int:
+def least_width(text: str, longest: int | None = None) -> int:
     """Return the number of cells of the longest part that `wrapped` does not break.
 
-    Long words count as whole, though `wrapped` folds those that are longer than a line.
+    Words that can be folded count as `longest` cells, or as whole if it is None.
     """
-    found = (part for line in text.split("\n") for part in parts(line))
-    return max((cell_len(part) for part in found if part.strip(" ")), default=0)
+    found = (part for line in text.split("\n") for part in parts(line) if part.strip(" "))
+    return max((_least_part(part, longest) for part in found), default=0)
 
 
-def wrapped(text: str, width: int) -> list[str]:
+def _least_part(part: str, longest: int | None) -> int:
+    width = cell_len(part)
+    return width if longest is None or _ID.fullmatch(part) else min(width, longest)
+
+
+def wrapped(text: str, width: int, longest: int = LONG) -> list[str]:
     """Return the lines of a text, of at most `width` cells.
 
-    A word that is too long for a line is folded if it is long, such as a digest. Other words stay
-    whole, so that their line is longer.
+    A word that is too long for a line, such as a digest, is folded if it has more than `longest`
+    cells and is no id. Other words stay whole, so that their line is longer.
     """
     lines = []
     for line in text.split("\n"):
         current, used = "", 0
-        for part in _parts(line, width):
+        for part in _parts(line, width, longest):
             size = cell_len(part)
             if used + size > width and current.strip(" "):
                 lines.append(current.rstrip(" "))
@@ -47,13 +56,25 @@ def wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
-def _parts(line: str, width: int) -> Iterator[str]:
+def _parts(line: str, width: int, longest: int) -> Iterator[str]:
     """Yield the words and the spaces of a line, with long words folded to `width` cells."""
     for part in parts(line):
-        if cell_len(part) > max(width, LONG) and part.strip(" "):
-            yield from chop_cells(part, max(width, 1))
+        long = cell_len(part) > max(width, longest) and part.strip(" ")
+        if long and not _ID.fullmatch(part):
+            yield from _folded(part, max(width, 1))
         else:
             yield part
+
+
+def _folded(word: str, width: int) -> Iterator[str]:
+    """Yield the pieces of a word, which end after a hyphen or the like if it is near the end."""
+    while cell_len(word) > width:
+        piece = chop_cells(word, width)[0]
+        if mark := _JOINT.search(piece):
+            piece = piece[: mark.end()]
+        yield piece
+        word = word[len(piece) :]
+    yield word
 
 
 def shortened(text: str, width: int) -> str:
