@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 
 import muniment.testing
 from muniment.provenance import from_json
@@ -25,6 +25,7 @@ from muniment_recommendation.ranking.document import (
     write_ranking,
 )
 from muniment_recommendation.ranking.media_type import RankingType
+from muniment_recommendation.ranking.reason_texts import escaped
 
 TITLES = {
     "sea": "The Sea, the Sea",
@@ -80,8 +81,18 @@ def preview(ranking: Ranking, columns: int) -> list[str]:
 @pytest.mark.parametrize("columns", [1, 5, 12, 20, 40, 80, 200])
 def test_no_line_of_the_preview_is_wider_than_the_terminal(columns: int) -> None:
     lines = preview(FULL, columns)
-    assert len(lines) == len(TITLES) + 1 + len(TITLES) * (columns == 40)  # reasons below titles
     assert max(map(cell_len, lines)) <= columns
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 200])
+def test_titles_are_wrapped_and_whole_at_any_width(columns: int) -> None:
+    ranking = listed(*TITLES)
+    lines = preview(ranking, columns)
+    if columns >= 60:  # the reasons are beside the titles
+        lines = [set_cell_size(line, lines[0].index("because")) for line in lines]
+    shown = "".join("".join(lines).split())
+    for item in ranking.items:
+        assert "".join(escaped(item.title).split()) in shown
 
 
 def test_the_preview_has_ranks_scores_titles_and_reasons() -> None:
@@ -104,7 +115,7 @@ def test_control_characters_and_marks_of_direction_are_escaped() -> None:
 
 
 def test_a_narrow_terminal_gets_ranks_and_titles() -> None:
-    assert preview(listed("sea"), 18) == ["#  title", "1  The Sea, the S…"]
+    assert preview(listed("sea"), 18) == ["#  title", "1  The Sea, the", "   Sea"]
 
 
 def test_long_reasons_and_notes_are_wrapped() -> None:

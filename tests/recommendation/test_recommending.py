@@ -359,6 +359,15 @@ def test_more_weight_of_diversity_never_makes_a_list_less_diverse(history: list[
     assert distances[-1] > distances[0]
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.2, 0.5, 1.0])
+def test_a_list_out_of_the_order_of_scores_has_a_note_with_the_diversity(weight: float) -> None:
+    ranking = ranked(*HISTORY, diversity=weight)
+    scores = [item.score for item in ranking.items[:10]]
+    noted = any(f"diversity {weight:g}" in note for note in ranking.notes)
+    assert noted == (scores != sorted(scores, reverse=True))
+    assert noted or weight < 1
+
+
 def test_no_weight_of_diversity_leaves_the_order() -> None:
     assert ids(ranked(*HISTORY, diversity=0.0)) == ids(ranked(*HISTORY))
 

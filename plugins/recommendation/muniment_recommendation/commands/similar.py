@@ -61,7 +61,7 @@ def similar(session: muniment.Session, item: str, model: str, number: int, as_js
         ("score", lambda record: f"{record['score']:.3f}"),
         ("parts", _parts),
     ]
-    emit(records, columns, as_json, cut="title")
+    emit(records, columns, as_json)
 
 
 def _parts(record: Mapping[str, Any]) -> str:

@@ -74,7 +74,11 @@ class ListMaker:
             ),
             standardisation=scored.standardisation,
             explained="exact" if scored.is_additive else "approximate",
-            notes=(*scored.notes, *self._notes_of_length(query, options, len(choice.numbers))),
+            notes=(
+                *scored.notes,
+                *_notes_of_order(choice, options),
+                *self._notes_of_length(query, options, len(choice.numbers)),
+            ),
         )
 
     def best(self, query: Query, options: ListOptions) -> tuple[Numbers, Scores]:
@@ -194,6 +198,14 @@ class ListMaker:
         tags = tag_matrix(self.model.catalogue)
         tags.data /= np.repeat(np.diff(tags.indptr), np.diff(tags.indptr))
         return tags
+
+
+def _notes_of_order(choice: _Choice, options: ListOptions) -> list[str]:
+    """Return a note if diversity has placed a wanted item above one with a better score."""
+    keys = choice.keys[choice.numbers[: options.k]]
+    if not options.diversity or not (np.diff(keys) > 0).any():
+        return []
+    return [f"ordered with diversity {options.diversity:g}; --diversity 0 orders by score"]
 
 
 def _rank(keys: Scores, allowed: NDArray[np.bool_], number: int) -> int:

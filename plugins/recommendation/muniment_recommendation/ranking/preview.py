@@ -21,8 +21,8 @@ _MOST_OF_REASON = 40  # cells of the title of an item of the history
 def table(ranking: Ranking, columns: int) -> str:
     """Return the list as lines of at most this many cells: rank, score, title and reasons.
 
-    Long titles are shortened, and reasons and notes are wrapped. On a narrow terminal the reasons
-    stand below the title, and a very narrow one gets neither reasons nor scores.
+    Titles, reasons and notes are wrapped. On a narrow terminal the reasons stand below the title,
+    and a very narrow one gets neither reasons nor scores.
     """
     notes = [line for note in ranking.notes for line in _wrapped(escaped(note), columns)]
     if not ranking.items:
@@ -48,22 +48,27 @@ def _rows(ranking: Ranking, columns: int) -> Iterator[list[str]]:
     titles = ["title", *(escaped(item.title) for item in ranking.items)]
     shorten = functools.partial(_cut, width=_MOST_OF_REASON)
     reasons = reason_texts(ranking, shorten)
-    indent = " " * cell_len(fixed[0])
     if not (has_reasons and any(reasons)):
         for before, title in zip(fixed, titles, strict=True):
-            yield [before + _cut(title, remaining)]
+            yield _beside(before, _wrapped(title, remaining))
     elif remaining >= 3 * _LEAST_TITLE:
         width = min(max(map(cell_len, titles)), max(_LEAST_TITLE, remaining // 2))
         rest = remaining - width - len(_GAP)
         for before, title, why in zip(fixed, titles, ["because of", *reasons], strict=True):
-            first = before + set_cell_size(_cut(title, width), width)
-            starts = itertools.zip_longest([first], _wrapped(why, rest), fillvalue="")
-            empty = indent + " " * width
-            yield [f"{start or empty}{_GAP}{line}" for start, line in starts]
+            pairs = itertools.zip_longest(_wrapped(title, width), _wrapped(why, rest), fillvalue="")
+            yield _beside(
+                before, [f"{set_cell_size(part, width)}{_GAP}{why}" for part, why in pairs]
+            )
     else:
         for before, title, why in zip(fixed, titles, ["", *reasons], strict=True):
-            below = _wrapped(why, remaining - len(_GAP))
-            yield [before + _cut(title, remaining), *(indent + _GAP + line for line in below)]
+            below = [_GAP + line for line in _wrapped(why, remaining - len(_GAP))]
+            yield _beside(before, [*_wrapped(title, remaining), *below])
+
+
+def _beside(before: str, lines: list[str]) -> list[str]:
+    """Return lines after a text, below which the second and the following are indented."""
+    first, *others = lines or [""]
+    return [before + first, *(" " * cell_len(before) + line for line in others)]
 
 
 def _column(header: str, values: list[str]) -> list[str]:
