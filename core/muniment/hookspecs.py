@@ -99,6 +99,8 @@ class Generator(ABC):
     prompt that is empty or only white space is refused before it is recorded.
 
     `model_command` makes or adds a first model. The error for a home without one names it.
+    `model_files` are names of files that the folder of each model has. When another generator
+    refuses such a folder, the error names this one.
 
     Example:
         >>> class Shuffle(muniment.Generator):
@@ -132,6 +134,7 @@ class Generator(ABC):
     determinism: ClassVar[Literal["exact", "best-effort"]] = "best-effort"
     uses_model: ClassVar[bool] = False
     model_command: ClassVar[str] = "muniment models add PATH_OR_ID"
+    model_files: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[tuple[InputSpec, ...]] = ()
     Parameters: ClassVar[type[_NoParameters]] = _NoParameters
 

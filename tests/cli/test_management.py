@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,45 @@ def muniment_generators(register):
 """
 
 
+REFUSING = """
+from pathlib import Path
+import muniment
+
+class Words(muniment.Generator):
+    name, media_type, uses_model, model_files = "words", "text/plain", True, ("model.json",)
+
+    def load(self, model):
+        raise muniment.ModelError(model.path, f"{model.path} is no model")
+
+    def packaged_models(self):
+        return ()
+
+    def add_model(self, source, into, progress):
+        raise muniment.ModelError(source, f"{source} is no model")
+
+    def find_model(self, source):
+        raise muniment.ModelError(source, f"{source} is no model")
+
+    def generate(self, requests):
+        return ()
+
+class Pairs(Words):
+    name, model_files = "pairs", ("model.json", "pairs.json")
+
+class Plain(muniment.Generator):
+    name, media_type = "plain", "text/plain"
+
+    def generate(self, requests):
+        return ()
+
+@muniment.hookimpl
+def muniment_generators(register):
+    register(Words)
+    register(Pairs)
+    register(Plain)
+"""
+
+
 @pytest.fixture
 def tiny(muniment: Here, plugin_folder: PluginFolder) -> Here:
     """The command line with a generator that runs models."""
@@ -90,6 +130,37 @@ class TestModels:
         (change,) = shown["history"]
         assert (change["act"], change["digest"]) == ("added", shown["digest"])
         assert change["at"] in tiny("models", "show", "hello").out
+
+    def test_the_list_has_local_times_on_a_terminal(self, tiny: Here) -> None:
+        (added,) = tiny("models", "add", "hello", "--generator", "tiny", "--json").json("model")
+        local = f"{datetime.fromisoformat(added['added_at']).astimezone():%Y-%m-%d %H:%M:%S}"
+        assert tiny("models", "list").rows[0][4] == added["added_at"]
+        for command in (("list",), ("show", "hello")):
+            shown = tiny.on_terminal("models", *command, width=140).out
+            assert local in shown
+            assert added["added_at"][:19] not in shown
+
+    def test_a_folder_of_another_generator_is_named_with_that_generator(
+        self, muniment: Here, plugin_folder: PluginFolder, tmp_path: Path
+    ) -> None:
+        plugin_folder.add(REFUSING, distribution="test-refusing")
+        folder = tmp_path / "a model"
+        folder.mkdir()
+        (folder / "model.json").touch()
+        for command in (
+            ("models", "add", folder, "--generator", "words"),
+            ("generate", "words", "hi", "-m", folder),
+            ("generate", "words", "hi", "-m", folder, "--isolate"),
+        ):
+            assert "is no model" in muniment(*command).err  # it has no file of `pairs`
+        (folder / "pairs.json").touch()
+        added = muniment("models", "add", folder, "--generator", "words")
+        assert added.code == 1
+        assert f"`muniment models add '{folder}' --generator pairs`" in added.err
+        for isolate in ((), ("--isolate",)):
+            used = muniment("generate", "words", "hi", "-m", folder, *isolate)
+            assert f"`muniment generate pairs -m '{folder}'`" in used.err
+        assert "is no model" in muniment("generate", "pairs", "hi", "-m", folder).err  # its own
 
     def test_adding_and_removing_are_on_record(self, tiny: Here) -> None:
         (added,) = tiny("models", "add", "hello", "--generator", "tiny", "--json").json("model")

@@ -216,16 +216,16 @@ def test_addition_of_pickles_is_refused(folder: Path, tmp_path: Path) -> None:
         add(tmp_path / "whole.ckpt", tmp_path / "other")
 
 
-def test_a_model_of_the_generator_image_is_refused_by_this_name(tmp_path: Path) -> None:
+def test_a_model_of_the_generator_image_is_refused(tmp_path: Path) -> None:
     model = make_image_model(tmp_path / "model")
-    with pytest.raises(ModelError, match="generator image"):
+    with pytest.raises(ModelError, match=r"model\.json"):
         add(model, tmp_path / "into")
-    with pytest.raises(ModelError, match="generator image"):
+    with pytest.raises(ModelError, match=r"model\.json"):
         read_defaults(model)
 
 
 def test_a_pipeline_is_no_model_of_the_generator_image(folder: Path) -> None:
-    with pytest.raises(ModelError, match="generator diffusers"):
+    with pytest.raises(ModelError, match=r"no model\.json"):
         read_config(folder)
 
 

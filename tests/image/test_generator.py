@@ -467,11 +467,20 @@ def test_a_model_that_is_not_there_is_an_error(session: muniment.Session, source
         session.generate("trouser", generator="image", model=source)
 
 
-def test_a_folder_of_another_generator_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "model_index.json").write_text("{}", encoding="utf-8")
-    (tmp_path / "into").mkdir()
-    with pytest.raises(muniment.ModelError, match="generator diffusers"):
-        ImageGenerator().add_model(str(tmp_path), tmp_path / "into", lambda step, part: None)
+@pytest.mark.parametrize(
+    ("names", "owner"),
+    [
+        (["model_index.json"], "diffusers"),
+        (["model.json", "model.safetensors", "catalogue.json", "users.json"], "recommendation"),
+    ],
+)
+def test_a_folder_of_another_generator_is_refused_with_its_name(
+    session: muniment.Session, tmp_path: Path, names: list[str], owner: str
+) -> None:
+    for name in names:
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+    with pytest.raises(muniment.ModelError, match=f"muniment generate {owner} "):
+        session.generate("trouser", generator="image", model=str(tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])

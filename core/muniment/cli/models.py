@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from muniment.cli.output import (
     emit,
     emit_line,
     emit_one,
+    moment,
     one_line,
     short_digest,
     warn_broken,
@@ -31,8 +33,10 @@ from muniment.language import gettext, ngettext
 from muniment.ledger.events import ModelEntry
 from muniment.models.registry import ModelRecord
 from muniment.names import normal_name
+from muniment.plugins.model_files import ADD, naming_owner
 from muniment.plugins.objects import instantiate
 from muniment.plugins.quiet_output import quiet_stdout
+from muniment.store.recording.events import RecordedEvent
 
 
 @click.group(cls=LazyGroup)
@@ -63,12 +67,13 @@ def list_(context: CliContext, as_json: bool) -> None:
             ("generator", "generator"),
             ("digest", lambda model: short_digest(model.digest)),
             ("source", "source"),
-            ("added", "added_at"),
+            ("added", _added),
             ("default", lambda model: "default" if _is_default(context, model) else ""),
         ],
         as_json,
         to_json=partial(_json, context),
         empty="" if errors else "no model was added yet; `muniment models add SOURCE` adds one",
+        drop=("source", "digest", "added"),
     )
 
 
@@ -94,7 +99,11 @@ def add(context: CliContext, source: str, name: str | None, generator: str, as_j
     made = instantiate(registered)
     if not isinstance(made, ModelProvider):
         raise UsageError(f"no model can be added to generator {registered.name}")
-    with printed_notices(f"adding {source}") as notices, quiet_stdout():
+    with (
+        naming_owner(source, registered, session.plugins, ADD),
+        printed_notices(f"adding {source}") as notices,
+        quiet_stdout(),
+    ):
         added = session.models.add(
             source,
             registered.name,
@@ -126,24 +135,24 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
     model = context.models.get(name)
     files = context.models.files(name)
     trainings = context.trainings([model.digest])
-    history = [event.to_json() for event in context.history(ModelEntry, model.digest)]
+    history = context.history(ModelEntry, model.digest)
     sizes = "\n".join(f"{file}  {size:,} bytes" for file, size in sorted(files.items()))
     emit_one(
         {
             **_json(context, model),
             "files": files,
-            "history": history,
+            "history": [event.to_json() for event in history],
             "trainings": [training.to_json() for training in trainings],
         },
         [
             *((key, key) for key in ("name", "digest", "generator", "source")),
-            ("added", "added_at"),
+            ("added", lambda _: _added(model)),
             ("default", "default"),
             ("terms", "terms"),
             ("folder", lambda _: context.models.path(name)),
             *((role, lambda _, file=file: file) for role, file in model.roles.items()),
             ("files", lambda _: sizes),
-            ("history", lambda _: "\n".join(map("{at}  {act}  {actor}".format_map, history))),
+            ("history", lambda _: "\n".join(map(_change, history))),
             *(("training", lambda _, item=item: training_text(item)) for item in trainings),
         ],
         as_json,
@@ -209,6 +218,14 @@ def _default(context: CliContext, generator: str) -> str | None:
 
 def _is_default(context: CliContext, model: ModelRecord) -> bool:
     return _default(context, model.generator) == model.name
+
+
+def _added(model: ModelRecord) -> datetime:
+    return datetime.fromisoformat(model.added_at)
+
+
+def _change(event: RecordedEvent[ModelEntry]) -> str:
+    return f"{moment(event.at)}  {event.entry.act}  {event.actor}"
 
 
 def _json(context: CliContext, model: ModelRecord) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from muniment.ids import new_id
 from muniment.models.registry import Models
 from muniment.parameters import Parameters
 from muniment.plugins.invocation import calling, environment_of, error_message
+from muniment.plugins.model_files import naming_owner
 from muniment.plugins.objects import RegisteredObject, checked_values, instantiate
 from muniment.plugins.quiet_output import quiet_stdout
 from muniment.plugins.registry import Plugins
@@ -231,7 +232,8 @@ class Resolver:
         from muniment.generation.resolution import resolve_request
 
         given = dict(request.parameters).keys() - left
-        request = resolve_request(generator, registered, request, given, self._matches)
+        with naming_owner(request.model.path if request.model else "", registered, self._plugins):
+            request = resolve_request(generator, registered, request, given, self._matches)
         blocked = partial(blocks, request)
         models = self._models_of(request.parameters, registered, generator, blocked)
         return replace(request, models=models)
@@ -362,7 +364,8 @@ class Resolver:
             if code.digest != "unknown":
                 folder = f"{code.distribution}-{code.digest.rpartition(':')[2]}"
                 generator.use_cache(self._models.plugin_caches / folder)
-            generator.load(model)
+            with naming_owner(model.path, registered, self._plugins):
+                generator.load(model)
 
     def close(self) -> None:
         """Close the generators, ignoring exceptions and output, and forget all models.

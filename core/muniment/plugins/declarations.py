@@ -34,6 +34,7 @@ def options_attribute(kind: Kind) -> str:
 
 
 _LISTS_OF_TEXTS = (
+    "model_files",
     "media_types",
     "categories",
     "suffixes",

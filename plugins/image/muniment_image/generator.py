@@ -43,6 +43,7 @@ class ImageGenerator(muniment.Generator):
     prompt = "optional"
     determinism = "exact"
     uses_model = True
+    model_files = (CONFIG, WEIGHTS)
     inputs = INPUTS
     Parameters = ImageParameters
 

@@ -32,10 +32,6 @@ def read_config(folder: Path) -> ModelConfig:
     if not folder.is_dir():
         raise _error(folder, "is not a folder; give the path of a model's folder")
     if not path.is_file():
-        if (folder / "model_index.json").is_file():
-            raise _error(
-                folder, "is a model of the generator diffusers; use it with that generator"
-            )
         if _has_pickles(folder):
             raise _pickled(folder)
         raise _error(

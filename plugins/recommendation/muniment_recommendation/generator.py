@@ -32,6 +32,7 @@ class RecommendationGenerator(muniment.Generator):
     prompt = "optional"
     determinism = "exact"
     uses_model = True
+    model_files = ("model.json", "model.safetensors", "catalogue.json", "users.json")
     model_command = "muniment recommendation fit --data FOLDER --out MODEL"
     inputs = INPUTS
     Parameters = RecommendationParameters

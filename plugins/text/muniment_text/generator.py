@@ -39,6 +39,7 @@ class TextGenerator(muniment.Generator):
     media_type = "text/plain"
     determinism = "exact"
     uses_model = True
+    model_files = ("config.json", "tokenizer.json")
     inputs = INPUTS
     Parameters = TextParameters
 

@@ -52,7 +52,7 @@ from muniment.types.verdicts import Content, Verdict
 
 # The attributes that the core reads of a class, and those that it reads of an object.
 _OF_CLASSES: dict[Kind, tuple[str, ...]] = {
-    "generator": ("determinism", "uses_model", "model_command", "prompt"),
+    "generator": ("determinism", "uses_model", "model_command", "model_files", "prompt"),
     "filter": ("version", "media_types", "categories"),
     "evaluator": ("version", "media_types", "measures", "default"),
     "media_type": (
@@ -83,6 +83,7 @@ class Attributes(_Strict, frozen=True):
     prompt: str | None = None
     uses_model: bool | None = None
     model_command: str | None = None
+    model_files: tuple[str, ...] | None = None
     version: str | None = None
     media_types: tuple[str, ...] | None = None
     categories: tuple[str, ...] | None = None

@@ -79,10 +79,12 @@ def read_index(folder: Path) -> PipelineIndex:
 
 
 def refuse_image_model(path: Path) -> None:
-    """Raise ModelError for a folder that `muniment image train` wrote."""
+    """Raise ModelError for a folder like those that `muniment image train` writes."""
     if (path / IMAGE_CONFIG).is_file():
         raise muniment.ModelError(
-            str(path), f"{path} is a model of the generator image; use it with that generator"
+            str(path),
+            f"{path} has a {IMAGE_CONFIG}, so it is not the folder of a diffusers model; give "
+            "another folder",
         )
 
 

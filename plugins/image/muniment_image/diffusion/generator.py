@@ -15,7 +15,7 @@ from .canvas import read_inputs
 from .defaults import complete, read_defaults
 from .drawing import DrawingError, draw
 from .environment import pipeline_facts
-from .folders import is_part
+from .folders import INDEX, is_part
 from .hub import find
 from .libraries import check_libraries
 from .loading import check_part, load_controlnet, load_pipeline
@@ -36,6 +36,7 @@ class DiffusersGenerator(muniment.Generator):
     media_type = "image/png"
     determinism = "exact"
     uses_model = True
+    model_files = (INDEX,)
     inputs = INPUTS
     Parameters = DiffusersParameters
 
