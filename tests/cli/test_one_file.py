@@ -55,6 +55,25 @@ def test_a_file_takes_part_where_it_is_named_and_nowhere_else(
     assert (refused.code, "no generator named 'polite'" in refused.err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    "command", [("audit", "list"), ("plugins", "list"), ("db", "path"), ("models", "list")]
+)
+def test_every_command_refuses_an_unusable_file(
+    polite: Path, muniment: Here, command: tuple[str, ...]
+) -> None:
+    other = polite.parent / "other" / polite.name
+    other.parent.mkdir()
+    other.write_text(POLITE, encoding="utf-8")
+    for files, found in (
+        ([polite.with_name("missing.py")], "missing.py"),
+        ([polite.parent], f"plugins install {polite.parent}"),
+        ([polite, other], "two single-file plugins have the name polite"),
+    ):
+        refused = muniment(*(f"--plugin={file}" for file in files), *command)
+        assert (refused.code, refused.out, found in refused.err) == (2, "", True), refused.err
+    assert muniment("--plugin", polite, "db", "path").code == 0
+
+
 def test_the_record_has_the_files_name_no_version_and_its_digest(
     polite: Path, muniment: Here
 ) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Key of `click.Context.meta` with the value of --home, for use before the options are parsed.
 HOME_KEY = "muniment.home"
+# Key of `click.Context.meta` with the arguments after the global options, for error messages.
+WORDS_KEY = "muniment.words"
 # Files and folders that Muniment makes in the home folder.
 _HOME_NAMES = (
     *("muniment.db", "muniment.db-wal", "muniment.db-shm"),

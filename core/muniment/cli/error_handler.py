@@ -72,6 +72,10 @@ def _sentence(error: click.ClickException) -> str:
         from muniment.cli.suggestions import unknown_command
 
         message = unknown_command(error.ctx, error.command_name)
+    elif isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        from muniment.cli.suggestions import unknown_option
+
+        message = unknown_option(error, error.ctx)
     else:
         message = re.sub(r"\s*\n\s*", " ", error.format_message())
         if isinstance(error, click.BadParameter):

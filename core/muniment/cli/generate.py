@@ -68,6 +68,10 @@ class _Generate(GeneratorGroup):
         """Return the command of a generator."""
         return command_of(name, registered, media_type)
 
+    def shared_parameters(self) -> list[click.Parameter]:
+        """Return the parameters that the commands of all generators have."""
+        return _shared_parameters(optional_prompt=True)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments. Those that begin with `--like` get the recorded generator's name."""
         isolate_if_asked(ctx, args)

@@ -43,6 +43,10 @@ class GeneratorGroup(click.Group):
         """Return the command of a generator."""
         raise NotImplementedError
 
+    def shared_parameters(self) -> list[click.Parameter]:
+        """Return the parameters that the commands of all generators have."""
+        raise NotImplementedError
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, `--isolate` first, as plugins are loaded to find the generator."""
         isolate_if_asked(ctx, args)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from muniment._version import __version__
-from muniment.cli.context import HOME_KEY, CliContext, Interrupted
+from muniment.cli.context import HOME_KEY, WORDS_KEY, CliContext, Interrupted
 from muniment.cli.lazy import LazyGroup, refuse_repeated
 
 COMMANDS = {
@@ -91,6 +91,7 @@ class _Root(LazyGroup):
                 front += [arg, *value]
             else:
                 raise click.BadOptionUsage(arg, f"Option {arg!r} requires an argument.", ctx)
+        ctx.meta[WORDS_KEY] = rest
         return [*front, *rest, *args[end:]]
 
     def _has_actor_filter(self, ctx: click.Context, words: list[str]) -> bool:
@@ -155,6 +156,10 @@ def root(
     plugins: tuple[str, ...],
 ) -> None:
     """Generate text and more with plugins, and keep the evidence of every generation."""
+    if plugins:
+        from muniment.plugins.discovery import file_plugins
+
+        file_plugins(plugins)  # raises an error even where the command loads no plugin
     ctx.obj = CliContext(home, store, actor, plugins)
     ctx.call_on_close(ctx.obj.close)
 

@@ -40,6 +40,10 @@ class _ShellGroup(GeneratorGroup):
         """Return the command of a generator."""
         return command_of(name, registered, media_type)
 
+    def shared_parameters(self) -> list[click.Parameter]:
+        """Return the parameters that the commands of all generators have."""
+        return _shared_parameters()
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments. Without a generator, they are those of `text`."""
         if not args or (args[0].startswith("-") and args[0] not in self.get_help_option_names(ctx)):

@@ -1,13 +1,14 @@
-"""Suggestions for the names of commands, and for values of options, that do not exist."""
+"""Suggestions for commands, options and values of options that do not exist."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import click
 
 from muniment.cli import plugin_commands
-from muniment.cli.context import context_of
+from muniment.cli.context import WORDS_KEY, context_of
+from muniment.cli.generators import GeneratorGroup
 from muniment.cli.lazy import LazyGroup
 from muniment.errors import MunimentError, similar_names
 
@@ -68,6 +69,56 @@ def similar_choices(error: click.BadParameter) -> str:
     value = error.message.removeprefix(before).removesuffix(after)[1:-1]
     similar = similar_names(value, map(str, choice.choices))[:_MOST]
     return f"Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
+
+
+def unknown_option(error: click.NoSuchOption, ctx: click.Context) -> str:
+    """Return the message of an unknown option, with the command that has it if there is one.
+
+    These are the groups that contain the command, and the commands that the user named after the
+    option.
+    """
+    parent = ctx.parent
+    while parent is not None:
+        if _has_option(parent.command.params, error.option_name):
+            return _misplaced(error, parent.command_path)
+        parent = parent.parent
+    for path, parameters in _named_commands(ctx):
+        if _has_option(parameters, error.option_name):
+            return _misplaced(error, path)
+    return error.format_message()
+
+
+def _misplaced(error: click.NoSuchOption, path: str) -> str:
+    return f"{error.message.rstrip('.')} here; write it after `{path}`"
+
+
+def _has_option(parameters: Iterable[click.Parameter], name: str) -> bool:
+    return any(name in (*one.opts, *one.secondary_opts) for one in parameters)
+
+
+def _named_commands(ctx: click.Context) -> Iterator[tuple[str, list[click.Parameter]]]:
+    """Yield the path and the parameters of each command below a group that the user named.
+
+    No plugin is loaded, so of the commands of generators only the shared parameters are known.
+    """
+    words = iter(ctx.meta.get(WORDS_KEY, ()))
+    for name in ctx.command_path.split()[1:]:
+        next((word for word in words if word == name), None)
+    for word in words:
+        if isinstance(ctx.command, GeneratorGroup):
+            break
+        if not isinstance(ctx.command, click.Group) or word not in _names(ctx.command, ctx):
+            continue
+        try:
+            command = ctx.command.get_command(ctx, word)
+        except MunimentError:  # a command of a broken plugin
+            return
+        if command is None:
+            return
+        ctx = click.Context(command, info_name=word, parent=ctx)
+        yield ctx.command_path, command.params
+    if isinstance(ctx.command, GeneratorGroup):
+        yield f"{ctx.command_path} NAME", ctx.command.shared_parameters()
 
 
 def _suggestions(ctx: click.Context, name: str) -> list[str]:

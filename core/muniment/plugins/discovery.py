@@ -131,6 +131,18 @@ class PluginCommand(Plugin):
         return self.name.replace(".", " ")
 
 
+def file_plugins(files: Iterable[str | Path]) -> list[Plugin]:
+    """Return the single-file plugins of these paths. Raise UsageError for an unusable path.
+
+    A file that is given twice is one plugin.
+    """
+    plugins = list({plugin.path: plugin for plugin in map(Plugin.from_file, files)}.values())
+    names = [plugin.name for plugin in plugins]
+    if duplicate := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"two single-file plugins have the name {duplicate}; rename one")
+    return plugins
+
+
 def installed_plugins() -> Iterator[Plugin]:
     """Yield the installed plugins from metadata, each distribution's entry point once.
 

@@ -17,7 +17,6 @@ from muniment.errors import (
     MunimentError,
     PluginError,
     UnknownNameError,
-    UsageError,
 )
 from muniment.failures import explain
 from muniment.names import normal_name
@@ -56,12 +55,9 @@ class Plugins:
 
         `files` are the paths of single-file plugins. Raises UsageError if two have one name.
         """
-        file_plugins = {plugin.path: plugin for plugin in map(Plugin.from_file, files)}
-        names = [plugin.name for plugin in file_plugins.values()]
-        if duplicate := next((name for name in names if names.count(name) > 1), None):
-            raise UsageError(f"two single-file plugins have the name {duplicate}; rename one")
+        file_plugins = discovery.file_plugins(files)
         packages = discovery.installed_plugins() if plugins is None else plugins
-        self.installed = (*packages, *file_plugins.values())
+        self.installed = (*packages, *file_plugins)
         self.load_objects: Callable[[Plugin], list[RegisteredObject]] = load_objects
         self._objects: dict[Plugin, list[RegisteredObject]] = {}
         self.broken: list[LoadFailure] = []  # the plugins that could not be loaded so far
