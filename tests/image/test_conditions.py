@@ -92,6 +92,23 @@ def test_caption_with_an_unknown_word_raises(text: str, word: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("一个红星，心", "'星' in '一个红星'"),
+        ('red, "heart-shaped" heart', "'shaped' in 'heart-shaped'"),
+        ("red (Cat's) heart", "'cat' in \"Cat's\""),
+        ("“Haert”!", "'Haert'"),
+        ("《飞机》", "'飞机'"),
+        ("red_haert", "'haert' in 'red_haert'"),
+    ],
+)
+def test_an_unknown_word_is_shown_in_the_text_that_the_user_wrote(text: str, shown: str) -> None:
+    with pytest.raises(ConditionError) as raised:
+        CAPTIONS.encode(text)
+    assert f"the word {shown}" in str(raised.value).partition(";")[0]
+
+
+@pytest.mark.parametrize(
     ("word", "suggestion"), [("haert", "heart"), ("眼镜", "眼睛"), ("轿车", "汽车")]
 )
 def test_caption_with_an_unknown_word_suggests_similar_ones(word: str, suggestion: str) -> None:

@@ -37,6 +37,14 @@ def test_labels_are_listed_in_their_order(home: Path) -> None:
     assert (len(lines), lines[-1]) == (10, "label\tAnkle boot")
 
 
+def test_a_text_selects_the_lines_with_a_word_that_contains_it(home: Path) -> None:
+    lines = run_command(words, "BOO", "-m", "fashion-28").stdout.splitlines()
+    assert lines == ["label\tAnkle boot"]
+    none = run_command(words, "凤呈祥", "-m", "fashion-28")
+    assert (none.code, none.stdout) == (0, "")
+    assert "'凤呈祥'" in none.stderr
+
+
 def test_without_a_model_the_default_is_used_and_not_added(home: Path) -> None:
     result = run_command(words)
     assert "word\theart 心 心形 爱心\n" in result.stdout

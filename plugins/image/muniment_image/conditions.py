@@ -31,6 +31,9 @@ _CHINESE = re.compile(f"[{_HAN}]+")
 # A word is a run of letters and digits in one script, or a symbol such as an emoji. Every other
 # character separates words.
 _RUN = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+|[^\w\s]")
+# Characters that end a part of a prompt in a message, and those left out at both of its ends.
+_BREAK = re.compile(r"[\s,.;:!?，。、；：！？…]+")
+_MARKS = "\"'`“”‘’«»()（）[]【】《》〈〉「」『』-—"
 _SYMBOLS = ("So", "Cn", "Co")  # categories: emoji that are newer than Python's table are in Cn
 _MOST_SUGGESTIONS = 3
 _LONGEST_QUOTE = 40  # characters of a prompt in a message
@@ -161,14 +164,14 @@ class CaptionCondition:
         and for more content words than `length`.
         """
         ids: set[int] = set()
-        for word in self.split(text):
-            number = self._number(word)
-            if number is not None:
-                ids.add(number)
-            elif word not in self.function_words:
-                raise UnknownWordError(
-                    text, f"the model does not know the word {_quoted(word)}", self._similar(word)
-                )
+        for written in _BREAK.split(text):
+            for word in self.split(written):
+                number = self._number(word)
+                if number is not None:
+                    ids.add(number)
+                elif word not in self.function_words:
+                    message = f"the model does not know the word {_in_context(word, written)}"
+                    raise UnknownWordError(text, message, self._similar(word))
         if not ids:
             raise ConditionError(
                 text, "the caption has no content words; name a subject, for example 'red heart'"
@@ -339,6 +342,14 @@ def condition_of_captions(captions: Sequence[str]) -> CaptionCondition:
         words |= caption_words - FUNCTION_WORDS
         longest = max(longest, len(caption_words))
     return CaptionCondition(tuple((word,) for word in sorted(words)), longest)
+
+
+def _in_context(word: str, written: str) -> str:
+    """Return a normalised word for a message, in the part of a prompt that contains it."""
+    part = written.strip(_MARKS) or written
+    if normalise(part) == word:
+        return _quoted(part)
+    return f"{_quoted(word)} in {_quoted(part)}"
 
 
 def _quoted(text: str) -> str:

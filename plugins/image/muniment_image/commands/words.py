@@ -9,7 +9,7 @@ import click
 
 import muniment
 from muniment.command import emit, headers_option, json_option, pass_session
-from muniment_image.conditions import CaptionCondition, Condition, LabelCondition
+from muniment_image.conditions import CaptionCondition, Condition, LabelCondition, normalise
 
 
 class _Row(NamedTuple):
@@ -20,6 +20,7 @@ class _Row(NamedTuple):
 
 
 @click.command
+@click.argument("text", required=False)
 @click.option(
     "-m",
     "--model",
@@ -29,23 +30,31 @@ class _Row(NamedTuple):
 @headers_option
 @json_option
 @pass_session
-def words(session: muniment.Session, model: str | None, as_json: bool) -> None:
+def words(session: muniment.Session, text: str | None, model: str | None, as_json: bool) -> None:
     """List the words or labels that a model knows.
 
     Of a model with captions, each line has the words of one meaning, such as `heart 心 心形 爱心`.
     They have the same effect. The last line has the words that are ignored. Of a model with labels,
     each line has one label.
+
+    With TEXT, only the lines are listed of which a word contains it.
     """
     from muniment_image.generator import model_folder
     from muniment_image.model_folder import read_config
 
     condition = read_config(model_folder(session, model)).condition
+    rows = list(_rows(condition))
+    none = "the model takes no label or caption"
+    if rows and text is not None:
+        none = f"no word of the model contains {text!r}; `muniment image words` lists all"
+        part = normalise(text)
+        rows = [row for row in rows if any(part in normalise(word) for word in row.words)]
     emit(
-        list(_rows(condition)),
+        rows,
         [("kind", "kind"), ("words", lambda row: " ".join(row.words))],
         as_json,
         to_json=_Row._asdict,
-        empty="the model takes no label or caption",
+        empty=none,
     )
 
 
