@@ -134,6 +134,37 @@ def test_an_experiment_that_stopped_before_its_first_generation_is_continued(
     assert (body["run"], body["sample"]["complete"]) == (RUN, 10)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"items": 2},
+        {"settings": "{nothing: [0, 10]}"},
+        {"settings": "{level: [0, 1000]}"},
+        {"measures": ["no-measure"]},
+    ],
+)
+def test_a_design_that_cannot_run_prints_only_its_error_and_records_nothing(
+    workspace: Workspace, path: Path, arguments: dict[str, Any]
+) -> None:
+    path.write_text(design(**arguments), encoding="utf-8")
+    result = run(workspace, str(path))
+    assert (result.code, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert not (workspace.home / "muniment.db").exists()
+
+
+@pytest.mark.parametrize("option", ["--policy", "--measure"])
+def test_an_experiment_is_not_continued_with_a_policy_or_measure_that_does_not_exist(
+    workspace: Workspace, option: str
+) -> None:
+    plan = parse_design(design(), "d.yaml")
+    workspace.session.record_experiment(RUN, design(), levels_of(plan))
+    result = run(workspace, "--resume", "last", option, "no-such")
+    assert (result.code, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert RUN not in result.stderr
+
+
 def test_measures_of_the_command_are_scored_and_checked_first(
     workspace: Workspace, path: Path
 ) -> None:

@@ -176,7 +176,6 @@ def _experiment(
                 "the run was started with"
             )
         if resume is not None:
-            write_note(f"continuing run {identifier}")
             remaining = design.size - len(ended_cells(session, identifier))
             with _resumable(identifier), progress("generating", remaining) as bar:
                 resume_experiment(
@@ -186,6 +185,7 @@ def _experiment(
                     policy=policy,
                     measures=measures,
                     folder=folder,
+                    on_start=lambda: bar.note(f"continuing run {identifier}"),
                     on_generation=lambda generation: bar.advance(1),
                 )
         return design, identifier
@@ -195,7 +195,6 @@ def _experiment(
         _resumable(identifier),
         progress("generating", design.size) as bar,
     ):
-        write_note(f"run {identifier}: {design.size} generations")
         run_experiment(
             session,
             design,
@@ -204,6 +203,7 @@ def _experiment(
             policy=policy,
             measures=measures,
             folder=folder,
+            on_start=lambda: bar.note(f"run {identifier}: {design.size} generations"),
             on_generation=lambda generation: bar.advance(1),
         )
     return design, identifier

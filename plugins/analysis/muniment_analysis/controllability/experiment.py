@@ -23,11 +23,13 @@ def run_experiment(
     policy: str | None = None,
     measures: Sequence[str] = (),
     folder: Path = Path(),
+    on_start: Callable[[], None] = lambda: None,
     on_generation: Callable[[muniment.Generation], None] = lambda generation: None,
 ) -> None:
     """Record the design and generate every cell of it as one run.
 
     `measures` are scored besides those of the design. Paths of inputs are relative to `folder`.
+    `on_start` is called after all checks, and before the first generation.
     Raises SampleError, with nothing recorded, for too few items. Raises UsageError, ModelError or
     PluginError for a design that the generator or its measures cannot use.
     """
@@ -37,8 +39,7 @@ def run_experiment(
             complete=len(design.items),
             needed=LEAST_ITEMS,
         )
-    for measure in [*design.measure_specs(), *map(parse_measure, measures)]:
-        check_measure(session, design, measure)
+    _check_measures(session, design, measures)
     specs = list(specs_of(design, folder=folder))
     for spec in specs:
         session.check(spec)
@@ -46,6 +47,7 @@ def run_experiment(
         specs, run_id=run, policy=policy, evaluate=evaluators_of(design, measures)
     )
     session.record_experiment(run, document, levels_of(design))
+    on_start()
     for generation in generations:
         if isinstance(generation, muniment.Generation):  # without `stream` there are no chunks
             on_generation(generation)
@@ -59,18 +61,22 @@ def resume_experiment(
     policy: str | None = None,
     measures: Sequence[str] = (),
     folder: Path = Path(),
+    on_start: Callable[[], None] = lambda: None,
     on_generation: Callable[[muniment.Generation], None] = lambda generation: None,
 ) -> None:
     """Generate the cells of a recorded experiment that were never begun or were interrupted.
 
     Cells that were completed, blocked or failed stay as they are. Paths of inputs are relative to
-    `folder`. Raises UsageError as `ended_cells` does.
+    `folder`. `on_start` is called after all checks. Raises UsageError as `ended_cells` does, and
+    UsageError, ModelError or PluginError for measures that cannot be used.
     """
+    _check_measures(session, design, measures)
     ended = ended_cells(session, run)
     specs = [spec for spec in specs_of(design, folder=folder) if spec.cell not in ended]
     generations = session.run(
         specs, run_id=run, policy=policy, evaluate=evaluators_of(design, measures)
     )
+    on_start()
     for generation in generations:
         if isinstance(generation, muniment.Generation):  # without `stream` there are no chunks
             on_generation(generation)
@@ -147,6 +153,13 @@ def _inputs(item: ItemDesign, folder: Path) -> dict[str, Path | str]:
     """Return the inputs of an item. A text that names no file is the id of a generation."""
     paths = {name: folder / text for name, text in item.inputs.items()}
     return {name: path if path.is_file() else item.inputs[name] for name, path in paths.items()}
+
+
+def _check_measures(
+    session: muniment.Session, design: ExperimentDesign, measures: Sequence[str]
+) -> None:
+    for measure in [*design.measure_specs(), *map(parse_measure, measures)]:
+        check_measure(session, design, measure)
 
 
 def check_measure(

@@ -56,6 +56,7 @@ def run(
         _check_guidance(values, condition)
         config = _config(values, condition, channels=dataset.pixels.shape[3])
         options = _options(values, dataset, device)
+        _describe(dataset, condition)
         family = _new_family(config, options.seed).to(device)
         outcome = _train(family, dataset, options, values)
         digest = _record(session, outcome, family, dataset, options, values)
@@ -216,14 +217,18 @@ def _read(values: dict[str, Any]) -> tuple[Dataset, Condition]:
         dataset = read_dataset(values["data"], size=values["image_size"], condition=kind or "none")
     if kind is None:
         kind = _kind_of(dataset)
+    return dataset, condition_of(dataset, kind)
+
+
+def _describe(dataset: Dataset, condition: Condition) -> None:
+    """Print the data of a training whose options are all valid."""
     for note in dataset.notes:
         write_note(note)
-    condition = condition_of(dataset, kind)
+    kind = condition.kind
     classes = f" of {len(dataset.classes):,} classes" if dataset.classes else ""
     write_note(f"{len(dataset):,} pictures{classes}; the model is trained with condition {kind}")
     if kind == "label" and len(dataset.classes) == 1:
         write_note(f"there is one class only, so that the model draws {dataset.classes[0]} alone")
-    return dataset, condition
 
 
 def _kind_of(dataset: Dataset) -> ConditionKind:
@@ -247,10 +252,6 @@ def _kind_of(dataset: Dataset) -> ConditionKind:
 
 
 def _train(family: Family, dataset: Dataset, options: Options, values: dict[str, Any]) -> Outcome:
-    write_note(
-        f"seed {options.seed}, {options.steps:,} steps of {options.batch} pictures, "
-        f"{options.precision} on {family.device.type}"
-    )
     source = values["data"]
     if os.path.exists(os.path.expanduser(source)):
         source = os.path.abspath(os.path.expanduser(source))
@@ -258,6 +259,10 @@ def _train(family: Family, dataset: Dataset, options: Options, values: dict[str,
         open_event_log(values["tensorboard"]) as log,
         progress(f"training a {family.name} model", total=options.steps) as bar,
     ):
+        bar.note(
+            f"seed {options.seed}, {options.steps:,} steps of {options.batch} pictures, "
+            f"{options.precision} on {family.device.type}"
+        )
         return train(
             family,
             dataset,
