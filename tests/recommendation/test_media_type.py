@@ -210,14 +210,23 @@ def test_a_csv_file_has_a_row_for_each_item_and_no_formula() -> None:
     assert first[:5] == ["1", "'-sea", "'=1+1", "-1.0", "King Lear 67 %, 麦克白 33 %"]
 
 
-def test_a_csv_file_that_a_spreadsheet_has_sorted_and_saved_has_its_provenance() -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+def test_a_csv_file_that_a_spreadsheet_has_sorted_and_saved_has_its_provenance(
+    encoding: str,
+) -> None:
     header, *rows = exported(FULL).decode("utf-8-sig").splitlines()
-    saved = "\n".join([header, *reversed(rows)]).encode()
+    saved = "\n".join([header, *reversed(rows)]).encode(encoding)
     assert RankingType().matches_file(saved)
     text = RankingType().read_provenance(saved)
     assert text is not None
     [facts] = from_json(text)
     assert (facts.id[-4:], facts.prompt) == ("7JBC", "最近")
+
+
+def test_the_provenance_in_a_csv_file_has_chinese_characters() -> None:
+    text = RankingType().read_provenance(exported(FULL))
+    assert text is not None
+    assert "最近" in text
 
 
 def test_a_prompt_that_is_too_long_for_a_cell_is_left_out_of_a_csv_file() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -22,6 +23,7 @@ MAX_CHARACTERS = 16_000_000
 MAX_GENERATIONS = 10_000
 """The maximum number of generations in JSON that is read."""
 
+_BEYOND_ASCII = re.compile("[^ -~]")
 _MAX_SEED = 2**64 - 1
 
 
@@ -59,15 +61,18 @@ class _Head(msgspec.Struct, frozen=True):
     generations: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-def to_json(provenances: Sequence[Provenance]) -> str:
+def to_json(provenances: Sequence[Provenance], *, ensure_ascii: bool = True) -> str:
     """Return the JSON of one generation, or of the several that a combined file shows.
 
-    It has only ASCII characters and no line ends. Empty texts and mappings are left out.
+    It has no line ends. Empty texts and mappings are left out. With `ensure_ascii=False`, visible
+    characters are written as they are, for a file that people read. Otherwise the JSON has only
+    ASCII characters.
     """
     members = [_members(provenance) for provenance in provenances]
     content = members[0] if len(members) == 1 else {"generations": members}
-    # Without characters beyond ASCII, a text cannot change the terminal that prints it.
-    return json.dumps({"format": FORMAT, **content}, ensure_ascii=True, allow_nan=False)
+    # Without invisible characters, a text cannot change the terminal that prints it.
+    text = json.dumps({"format": FORMAT, **content}, ensure_ascii=ensure_ascii, allow_nan=False)
+    return text if ensure_ascii else _BEYOND_ASCII.sub(_visible, text)
 
 
 def from_json(text: str) -> tuple[Provenance, ...]:
@@ -93,6 +98,11 @@ def from_json(text: str) -> tuple[Provenance, ...]:
         raise ProvenanceError(f"the provenance is invalid: {explain_invalid(error, {})}") from None
     except (ValueError, OverflowError, RecursionError):
         raise ProvenanceError("the provenance is not valid JSON") from None
+
+
+def _visible(match: re.Match[str]) -> str:
+    """Return a character, or its escape in JSON if it is not visible."""
+    return match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1]
 
 
 def _members(provenance: Provenance) -> dict[str, object]:

@@ -22,6 +22,20 @@ def test_json_of_any_provenances_reads_back_identical(items: list[Provenance]) -
     assert from_json(text) == tuple(items)
 
 
+@given(st.lists(provenances, min_size=1, max_size=3))
+def test_json_for_people_reads_back_identical_and_has_no_invisible_character(
+    items: list[Provenance],
+) -> None:
+    text = to_json(items, ensure_ascii=False)
+    assert text.isprintable()
+    assert from_json(text) == tuple(items)
+
+
+def test_json_for_people_has_chinese_and_escapes_what_a_terminal_would_execute() -> None:
+    text = to_json([make_provenance(prompt="秋天\u202e\x9b😀")], ensure_ascii=False)
+    assert "秋天\\u202e\\u009b😀" in text
+
+
 def test_json_of_a_generation_has_its_members_at_the_top() -> None:
     members = json.loads(to_json([make_provenance()]))
     assert members["format"] == FORMAT

@@ -38,9 +38,9 @@ def csv_file(ranking: Ranking, provenance: muniment.Provenance) -> bytes:
 
     The provenance has neither the prompt nor the parameters if a cell has no room for them.
     """
-    origin = to_json([provenance])
+    origin = to_json([provenance], ensure_ascii=False)
     if len(origin) > _MAX_CELL:
-        origin = to_json([replace(provenance, prompt="", parameters={})])
+        origin = to_json([replace(provenance, prompt="", parameters={})], ensure_ascii=False)
     rows: list[list[object]] = [
         [muniment.spreadsheet_text(cell) if isinstance(cell, str) else cell for cell in row]
         for row in _rows(ranking)
@@ -57,10 +57,17 @@ def is_csv_file(data: bytes) -> bool:
 
 
 def read_provenance(data: bytes) -> str | None:
-    """Return the provenance in a CSV file, whose rows can have been sorted, or None."""
+    """Return the provenance in a CSV file, or None.
+
+    A spreadsheet can have sorted its rows, and in Chinese have saved it as GB 18030.
+    """
     if not is_csv_file(data):
         return None
-    text = io.StringIO(data.decode(errors="replace"), newline="")
+    try:
+        decoded = data.decode()
+    except UnicodeDecodeError:
+        decoded = data.decode("gb18030", errors="replace")
+    text = io.StringIO(decoded, newline="")
     try:
         origins = [row[-1] for row in csv.reader(text) if len(row) == len(_HEADER)]
     except csv.Error:  # such as a cell that is too long
