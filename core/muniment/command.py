@@ -40,6 +40,7 @@ from muniment.cli.output import (
     write_data,
     write_json,
     write_note,
+    write_note_on_copies,
 )
 from muniment.cli.output_file import OutputFile
 from muniment.cli.parameter_options import FILE, export_options, take_values
@@ -77,6 +78,7 @@ __all__ = [
     "write_data",
     "write_json",
     "write_note",
+    "write_note_on_copies",
     "yes_option",
 ]
 

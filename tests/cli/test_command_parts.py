@@ -178,6 +178,13 @@ def test_a_command_asks_shows_progress_and_writes_a_file(tmp_path: Path) -> None
     assert json.loads(as_json.stdout.splitlines()[-1]) == {"file": target}
 
 
+def test_the_note_on_copies_is_a_message(capsys: pytest.CaptureFixture[str]) -> None:
+    command.write_note_on_copies()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "backups" in captured.err
+
+
 def test_a_command_run_without_muniment_has_a_session_of_its_own(
     home: Path, tmp_path: Path
 ) -> None:

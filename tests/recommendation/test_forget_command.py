@@ -141,6 +141,16 @@ def test_the_generations_of_the_user_are_erased_and_all_others_stay(place: Place
         assert session.prove(id)
 
 
+def test_a_note_names_the_copies_that_keep_what_was_erased(place: Place) -> None:
+    place.list_for(USER)
+    arguments = ("--model", str(place.model), "--data", str(place.data), "--yes")
+    forgotten = run_command(forget_user, USER, *arguments, session=place.session)
+    assert "backups" in forgotten.stderr
+    nothing_erased = run_command(forget_user, OTHER, *arguments, session=place.session)
+    assert nothing_erased.code == 0
+    assert "backups" not in nothing_erased.stderr
+
+
 def test_lists_of_the_old_model_cannot_be_replayed(place: Place) -> None:
     theirs = place.list_for(OTHER)
     [before] = place.session.replay([theirs])

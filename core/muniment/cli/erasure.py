@@ -36,6 +36,7 @@ from muniment.cli.output import (
     write_data,
     write_json,
     write_note,
+    write_note_on_copies,
 )
 from muniment.cli.progress import counting, waiting
 from muniment.language import gettext, ngettext
@@ -211,7 +212,7 @@ def report_erasure(result: ErasureResult, as_json: bool, erased: str) -> int:
     else:
         write_note(f"Erased {one_line(erased)}." if erased else "Nothing was erased.")
         if erased:
-            write_note("Files that were exported, backups and proofs made before keep the texts.")
+            write_note_on_copies()
         _write_skipped(result, "Skipped")
         if result.altered:
             write_note(

@@ -150,6 +150,11 @@ def write_note(text: str) -> None:
         click.echo(printable(text), err=True)
 
 
+def write_note_on_copies() -> None:
+    """Print after an erasure that copies of the texts outside the store are not erased."""
+    write_note("Files that were exported, backups and proofs made before keep the texts.")
+
+
 def printable(text: str, start: int = 0, end: int | None = None) -> str:
     """Return text, or a part of it, with hidden characters except newline and tab escaped.
 

@@ -17,6 +17,7 @@ from muniment.command import (
     pass_session,
     progress,
     write_note,
+    write_note_on_copies,
     yes_option,
 )
 
@@ -147,6 +148,8 @@ def forget_user(
     }
     columns = _COLUMNS if not as_json else [(name, name) for name in record]
     emit_one(record, columns, as_json)
+    if erased and not as_json:
+        write_note_on_copies()
     return 1 if remaining else 0
 
 
