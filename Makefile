@@ -62,7 +62,7 @@ test-nightly: install $(VENV)/.installed-test ## kill what writes and installs, 
 		tests/installer/test_interruptions.py $(ARGS)
 
 .PHONY: lint
-lint: install $(VENV)/.installed-lint ## ruff, mypy (strict, on the core) and the import contract
+lint: install $(VENV)/.installed-lint ## ruff, mypy (strict, core and plugins) and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -80,9 +80,12 @@ fmt: install $(VENV)/.installed-lint ## format the code and apply ruff's automat
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
+# Programs that need arguments, such as two checkouts or a folder of data.
+BENCH_BY_HAND = $(addprefix benchmarks/,checkouts.py first_answer.py image_quality.py recommendation_models.py recommendation_quality.py)
+
 .PHONY: bench
-bench: install $(VENV)/.installed-lint ## run every benchmark; each prints one JSON line
-	@set -e; for program in $(filter-out benchmarks/checkouts.py benchmarks/image_quality.py,$(wildcard benchmarks/*.py)); do \
+bench: install $(VENV)/.installed-lint ## run the benchmarks that need no arguments; each prints one JSON line
+	@set -e; for program in $(filter-out $(BENCH_BY_HAND),$(wildcard benchmarks/*.py)); do \
 		echo "# $$program" >&2; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python $$program; done
 
 # ---- now and then -----------------------------------------------------------------------------

@@ -384,7 +384,7 @@ class Evaluator(ABC):
     """Scores texts and embeds outputs with these models. It is set before the first `evaluate`."""
 
     def __init__(self, parameters: Any = None, models: Mapping[str, Model] | None = None) -> None:
-        self.parameters = self.Parameters() if parameters is None else parameters
+        self.parameters: Any = self.Parameters() if parameters is None else parameters
         self.models = models or {}
 
     @abstractmethod

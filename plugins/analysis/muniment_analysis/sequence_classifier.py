@@ -26,7 +26,7 @@ class SequenceClassifier:
     def __init__(self, model: muniment.Model) -> None:
         """Raise ModelError for a folder that cannot be loaded or lacks weights."""
         folder = Path(model.path)
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        transformers_logging.disable_progress_bar()
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             loaded, report = AutoModelForSequenceClassification.from_pretrained(

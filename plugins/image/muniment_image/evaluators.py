@@ -228,7 +228,9 @@ def _ssim(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     first, second = (
         torch.from_numpy(pixels).permute(2, 0, 1)[None].double() / 255 for pixels in (one, other)
     )
-    return float(structural_similarity_index_measure(first, second, data_range=1.0))
+    similarity = structural_similarity_index_measure(first, second, data_range=1.0)
+    assert isinstance(similarity, torch.Tensor)  # a tuple is returned for other arguments
+    return float(similarity)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -16,7 +16,7 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, _imaging
 
 import muniment
 
@@ -140,7 +140,7 @@ def _silence_libtiff() -> None:
     such as Windows, the messages are still printed.
     """
     with contextlib.suppress(AttributeError, OSError):
-        library = ctypes.CDLL(Image.core.__file__)
+        library = ctypes.CDLL(_imaging.__file__)
         library.TIFFSetWarningHandler(None)
         library.TIFFSetErrorHandler(None)
 

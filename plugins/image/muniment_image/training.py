@@ -278,7 +278,7 @@ class _Loop:
             ):
                 values = family.losses(part, part_images, part_ids, generator)
             weight = len(part_images) / rows
-            (values["loss"] * weight).backward()  # type: ignore[no-untyped-call]
+            (values["loss"] * weight).backward()
             for name, value in values.items():
                 sums[name] = sums.get(name, 0) + value.detach().float() * weight
         return {name: float(value) for name, value in sums.items()}

@@ -149,7 +149,7 @@ def _match(session: muniment.Session, file: Path, report: Report) -> _Match:
         is_altered = (
             origin.same_content is False
             and report.format == "PNG"
-            and report.size in map(png.size, _outputs(recorded, "image/png"))
+            and any(png.size(output) == report.size for output in _outputs(recorded, "image/png"))
         )
         return _Match(OTHER if is_altered else NO_MATCH, origin.id)
     ids = (origin.id, *origin.others)

@@ -24,7 +24,7 @@ class Blocklist(muniment.Filter):
 
     name = "blocklist"
     # The categories of the default policy. Categories of other policies are free text.
-    categories = ("abuse", "blocklist", "dangerous-instructions", "sensitive-data")
+    categories: tuple[str, ...] = ("abuse", "blocklist", "dangerous-instructions", "sensitive-data")
     Parameters = BlocklistParameters
 
     def __init__(self, parameters: BlocklistParameters) -> None:

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
@@ -185,12 +186,12 @@ def read_transformers(folder: Path, progress: Progress = silent) -> Any:
     from transformers.utils import logging
 
     progress("reading weights", 0.0)
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     level = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)  # it prints a table of the tensors that do not fit
+    logging.set_verbosity(CRITICAL)  # it prints a table of the tensors that do not fit
     try:
         with without_marks(folder) as readable:
-            model, report = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 readable,
                 dtype=torch.float32,
                 use_safetensors=True,
@@ -199,6 +200,7 @@ def read_transformers(folder: Path, progress: Progress = silent) -> Any:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # the report contains them
             )
+            model, report = loaded  # two, because of output_loading_info
     except Exception as error:  # each model's code raises errors of its own
         raise _no_language_model(folder, error) from error
     finally:

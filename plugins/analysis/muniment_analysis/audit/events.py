@@ -60,7 +60,7 @@ def _claimed_trainings(session: muniment.Session, period: str) -> int:
     """Return the number of trainings that came with models which were added in a period."""
     statement = f"SELECT seq, key FROM v_event WHERE kind = 'training' AND {period}"
     with session.store.select(statement) as selected:
-        trained = dict(selected.rows)
+        trained: dict[int, str | None] = dict(map(tuple, selected.rows))
     recorded = session.store.trainings.of(filter(None, trained.values()))
     return sum(event.entry.claimed and event.number in trained for event in recorded)
 

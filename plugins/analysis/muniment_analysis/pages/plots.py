@@ -105,10 +105,12 @@ def time_line(
         ]
         below = [mean - item.low for mean, item in zip(means, bounds, strict=True)]
         above = [item.high - mean for mean, item in zip(means, bounds, strict=True)]
-        axes.errorbar(times, means, yerr=[below, above], marker="o", color=_COLOURS[0], capsize=3)
+        days: Any = times  # matplotlib converts times, but its annotations name numbers alone
+        axes.errorbar(days, means, yerr=[below, above], marker="o", color=_COLOURS[0], capsize=3)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
         if mark is not None:
-            axes.axvline(mark, color=_COLOURS[3], linestyle="--")
+            day: Any = mark
+            axes.axvline(day, color=_COLOURS[3], linestyle="--")
         axes.set_ylabel(y_label)
         return _svg(figure)
 

@@ -66,17 +66,17 @@ def _task_pipeline(pipeline: Any, controlnet: Any, pixels: Mapping[str, Pixels])
     """Return a pipeline with the same components, for the task that the inputs imply."""
     import diffusers
 
-    task, kind = "draw pictures from texts", diffusers.AutoPipelineForText2Image
+    task, kind = "draw pictures from texts", "AutoPipelineForText2Image"
     if "mask" in pixels:
-        task, kind = "draw into a mask", diffusers.AutoPipelineForInpainting
+        task, kind = "draw into a mask", "AutoPipelineForInpainting"
     elif "init" in pixels:
-        task, kind = "begin with a picture", diffusers.AutoPipelineForImage2Image
+        task, kind = "begin with a picture", "AutoPipelineForImage2Image"
     elif controlnet is None:
         return pipeline
     options = {} if controlnet is None else {"controlnet": controlnet}
     try:
         with silence():
-            result = kind.from_pipe(pipeline, **options)
+            result = getattr(diffusers, kind).from_pipe(pipeline, **options)
     except Exception as error:
         beside = "" if controlnet is None else " with this ControlNet"
         raise DrawingError(

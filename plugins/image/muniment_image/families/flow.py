@@ -138,8 +138,8 @@ class UNet(nn.Module):
             for first in (True, *(False,) * (blocks - 1))
         )
         last = nn.Conv2d(width, channels, 3, padding=1)
-        nn.init.zeros_(last.weight)  # a new network returns zeros
-        nn.init.zeros_(last.bias)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)  # a new network returns zeros
         self.leave = nn.Sequential(group_norm(width), nn.SiLU(), last)
 
     def forward(self, x: Tensor, t: Tensor, ids: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from importlib.resources import files
+from io import BytesIO
 
 from PIL import ImageFont
 
@@ -15,9 +16,9 @@ _SPACES = " \u3000"
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont:
     """Return the font of the package. `size` is the height of an ideograph in pixels."""
-    with (files(__name__) / "caption.otf").open("rb") as file:
-        # The basic layout draws the same pixels with and without libraqm.
-        return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
+    file = BytesIO((files(__name__) / "caption.otf").read_bytes())
+    # The basic layout draws the same pixels with and without libraqm.
+    return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def width(line: str, size: int) -> int:

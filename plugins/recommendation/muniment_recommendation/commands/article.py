@@ -10,6 +10,7 @@ import muniment
 from muniment.command import json_option, pass_session, progress, write_data, write_json, write_note
 
 if TYPE_CHECKING:
+    from muniment_recommendation.articles.article import Language
     from muniment_recommendation.ranking.document import Ranking
 
 _EXIT_CODES = {"completed": 0, "blocked": 3}
@@ -48,7 +49,7 @@ def article(
     model: str | None,
     text_model: str | None,
     prompt: str,
-    language: str | None,
+    language: Language | None,
     seed: int | None,
     policy: str | None,
     as_json: bool,

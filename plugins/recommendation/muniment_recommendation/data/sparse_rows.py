@@ -47,7 +47,8 @@ class SparseRows:
     def sum(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sum [width] of the rows, each times its weight."""
         factors = np.repeat(weights, np.diff(self.offsets))
-        return np.bincount(self.columns, factors * self.values, self.width)
+        sums = np.bincount(self.columns, factors * self.values, self.width)
+        return sums.astype(np.float64, copy=False)  # numpy's annotation names integers
 
     def dense(self, columns: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return some columns [rows, columns] of the rows."""
@@ -67,7 +68,8 @@ class SparseRows:
         cells = np.repeat(self._rows() * matches.width, lengths) + matches.columns
         products = np.repeat(self.values, lengths) * matches.values
         shape = (len(self.offsets) - 1, matches.width)
-        return np.bincount(cells, products, shape[0] * shape[1]).reshape(shape)
+        sums = np.bincount(cells, products, shape[0] * shape[1])
+        return sums.astype(np.float64, copy=False).reshape(shape)
 
     def transposed(self) -> Self:
         """Return a copy whose rows are the columns."""

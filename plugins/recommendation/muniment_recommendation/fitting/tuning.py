@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from muniment_recommendation.data.interactions import Interactions, Numbers
 from muniment_recommendation.models.base import Recommender, Scores
@@ -95,7 +96,7 @@ def choose_weights(recommenders: Sequence[Recommender], held: Held) -> tuple[flo
     return tuple(round(float(weight), 6) for weight in np.mean([grid[row] for row in best], axis=0))
 
 
-def _ranks(weights: Scores, margins: Scores) -> Scores:
+def _ranks(weights: NDArray[np.float32], margins: NDArray[np.float32]) -> Scores:
     """Return the expected rank, from 0, of the target for each row of weights [W, P].
 
     `margins` [P, I] has the advantages over the target of all other items. Equal scores count half.
@@ -106,7 +107,8 @@ def _ranks(weights: Scores, margins: Scores) -> Scores:
         return np.full(len(weights), np.inf)
     sums = weights @ rivals
     ahead = (sums > _TOLERANCE).sum(axis=1)
-    return ahead + (np.abs(sums) <= _TOLERANCE).sum(axis=1) / 2
+    ranks: Scores = ahead + (np.abs(sums) <= _TOLERANCE).sum(axis=1) / 2
+    return ranks
 
 
 def _gains(ranks: Scores) -> Scores:

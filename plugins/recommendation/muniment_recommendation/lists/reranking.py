@@ -87,13 +87,13 @@ def reorder(
         trade_offs = _TRADE_OFFS
     lists = _greedy(relevance, max(count, min(DEPTH, size)), trade_offs, similarities, tags)
     if similarities is None or len(lists) == 1:
-        return lists[0][:count]
+        return lists[0, :count]
     values = [
-        (1 - diversity) * relevance[order[:DEPTH]].mean()
+        (1 - diversity) * float(relevance[order[:DEPTH]].mean())
         + diversity * mean_distance(similarities[np.ix_(order[:DEPTH], order[:DEPTH])])
         for order in lists
     ]
-    return lists[int(np.argmax(np.round(values, 9)))][:count]
+    return lists[np.argmax(np.round(values, 9)), :count]
 
 
 def _relevance(scores: Floats) -> Floats:
@@ -101,7 +101,8 @@ def _relevance(scores: Floats) -> Floats:
     spread = scores.max() - scores.min()
     if not spread:
         return np.ones(len(scores))
-    return np.round((scores - scores.min()) / spread, 6)
+    relevance: Floats = np.round((scores - scores.min()) / spread, 6)
+    return relevance
 
 
 def _greedy(

@@ -17,4 +17,5 @@ def gumbel_noise(seed: int, count: int) -> NDArray[np.float64]:
     # The raw integers of Philox are the same in every version of numpy. Those of Generator are not.
     integers = np.random.Philox(key=seed).random_raw(count)
     uniform = ((integers >> np.uint64(64 - _BITS)) + 0.5) * 2.0**-_BITS
-    return np.round(-np.log(-np.log(uniform)), 6)
+    noise: NDArray[np.float64] = np.round(-np.log(-np.log(uniform)), 6)
+    return noise

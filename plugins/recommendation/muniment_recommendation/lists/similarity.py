@@ -29,7 +29,8 @@ class ItemSimilarity:
         """Return the cosines [items, items], from 0 to 1. Without features they are 0."""
         rows = self._rows[items]
         # Rounded, so that the last bits of a sum never decide an order.
-        return np.round((rows @ rows.T).toarray(), 6)
+        cosines: NDArray[np.float64] = np.round((rows @ rows.T).toarray(), 6)
+        return cosines
 
 
 def mean_distance(similarities: NDArray[np.float64]) -> float:

@@ -124,10 +124,7 @@ def _training(
         parameters={
             "family": options.family,
             "seed": options.seed,
-            **{
-                name: list(value) if isinstance(value, tuple) else value
-                for name, value in options.options.items()
-            },
+            **options.options,
             **{
                 f"{part['family']}_{name}": value
                 for part in model.tuned

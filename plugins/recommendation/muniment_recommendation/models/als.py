@@ -123,7 +123,8 @@ class Als(Recommender):
             rows = self.vectors[history].astype(np.float64)
             matrix = self._gram + (confidence - 1) * (rows.T @ rows)
             factor = scipy.linalg.cho_factor(matrix, check_finite=False)
-        return confidence * scipy.linalg.cho_solve(factor, right, check_finite=False)
+        solution: Scores = scipy.linalg.cho_solve(factor, right, check_finite=False)
+        return confidence * solution
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the vectors [I, factors] of the items."""

@@ -138,7 +138,8 @@ class BlendQuery:
     def _summed(self, values: Sequence[Scores] | Scores) -> Scores:
         """Return the sum over the parts of their values, each in units of the score."""
         scales = self._weights / self.standard.deviations
-        return sum(scale * value for scale, value in zip(scales, values, strict=True))
+        total: Scores = sum(scale * value for scale, value in zip(scales, values, strict=True))
+        return total
 
 
 def unseen_items(histories: Sequence[Numbers], item_count: int) -> NDArray[np.bool_]:

@@ -57,5 +57,5 @@ def _inverse(gram: np.ndarray) -> np.ndarray:
     inverse, info_inverse = scipy.linalg.lapack.dpotri(factor, overwrite_c=True)
     if info or info_inverse:
         raise np.linalg.LinAlgError("the Gram matrix is not positive definite")
-    upper = np.triu(inverse)
-    return upper + np.triu(inverse, 1).T
+    symmetric: np.ndarray = np.triu(inverse) + np.triu(inverse, 1).T
+    return symmetric

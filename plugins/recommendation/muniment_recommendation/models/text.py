@@ -83,7 +83,8 @@ class Text(Recommender):
 
         def contributions(items: Numbers) -> Scores:
             similar = rows.products(SparseRows.of(self._texts, items))
-            return weights[:, None] * (similar - self._means[items])
+            weighted: Scores = weights[:, None] * (similar - self._means[items])
+            return weighted
 
         scores = self._texts @ rows.sum(weights) - weights.sum() * self._means
         return HistoryScores(scores, contributions)
