@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         YamlError as YamlError,
         explain_invalid as explain_invalid,
     )
+    from muniment.escapes import escaped as escaped
     from muniment.evaluator_names import (
         EvaluatorSpec as EvaluatorSpec,
         parse_evaluators as parse_evaluators,
@@ -98,6 +99,7 @@ _MODULES = {
     "MunimentError ParameterError PluginError PluginWarning PolicyError PromptError "
     "ProvenanceError SeedError SelectionError StoreError UnknownFileError UnknownNameError "
     "UsageError YamlError explain_invalid",
+    "escapes": "escaped",
     "evaluator_names": "EvaluatorSpec parse_evaluators",
     "generation.feedback": "FeedbackEvent",
     "generation.powers": "Embeddings ScoredTexts",

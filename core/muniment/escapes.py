@@ -55,9 +55,17 @@ _MARKS = ("Mn", "Mc", "Me")
 
 
 def escaped(text: str, keep: str = "", start: int = 0, end: int | None = None) -> str:
-    """Return text from `start` to `end` with hidden characters as codes, except those in `keep`.
+    r"""Return text from `start` to `end` with hidden characters as codes, except those in `keep`.
 
-    The characters before and after that part decide whether a joiner belongs to its neighbours.
+    Hidden are characters that a terminal acts on or that have no glyph. The characters before and
+    after that part decide whether a joiner belongs to its neighbours.
+
+    Example:
+        >>> print(muniment.escaped("one\nline, \x1b[31mred"))
+        one\nline, \x1b[31mred
+        >>> print(muniment.escaped("two\nlines", keep="\n"))
+        two
+        lines
     """
     end = len(text) if end is None else end
     if text.isascii() and text.isprintable():

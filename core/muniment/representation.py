@@ -15,7 +15,10 @@ from operator import attrgetter
 from pathlib import PurePath
 from typing import Any
 
+from muniment.escapes import escaped
+
 MAX_CHARACTERS = 120
+_MOST_OF_REPR = 1000  # characters of another object's `__repr__` that are read
 _LIMITS = (40, 24, 16, 10)  # characters of one value: the first with which all fields fit
 _WORD = re.compile(r"[\w.-]{1,26}", re.ASCII)  # such as an id, which is useless when it is cut
 _DIGEST = re.compile(r"([0-9a-f]{8})[0-9a-f]{24,}")
@@ -79,7 +82,7 @@ def _value(value: object, limit: int) -> str:
             case Sequence() | Set():
                 return _cut("[", (_value(item, limit) for item in value), len(value), "]", limit)
             case _:
-                return _excerpt(_printable(repr(value)), limit)
+                return _excerpt(escaped(repr(value)[:_MOST_OF_REPR]), limit)
     except Exception:  # the `__repr__` or the `__len__` of a plugin's object may raise
         return "…"
 
@@ -111,9 +114,3 @@ def _cut(opening: str, parts: Iterator[str], count: int, closing: str, limit: in
 def _excerpt(text: str, limit: int) -> str:
     text = _DIGEST.sub(r"\1…", text)
     return text if len(text) <= limit else f"{text[:limit]}…"
-
-
-def _printable(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text[:1000])

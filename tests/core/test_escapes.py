@@ -9,7 +9,8 @@ import unicodedata
 
 import pytest
 
-from muniment.escapes import escaped, json_escaped, settled
+from muniment import escaped
+from muniment.escapes import json_escaped, settled
 
 KEPT = {
     "a family": "👩‍👩‍👧",

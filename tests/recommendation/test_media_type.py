@@ -110,7 +110,7 @@ def test_columns_are_aligned_after_chinese_titles() -> None:
 
 def test_control_characters_and_marks_of_direction_are_escaped() -> None:
     text = "\n".join(preview(FULL, 200))
-    assert "a\\x1b[31mred\\u202etitle\\x0aof two lines" in text
+    assert "a\\x1b[31mred\\u202etitle\\nof two lines" in text
     assert text.replace("\n", "").isprintable()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import shlex
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
@@ -32,16 +33,16 @@ from muniment.plugins.state import distributions
 from muniment.types.inputs import InputSpec
 
 
-class GeneratorGroup(click.Group):
+class GeneratorGroup(click.Group, ABC):
     """The installed generators and media kinds, each as a command that `command_of` returns."""
 
     takes_prompt = True  # on the command line, after the name
 
+    @abstractmethod
     def command_of(
         self, name: str, registered: RegisteredObject, media_type: RegisteredObject | None
     ) -> click.Command:
         """Return the command of a generator."""
-        raise NotImplementedError
 
     def shared_parameters(self) -> list[click.Parameter]:
         """Return the parameters that the commands of all generators have."""

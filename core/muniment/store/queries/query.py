@@ -73,7 +73,9 @@ class Query:
         policy: The name of the recorded policy, such as `team@3`, or `team` for every version. Or
             the SHA-256 of its file, or a prefix of it.
         made_with: The distribution of a plugin that took part, such as `muniment-text`, or at one
-            version, such as `muniment-text==0.1.0`. Later evaluations do not count.
+            version, such as `muniment-text==0.1.0`. Later evaluations do not count. The name of an
+            installed plugin, such as `text`, is an alias in commands alone, because it can belong
+            to another distribution later.
         reviewed: Whether a person has decided on the verdicts.
 
     Example:

@@ -10,8 +10,10 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+import muniment
+
 from .document import Ranking
-from .reason_texts import escaped, prompt_matches, reason_texts
+from .reason_texts import prompt_matches, reason_texts
 
 _GAP = "  "
 _LEAST_TITLE = 12  # cells
@@ -24,7 +26,7 @@ def table(ranking: Ranking, columns: int) -> str:
     Titles, reasons and notes are wrapped. On a narrow terminal the reasons stand below the title,
     and a very narrow one gets neither reasons nor scores.
     """
-    notes = [line for note in ranking.notes for line in _wrapped(escaped(note), columns)]
+    notes = [line for note in ranking.notes for line in _wrapped(muniment.escaped(note), columns)]
     if not ranking.items:
         return "\n".join(_cut(line, columns) for line in [*notes, "no items"])
     rows = list(_rows(ranking, columns))
@@ -45,7 +47,7 @@ def _rows(ranking: Ranking, columns: int) -> Iterator[list[str]]:
     if not has_reasons:
         fixed = [f"{rank}{_GAP}" for rank in ranks]
         remaining = columns - cell_len(fixed[0])
-    titles = ["title", *(escaped(item.title) for item in ranking.items)]
+    titles = ["title", *(muniment.escaped(item.title) for item in ranking.items)]
     shorten = functools.partial(_cut, width=_MOST_OF_REASON)
     reasons = reason_texts(ranking, shorten)
     if not (has_reasons and any(reasons)):

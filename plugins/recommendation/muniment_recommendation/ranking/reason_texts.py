@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
+
+import muniment
 
 from .document import RankedItem, Ranking, reasons
 
@@ -12,14 +13,6 @@ _MOST_REASONS = 3
 # The least part of the prompt in a score that is a match, relative to the largest one of the list.
 # A wish for climbing gear, 登山用品, had 17.5 for a rope, and 0.06 for items with the character 山.
 _LEAST_MATCH = 0.05
-
-# Controls that a terminal acts on: codes, line ends, and the direction of writing.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-
-
-def escaped(text: str) -> str:
-    """Return a text as one line, with control characters and marks of direction as codes."""
-    return _CONTROL.sub(lambda match: _code(ord(match[0])), text)
 
 
 def reason_texts(
@@ -31,7 +24,7 @@ def reason_texts(
     The rank without the main reason follows where it is known. `shorten` is applied to the title
     of each item of the history.
     """
-    titles = {known.item: shorten(escaped(known.title)) for known in ranking.history}
+    titles = {known.item: shorten(muniment.escaped(known.title)) for known in ranking.history}
     matches = prompt_matches(ranking)
     return [
         _reason_text(ranking, item, is_match, titles, shorten)
@@ -63,7 +56,8 @@ def _reason_text(
     texts = ["the prompt"] if is_match else []
     shares = [reason for reason in reasons(ranking, item) if reason.title][:_MOST_REASONS]
     texts += [
-        f"{shorten(escaped(reason.title))} {mark}{100 * reason.share:.0f} %" for reason in shares
+        f"{shorten(muniment.escaped(reason.title))} {mark}{100 * reason.share:.0f} %"
+        for reason in shares
     ]
     if any(part.source == "popularity" and part.value > 0 for part in item.contributions):
         texts.append("popularity")
@@ -74,7 +68,3 @@ def _reason_text(
         return text
     missing = titles.get(item.without.item, item.without.item)
     return f"{text}; rank {item.without.rank} without {missing}"
-
-
-def _code(number: int) -> str:
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"

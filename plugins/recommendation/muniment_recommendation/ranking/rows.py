@@ -13,7 +13,7 @@ from muniment.provenance import to_json
 
 from .csv_rows import csv_rows
 from .document import Ranking
-from .reason_texts import escaped, reason_texts
+from .reason_texts import reason_texts
 
 _HEADER = ("rank", "item", "title", "score", "reasons", "provenance")
 _MARK = "\ufeff"  # without a byte order mark, spreadsheets read another encoding than UTF-8
@@ -78,4 +78,6 @@ def read_provenance(data: bytes) -> str | None:
 def _rows(ranking: Ranking) -> Iterator[_Row]:
     pairs = zip(ranking.items, reason_texts(ranking), strict=True)
     for rank, (item, reasons) in enumerate(pairs, 1):
-        yield _Row(rank, escaped(item.item), escaped(item.title), item.score, reasons)
+        yield _Row(
+            rank, muniment.escaped(item.item), muniment.escaped(item.title), item.score, reasons
+        )
