@@ -595,24 +595,6 @@ def test_the_module_runs_as_the_script_does(processes: Processes) -> None:
     assert done.stdout.startswith("muniment 0.")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_can_complete(processes: Processes, shell: str) -> None:
-    source = processes(_MUNIMENT_COMPLETE=f"{shell}_source")
-    assert source.code == 0
-    assert "_MUNIMENT_COMPLETE" in source.out
-
-
-def test_completion_knows_commands_and_generators(processes: Processes) -> None:
-    def completed(words: str, at: int) -> str:
-        return processes(
-            _MUNIMENT_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(at)
-        ).out
-
-    assert "audit" in completed("muniment au", 1)
-    assert "verify" in completed("muniment audit ver", 2)
-    assert "echo" in completed("muniment generate ec", 2)
-
-
 class TestOnATerminal:
     def test_a_table_cuts_prompts_and_shows_the_ends_of_ids(
         self, processes: Processes, muniment: Here

@@ -144,7 +144,7 @@ def test_an_option_that_cannot_be_used_is_refused_before_the_first_prompt(munime
 
 
 def test_a_terminal_edits_wide_characters_and_pastes_lines(processes: Processes) -> None:
-    with terminal([processes.program, "shell", "echo"], processes.environment) as shell:
+    with processes.terminal("shell", "echo") as shell:
         shell.expect("Ctrl-D")
         shell.expect("echo> ")
         shell.type("最近我国错\x7f\r")
@@ -167,8 +167,7 @@ def test_ctrl_c_ends_an_answer_and_not_the_shell(
     plugin_folder: PluginFolder, processes: Processes, options: list[str]
 ) -> None:
     plugin_folder.generator("slow", SLOW, distribution="test-slow")
-    command = [processes.program, "shell", "slow", *options]
-    with terminal(command, processes.environment) as shell:
+    with processes.terminal("shell", "slow", *options) as shell:
         shell.expect("slow> ")
         shell.type("half a line")
         shell.expect("half a line")  # readline loses a signal while it reads characters
@@ -302,7 +301,7 @@ def test_no_file_has_the_history_of_prompts(processes: Processes, tmp_path: Path
 
 def test_sigterm_ends_the_shell(plugin_folder: PluginFolder, processes: Processes) -> None:
     plugin_folder.generator("slow", SLOW, distribution="test-slow")
-    with terminal([processes.program, "shell", "slow"], processes.environment) as shell:
+    with processes.terminal("shell", "slow") as shell:
         shell.expect("slow> ")
         shell.type("wait\r")
         shell.expect("begun")

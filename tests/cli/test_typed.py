@@ -171,21 +171,41 @@ def test_completion_for_an_unknown_shell_names_the_known_ones(
     assert "; use bash, zsh or fish" in result.err
 
 
-def test_a_shell_completes_commands_and_generators(
-    processes: Processes, plugin_folder: PluginFolder
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_variable_of_click_prints_the_script_of_a_shell(
+    processes: Processes, shell: str
+) -> None:
+    script = processes(_MUNIMENT_COMPLETE=f"{shell}_source")
+    assert script.code == 0
+    assert script.out.strip() == processes("completion", "show", shell).out.strip()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_options_and_generators(
+    processes: Processes, plugin_folder: PluginFolder, shell: str
 ) -> None:
     plugin_folder.generator("诗", "pass")
 
-    def completed(words: str, number: int) -> list[str]:
+    def completed(*words: str) -> list[str]:
+        """Return the completions of the last word, which the script of the shell would read."""
         variables = {
-            "_MUNIMENT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(number)
-        }  # fmt: skip
-        return [line.partition(",")[2] for line in processes(**variables).out.splitlines()]
+            "_MUNIMENT_COMPLETE": f"{shell}_complete",
+            "COMP_WORDS": " ".join(("muniment", *words)),
+            "COMP_CWORD": words[-1] if shell == "fish" else str(len(words)),
+        }
+        result = processes(**variables)
+        assert (result.code, result.err) == (0, "")
+        if shell == "zsh":  # three lines for each: its type, its value and its help
+            assert set(result.lines[::3]) == {"plain"}
+            return result.lines[1::3]
+        values = [line.removeprefix("plain,") for line in result.lines]
+        return [value.partition("\t")[0] for value in values] if shell == "fish" else values
 
-    assert completed("muniment hel", 1) == ["help"]
-    assert completed("muniment help aud", 2) == ["audit"]
-    assert completed("muniment help audit tai", 3) == ["tail"]
-    assert completed("muniment generate 诗", 2) == ["诗"]
+    assert completed("hel") == ["help"]
+    assert completed("help", "aud") == ["audit"]
+    assert completed("help", "audit", "tai") == ["tail"]
+    assert completed("audit", "list", "--unt") == ["--until"]
+    assert completed("generate", "诗") == ["诗"]
 
 
 class TestPlugins:

@@ -3,37 +3,61 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from muniment.cli import progress
+from muniment.cli.output import write_note
 from muniment.cli.progress import Pace, duration, rate_text
 from support.commands import Here, Processes
 from support.plugins import PluginFolder
 
 SLOW = """
-import time
 for request in requests:
     for number in range(1, 4):
         if request.stream:
             yield request.chunk(f"{number} ", tokens=10 * number)
-        time.sleep(0.5)
+    self.wait(request.prompt)
     yield request.reply(Text("1 2 3 4", "stop"), usage=Usage(1, 30))
 """
 
 LOADING = """
 uses_model = True
-def load(self, model):
-    import time
-    time.sleep(1.2)
+def load(self, model): self.wait("load")
 """
 
 
+class Gates:
+    """Events on which the generator `slow` waits: `load`, and one named after each prompt."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self.attributes = textwrap.dedent(f"""
+            def wait(self, name):
+                import os, time
+                while not os.path.exists(os.path.join({str(folder)!r}, name)):
+                    time.sleep(0.01)
+            """)
+
+    def open(self, *names: str) -> None:
+        for name in names:
+            (self._folder / name).touch()
+
+
 @pytest.fixture
-def slow(plugin_folder: PluginFolder, tmp_path: Path) -> Path:
+def gates(tmp_path: Path) -> Gates:
+    return Gates(tmp_path / "gates")
+
+
+@pytest.fixture
+def slow(plugin_folder: PluginFolder, gates: Gates, tmp_path: Path) -> Path:
     """The generator `slow` and its model."""
-    plugin_folder.generator("slow", SLOW, attributes=LOADING, distribution="test-slow")
+    plugin_folder.generator(
+        "slow", SLOW, attributes=gates.attributes + LOADING, distribution="test-slow"
+    )
     model = tmp_path / "granite"
     model.mkdir()
     (model / "weights").write_text("1")
@@ -89,11 +113,19 @@ def test_numbers_of_progress_are_short() -> None:
 
 
 def test_a_log_gets_a_line_now_and_then(
-    muniment: Here, slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    muniment: Here, slow: Path, gates: Gates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.4)
+    def note(line: str) -> None:
+        write_note(line)
+        if done := re.match(r"generating: (\d) of 3", line):  # the next answer waits for this line
+            gates.open(done[1])
+
+    monkeypatch.setattr(progress, "write_note", note)
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "_RATE_SECONDS", 0.0)
+    gates.open("load")
     lines = tmp_path / "lines.jsonl"
-    lines.write_text('{"prompt": "a"}\n' * 3)
+    lines.write_text("".join(f'{{"prompt": "{number}"}}\n' for number in range(3)))
     command = ("batch", lines, "--generator", "slow", "-m", slow, "--batch-size", "1", "--json")
     result = muniment(*command)
     assert result.code == 0
@@ -121,44 +153,52 @@ def test_a_log_gets_the_fraction_of_a_step(
 
 @pytest.mark.parametrize("options", [[], ["--isolate"]])
 def test_a_terminal_shows_the_loading_and_the_seconds(
-    processes: Processes, slow: Path, tmp_path: Path, options: list[str]
+    processes: Processes, slow: Path, gates: Gates, tmp_path: Path, options: list[str]
 ) -> None:
     target = tmp_path / "out.txt"
     command = ("generate", "slow", "x", "-m", slow, "-o", target, *options)
-    result = processes.on_terminal(*command, width=200)
-    assert result.code == 0
-    assert f"loading {slow}, 1 s" in result.out
-    assert f"{slow}: generating, 1 s" in result.out
+    with processes.terminal(*command, width=200) as shown:
+        shown.expect(f"loading {slow}, 1 s")
+        gates.open("load")
+        shown.expect(f"{slow}: generating, 1 s")
+        gates.open("x")
+        assert shown.end() == 0
     assert target.read_text() == "1 2 3 4"
-    assert "a filter checks" not in result.out
+    assert "a filter checks" not in shown.seen
 
 
 def test_a_text_that_a_filter_checks_is_counted_and_not_streamed(
-    processes: Processes, slow: Path, policy_file: Path
+    processes: Processes, slow: Path, gates: Gates, policy_file: Path
 ) -> None:
+    gates.open("load")
     command = ("generate", "slow", "x", "-m", slow, "--policy", policy_file)
-    result = processes.on_terminal(*command, width=200)
-    assert result.code == 0
-    assert result.out.count("a filter checks whole outputs") == 1
-    assert f"{slow}: 30 tokens, 1 s" in result.out
+    with processes.terminal(*command, width=200) as shown:
+        shown.expect(f"{slow}: 30 tokens, 1 s")
+        gates.open("x")
+        assert shown.end() == 0
+    assert shown.seen.count("a filter checks whole outputs") == 1
     streamed = processes.on_terminal("generate", "slow", "x", "-m", slow, width=200)
     assert "a filter checks" not in streamed.out
     assert "tokens," not in streamed.out  # the text itself shows the progress
     assert "1 2 3 4" in streamed.out
 
 
-def test_a_pipe_gets_no_progress_of_one_generation(processes: Processes, slow: Path) -> None:
+def test_a_pipe_gets_no_progress_of_one_generation(
+    processes: Processes, slow: Path, gates: Gates
+) -> None:
+    gates.open("load", "x")
     result = processes("generate", "slow", "x", "-m", slow)
     assert (result.code, result.out) == (0, "1 2 3 4\n")
     assert len(result.err.splitlines()) == 1  # the status
 
 
 def test_chunks_that_only_count_are_not_recorded(
-    processes: Processes, plugin_folder: PluginFolder, policy_file: Path
+    processes: Processes, plugin_folder: PluginFolder, gates: Gates, policy_file: Path
 ) -> None:
+    gates.open("x")
     # The chunks of `SLOW` begin its reply, and these do not.
     body = SLOW.replace('f"{number} "', '"other"')
-    plugin_folder.generator("odd", body, distribution="test-odd")
+    plugin_folder.generator("odd", body, attributes=gates.attributes, distribution="test-odd")
     checked = processes.on_terminal("generate", "odd", "x", "--policy", policy_file, width=300)
     assert checked.code == 0
     assert processes.on_terminal("generate", "odd", "x", width=300).code == 1
@@ -179,12 +219,15 @@ def test_a_terminal_does_not_change_what_a_generator_is_asked_for(
 
 
 def test_an_invalid_number_of_tokens_is_not_shown(
-    processes: Processes, plugin_folder: PluginFolder, policy_file: Path
+    processes: Processes, plugin_folder: PluginFolder, gates: Gates, policy_file: Path
 ) -> None:
-    plugin_folder.generator("odd", SLOW.replace("10 * number", "number + 0.5"))
-    shown = processes.on_terminal("generate", "odd", "x", "--policy", policy_file, width=300)
-    assert shown.code == 0
-    assert "odd: generating, 1 s" in shown.out
+    body = SLOW.replace("10 * number", "number + 0.5")
+    plugin_folder.generator("odd", body, attributes=gates.attributes)
+    command = ("generate", "odd", "x", "--policy", policy_file)
+    with processes.terminal(*command, width=300) as shown:
+        shown.expect("odd: generating, 1 s")
+        gates.open("x")
+        assert shown.end() == 0
 
 
 def test_the_digest_of_an_added_model_is_a_step(

@@ -24,6 +24,7 @@ import jsonschema
 import pytest
 
 from muniment.cli import main
+from support.terminals import Terminal, terminal
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "reference" / "schema.json"
@@ -157,6 +158,12 @@ class Processes:
             if process.poll() is None:
                 process.kill()
             process.communicate()
+
+    def terminal(
+        self, *arguments: str | Path, width: int = 100
+    ) -> contextlib.AbstractContextManager[Terminal]:
+        """A command under way on a terminal of its own, which a test reads and types to."""
+        return terminal([self.program, *map(str, arguments)], self.environment, width=width)
 
     def on_terminal(
         self, *arguments: str | Path, width: int = 100, types: str = "", colour: bool = False
