@@ -52,7 +52,7 @@ class Finding:
 
     id: str
     at: datetime
-    decision: str
+    decision: str | None
     policy: str
     actor: str
     reasons: Sequence[FindingReason]
