@@ -23,7 +23,7 @@ from muniment.ledger.events import (
 )
 from muniment.ledger.fields import PluginAct, Seed, Ulid, UncheckedUlid
 from muniment.ledger.schema import payload_fields, reference_fields
-from muniment.models.registry import ModelRecord
+from muniment.models.records import ModelRecord
 from muniment.models.training import TrainingClaim
 from muniment.records import GenerationRecord, RecordedCell, RecordedOutput, RecordedVerdict
 from muniment.store.export.formats import CSV_COLUMNS

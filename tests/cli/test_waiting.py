@@ -234,7 +234,8 @@ def test_the_digest_of_an_added_model_is_a_step(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from muniment.models import digests
-    from muniment.models.registry import AdditionNotices, Models
+    from muniment.models.notices import AdditionNotices
+    from muniment.models.registry import Models
 
     monkeypatch.setattr(digests, "_PART_BYTES", 10)
 

@@ -430,7 +430,7 @@ def test_a_home_whose_only_default_was_removed_begins_again(
 PROGRAM = """
     import contextlib, pathlib, sys, warnings
     from muniment import ModelTermsWarning, Session
-    from muniment.models.registry import AdditionNotices
+    from muniment.models.notices import AdditionNotices
     from muniment.plugins.discovery import Plugin
     from muniment.plugins.registry import Plugins
 

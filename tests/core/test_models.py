@@ -20,7 +20,8 @@ from muniment import Generator, Model, ModelError, PackagedModel
 from muniment.errors import UnknownNameError
 from muniment.hookspecs import ModelProvider
 from muniment.models.digests import FileHashes, digest
-from muniment.models.registry import ModelRecord, Models
+from muniment.models.records import ModelRecord
+from muniment.models.registry import Models
 from support.models import ListedNotices
 
 FILES = {"weights.bin": b"\x00\x01\x02", "vocab/words.txt": "最近".encode()}

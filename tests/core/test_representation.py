@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 import muniment
-from muniment.models.registry import ModelRecord
+from muniment.models.records import ModelRecord
 from muniment.plugins.registry import LoadFailure
 from muniment.representation import MAX_CHARACTERS, showing
 from muniment.signing import KeyStore

@@ -31,7 +31,7 @@ from muniment.errors import ModelError, MunimentError, UsageError
 from muniment.hookspecs import ModelProvider
 from muniment.language import gettext, ngettext
 from muniment.ledger.events import ModelEntry
-from muniment.models.registry import ModelRecord
+from muniment.models.records import ModelRecord
 from muniment.names import normal_name
 from muniment.plugins.model_files import ADD, naming_owner
 from muniment.plugins.objects import instantiate

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from muniment.cli.output import on_terminal, one_line, pluralize, write_note
 from muniment.cli.progress import begin_all, fraction, waiting
 from muniment.generation.notices import CountChunk, GenerationNotices
-from muniment.models.registry import AdditionNotices
+from muniment.models.notices import AdditionNotices
 from muniment.types.models import PackagedModel
 from muniment.types.replies import Chunk
 

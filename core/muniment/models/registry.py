@@ -10,20 +10,29 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from muniment.errors import ModelError, ModelTermsWarning, MunimentError, UnknownNameError
-from muniment.failures import explain
-from muniment.files import atomic_write, make_folder, open_private, replacing, try_lock
-from muniment.hookspecs import Generator, ModelProvider
+from muniment.errors import ModelError, UnknownNameError
+from muniment.files import make_folder, open_private, replacing, try_lock
+from muniment.hookspecs import ModelProvider
+from muniment.models.defaults import DefaultModels
 from muniment.models.digests import FileHashes, digest, files
+from muniment.models.notices import AdditionNotices
+from muniment.models.provided import (
+    is_hub_id,
+    is_path,
+    model_errors,
+    model_facts,
+    model_folder,
+    packaged_models,
+    packaged_names,
+)
+from muniment.models.records import ModelRecord
 from muniment.names import RULE, is_name, normal_name
 from muniment.representation import showing
 from muniment.times import iso
@@ -33,53 +42,6 @@ _LOCK_PAUSE = 0.1  # seconds between two attempts to lock
 _LABEL_BYTES = 1000
 
 
-class ModelRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The record of an added model.
-
-    Attributes:
-        name: The name of the model.
-        digest: The digest of its files.
-        generator: The generator that uses it.
-        source: The origin of its files.
-        added_at: The time when it was added, in UTC.
-        roles: The names of its files by role.
-        terms: The terms of its use, as a sentence.
-        is_part: Whether it is only used beside another model, such as an adapter, so that it
-            is never a default.
-    """
-
-    name: str
-    digest: str
-    generator: str
-    source: str
-    added_at: str
-    roles: dict[str, str] = {}
-    terms: str = ""
-    is_part: bool = False
-
-    __repr__ = showing("name", "generator", "digest", "source")
-
-
-class AdditionNotices:
-    """The notices of one addition.
-
-    This class warns of the terms and ignores the rest, as suits a program. The command line has
-    a subclass that prints.
-    """
-
-    def begin(self, model: PackagedModel) -> None:
-        """Show the terms of a packaged model before the work, which an exception cancels."""
-        if model.terms:
-            text = f"model {model.name}: {model.terms}"
-            warnings.warn(text, ModelTermsWarning, stacklevel=_caller_level())
-
-    def waiting(self, text: str) -> None:
-        """Show the process that must finish first."""
-
-    def progress(self, step: str, fraction: float) -> None:
-        """Show the current step and its completed fraction."""
-
-
 class Models:
     """The models of one home folder."""
 
@@ -87,7 +49,7 @@ class Models:
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "models"
-        self._defaults = self._folder / ".defaults.json"
+        self._defaults = DefaultModels(self._folder / ".defaults.json")
         self.hash_cache = home / "file-hashes.json"
         self.plugin_caches = home / "cache"  # has a folder for each version of a plugin's code
 
@@ -199,7 +161,7 @@ class Models:
         releases the lock of a killed process.
         """
         label = f"process {os.getpid()}, which adds model {source}"
-        with _model_errors(source, f"model {source} cannot be added", generator):
+        with model_errors(source, f"model {source} cannot be added", generator):
             make_folder(self._folder)
             with open_private(self._folder / ".lock", "a+b") as file:
                 if not try_lock(file):
@@ -227,7 +189,7 @@ class Models:
         shutil.rmtree(working.parent, ignore_errors=True)
         try:
             make_folder(working)
-            facts = _model_facts(generator, source, working, notices)
+            facts = model_facts(generator, source, working, notices)
             final = normal_name(name or facts.name or Path(source).name)
             self._check_free(final)
             hashes = FileHashes(self.hash_cache, _hashing_progress(working, notices))
@@ -247,7 +209,7 @@ class Models:
                 with replacing(self._record(final)) as file:
                     file.write(msgspec.json.format(msgspec.json.encode(added)) + b"\n")
                     file.flush()  # a full disk must fail before the addition is recorded
-                    self._keep_default(added, generator)
+                    self._defaults.keep(added, generator, self._readable())
                     record(added)
             except BaseException:
                 shutil.rmtree(self.path(final), ignore_errors=True)
@@ -282,7 +244,7 @@ class Models:
         here. Raises ModelError when there is no default.
         """
         if reference is None:
-            reference = self._default(generator_name, generator)
+            reference = self._defaults.choose(generator_name, generator, self.added, self._exists)
         name = normal_name(reference)
         if not is_name(name) or self._record(name).is_file():
             return reference
@@ -291,7 +253,7 @@ class Models:
 
     def default(self, generator_name: str) -> str | None:
         """Return the default model on record for a generator, or None."""
-        return self._read_defaults().get(generator_name)
+        return self._defaults.recorded(generator_name)
 
     def resolve(self, reference: str, generator: object, *, remembered: bool = True) -> Model:
         """Return the model of a name, with the digest of its current files.
@@ -323,7 +285,7 @@ class Models:
         Raises ModelError or UnknownNameError. A hub id is returned without finding it.
         """
         chosen = self.choose(reference, generator_name, generator)
-        if isinstance(chosen, PackagedModel) or _is_hub_id(chosen, generator):
+        if isinstance(chosen, PackagedModel) or is_hub_id(chosen, generator):
             return reference
         _, path, added = self._locate(chosen, generator)
         return added.name if added is not None else str(path)
@@ -354,75 +316,15 @@ class Models:
         path = Path(os.path.expanduser(reference))
         if os.path.exists(path):
             return reference, path.absolute(), None
-        if isinstance(generator, ModelProvider) and _is_hub_id(reference, generator):
-            with _model_errors(reference, f"model {reference} cannot be found", generator):
-                return reference, _model_folder(generator, reference), None
+        if isinstance(generator, ModelProvider) and is_hub_id(reference, generator):
+            with model_errors(reference, f"model {reference} cannot be found", generator):
+                return reference, model_folder(generator, reference), None
         names = [model.name for model in self._readable()]
-        names = sorted({*names, *_names(packaged_models(generator))})
+        names = sorted({*names, *packaged_names(generator)})
         hint = "or use the path of a model's folder"
-        if _is_path(reference):
+        if is_path(reference):
             hint = "this path does not exist"
         raise UnknownNameError("model", reference, names, hint)
-
-    def _default(self, generator_name: str, generator: object) -> str:
-        default = self.default(generator_name)
-        packaged = _names(packaged_models(generator))
-        if default is not None and (self._exists(default) or default in packaged):
-            return default
-        names = _whole_models(generator_name, self.added())
-        setting = f"`muniment config set model.{generator_name} NAME`"
-        if default is not None and names:
-            raise ModelError(
-                default,
-                f"model {default}, the default of generator {generator_name}, is not in this "
-                f"home; add it again, name another with -m, or set one with {setting}; "
-                f"available: {', '.join(names)}",
-            )
-        if len(names) == 1:
-            return names[0]
-        if packaged:
-            return packaged[0]
-        if names:
-            raise ModelError(
-                "",
-                f"name a model with -m, or set one with {setting}; available: {', '.join(names)}",
-            )
-        add = f"{Generator.model_command} --generator {generator_name}"
-        command = getattr(generator, "model_command", Generator.model_command)
-        steps = f"`{add}`" if command == Generator.model_command else f"`{command}`, then `{add}`"
-        message = f"no model was added yet; use {steps}, or -m with the folder of a model"
-        raise ModelError("", message)
-
-    def _keep_default(self, added: ModelRecord, generator: object) -> None:
-        """Record the generator's default, before the added model can change it.
-
-        Without a previous default, the added model becomes the default unless it is a part.
-        """
-        defaults = self._read_defaults()
-        names = _whole_models(added.generator, self._readable())
-        packaged = _names(packaged_models(generator))
-        default = defaults.get(added.generator)
-        if default is not None and (names or default in packaged):
-            return
-        if len(names) == 1:
-            default = names[0]
-        elif packaged:
-            default = packaged[0]
-        elif not names and not added.is_part:
-            default = added.name
-        if default is not None:
-            atomic_write(
-                self._defaults, msgspec.json.encode({**defaults, added.generator: default})
-            )
-
-    def _read_defaults(self) -> dict[str, str]:
-        try:
-            return msgspec.json.decode(self._defaults.read_bytes(), type=dict[str, str])
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except (OSError, ValueError) as error:
-            message = f"{self._defaults} cannot be read: {error}; delete this file"
-            raise ModelError("", message) from error
 
     def _check_addable(self, source: str, name: str | None) -> None:
         """Raise ModelError for a taken or invalid name, before the conversion.
@@ -464,54 +366,6 @@ class Models:
             ) from error
 
 
-def _is_path(reference: str) -> bool:
-    return reference.startswith((".", "~")) or os.path.isabs(reference)
-
-
-def _is_hub_id(reference: str, generator: object) -> bool:
-    """Return whether a reference can only be the hub id of a model that the generator can find."""
-    if "/" not in reference or not isinstance(generator, ModelProvider):
-        return False
-    return not _is_path(reference) and not os.path.exists(reference)
-
-
-def packaged_models(generator: object) -> list[PackagedModel]:
-    """Return the models that come with installed packages. Raise ModelError on failure."""
-    if not isinstance(generator, ModelProvider):
-        return []
-    with _model_errors("", "packaged models cannot be listed", generator):
-        packaged: object = generator.packaged_models()
-        if not isinstance(packaged, Sequence) or not all(
-            isinstance(model, PackagedModel) for model in packaged
-        ):
-            raise _broken(generator, "packaged_models", "a list of muniment.PackagedModel")
-        return list(packaged)
-
-
-class _Facts(msgspec.Struct):
-    """The facts that `add_model` of a generator returns."""
-
-    name: str | None = None
-    roles: dict[str, str] = {}
-    terms: str = ""
-    is_part: bool = False
-
-
-def _model_facts(
-    generator: ModelProvider, source: str, into: Path, notices: AdditionNotices
-) -> _Facts:
-    """Return the facts of a model that the generator put into a folder."""
-    facts: object = generator.add_model(source, into, notices.progress)
-    try:
-        return msgspec.convert(facts, _Facts, from_attributes=False)
-    except msgspec.ValidationError:
-        raise _broken(
-            generator,
-            "add_model",
-            "a mapping with name and terms as texts, roles with files, and is_part as a bool",
-        ) from None
-
-
 def _hashing_progress(folder: Path, notices: AdditionNotices) -> Callable[[int], None]:
     """Return a function that receives the sizes of hashed parts of the files of a folder."""
     total, done = sum(path.stat().st_size for path in files(folder).values()), 0
@@ -524,54 +378,8 @@ def _hashing_progress(folder: Path, notices: AdditionNotices) -> Callable[[int],
     return advance
 
 
-def _model_folder(generator: ModelProvider, reference: str) -> Path:
-    """Return the folder of a model that was never added."""
-    folder: object = generator.find_model(reference)
-    if not isinstance(folder, str | os.PathLike):
-        raise _broken(generator, "find_model", "the pathlib.Path of a folder")
-    return Path(folder)
-
-
-def _broken(generator: ModelProvider, method: str, expected: str) -> ModelError:
-    """Return the error of a method that did not return what the contract of plugins demands."""
-    name = getattr(generator, "name", type(generator).__name__)
-    return ModelError("", f"{method}() of generator {name!r} must return {expected}")
-
-
-@contextlib.contextmanager
-def _model_errors(name: str, failure: str, generator: object) -> Iterator[None]:
-    """Raise ModelError instead of an exception of a generator or of the file system."""
-    try:
-        yield
-    except (MunimentError, ModelTermsWarning):
-        raise
-    except (Exception, SystemExit) as error:
-        raise ModelError(
-            name, f"{failure}: {explain(error, type(generator).__module__)}"
-        ) from error
-
-
-def _caller_level() -> int:
-    """Return the `stacklevel` of the first frame outside Muniment, seen from the caller."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("muniment."):
-        level, frame = level + 1, frame.f_back
-    return level
-
-
 def _is_model_name(name: str) -> bool:
     return is_name(name) and not name.endswith(".json")
-
-
-def _names(packaged: list[PackagedModel]) -> list[str]:
-    return [model.name for model in packaged]
-
-
-def _whole_models(generator_name: str, models: list[ModelRecord]) -> list[str]:
-    """Return the names of a generator's models, of which each can be its default."""
-    return [
-        model.name for model in models if model.generator == generator_name and not model.is_part
-    ]
 
 
 def _half_written(name: str) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 from muniment import config
 from muniment.generation.notices import GenerationNotices
-from muniment.models.registry import AdditionNotices, Models
+from muniment.models.notices import AdditionNotices
+from muniment.models.registry import Models
 from muniment.plugins.isolation import PluginWorkers
 from muniment.plugins.registry import Plugins
 from muniment.representation import showing

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from muniment.errors import UnknownNameError, UsageError
-from muniment.models.registry import ModelRecord
+from muniment.models.records import ModelRecord
 from muniment.plugins.core import core_environment, core_plugin
 from muniment.session.reader import RecordReader
 from muniment.store import Query
