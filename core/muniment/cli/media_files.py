@@ -19,13 +19,7 @@ from muniment.cli.output import (
     write_styled,
 )
 from muniment.cli.output_file import OutputFile, without_end
-from muniment.errors import (
-    MunimentError,
-    ParameterError,
-    PluginError,
-    ProvenanceError,
-    UsageError,
-)
+from muniment.errors import MunimentError, ParameterError, PluginError, ProvenanceError, UsageError
 from muniment.types.generations import Generation
 from muniment.types.media_types import is_text_type
 from muniment.types.outputs import Output

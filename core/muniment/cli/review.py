@@ -8,15 +8,7 @@ from muniment.cli.audit_list import print_generations, prompt_excerpt
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import headers_option, json_option, limit_option
-from muniment.cli.output import (
-    Column,
-    emit,
-    excerpt,
-    on_terminal,
-    short_id,
-    write_json,
-    write_note,
-)
+from muniment.cli.output import Column, emit, excerpt, on_terminal, short_id, write_json, write_note
 from muniment.types.generations import Generation
 from muniment.types.verdicts import DECISIONS, Verdict
 

@@ -13,12 +13,7 @@ from muniment.cli.context import context_of
 from muniment.cli.generators import GeneratorGroup, noun_of, own_options, request_options
 from muniment.cli.interruption import new_run
 from muniment.cli.notices import AnswerNotices
-from muniment.cli.options import (
-    inputs_given,
-    json_option,
-    model_option,
-    parameters_given,
-)
+from muniment.cli.options import inputs_given, json_option, model_option, parameters_given
 from muniment.cli.output import on_terminal
 from muniment.cli.parameter_options import INPUT, PARAMETER, flags, take_values
 from muniment.cli.prompt_loop import Answering, PromptLoop

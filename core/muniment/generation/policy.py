@@ -37,13 +37,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import Meta
 
-from muniment.errors import (
-    PolicyError,
-    PromptError,
-    UnknownNameError,
-    YamlError,
-    explain_invalid,
-)
+from muniment.errors import PolicyError, PromptError, UnknownNameError, YamlError, explain_invalid
 from muniment.names import normal_name
 from muniment.plugins.discovery import policy_entries
 from muniment.types.verdicts import DECISIONS, Decision, Stage, Verdict

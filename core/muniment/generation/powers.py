@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from muniment.errors import UnknownNameError, UsageError
-from muniment.generation.requests import Resolver
+from muniment.generation.generators import Generators
 from muniment.hookspecs import Generator, ModelProvider, powers_of
 from muniment.models.registry import Models
 from muniment.plugins.invocation import calling, validate_scores, validate_vectors
@@ -83,11 +83,11 @@ class _Ready:
 class Powers:
     """Calls the optional methods of generators, with the models of a session."""
 
-    def __init__(self, resolver: Resolver, plugins: Plugins, models: Models) -> None:
-        self._resolver = resolver
+    def __init__(self, generators: Generators, plugins: Plugins, models: Models) -> None:
+        self._generators = generators
         self._plugins = plugins
         self._models = models
-        self._generators: dict[tuple[str, str, str], RegisteredObject] = {}
+        self._registered: dict[tuple[str, str, str], RegisteredObject] = {}
 
     def score(
         self,
@@ -102,12 +102,12 @@ class Powers:
         Raises UsageError, ModelError or PluginError.
         """
         prompts = _prompts(texts, prompts)
-        ready = _Ready(*self._resolver.loaded(generator, model))
+        ready = _Ready(*self._generators.loaded(generator, model))
         return self._score(ready, texts, prompts, parameters)
 
     def embed(self, outputs: Sequence[Output], generator: str, model: str | None) -> Embeddings:
         """Return a vector of each output. Raises UsageError, ModelError or PluginError."""
-        return self._embed(_Ready(*self._resolver.loaded(generator, model)), outputs)
+        return self._embed(_Ready(*self._generators.loaded(generator, model)), outputs)
 
     def score_with(
         self, model: Model, texts: Sequence[str], prompts: Sequence[str] | None
@@ -135,17 +135,17 @@ class Powers:
                 provider = registered.load_class()
                 if powers_of(provider) and issubclass(provider, ModelProvider):
                     with suppress(UnknownNameError):
-                        self._resolver.add_packaged(reference, registered)
+                        self._generators.add_packaged(reference, registered)
                         return self._models.resolve(reference, None)
             raise
 
     def _ready(self, model: Model, power: str, media_type: str) -> _Ready:
         """Return the generator of a model, with the model loaded."""
         key = model.digest, power, media_type
-        if key not in self._generators:
-            self._generators[key] = self._generator_of(model, power, media_type)
-        registered = self._generators[key]
-        return _Ready(registered, self._resolver.loaded_with(registered, model), model)
+        if key not in self._registered:
+            self._registered[key] = self._generator_of(model, power, media_type)
+        registered = self._registered[key]
+        return _Ready(registered, self._generators.loaded_with(registered, model), model)
 
     def _generator_of(self, model: Model, power: str, media_type: str) -> RegisteredObject:
         """Return the generator that a model was added for.

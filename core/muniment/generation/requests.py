@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from muniment.config import Config
-from muniment.errors import ModelError, MunimentError, UnknownNameError, UsageError
+from muniment.errors import ModelError, UnknownNameError, UsageError
 from muniment.generation import seeds
+from muniment.generation.generators import Generators
 from muniment.generation.specs import GenerationSpec
-from muniment.hookspecs import Generator, ModelProvider
+from muniment.hookspecs import Generator
 from muniment.ids import new_id
-from muniment.models.registry import Models
 from muniment.parameters import Parameters
-from muniment.plugins.invocation import calling, environment_of, error_message
 from muniment.plugins.model_files import naming_owner
-from muniment.plugins.objects import RegisteredObject, checked_values, instantiate
+from muniment.plugins.objects import RegisteredObject, checked_values
 from muniment.plugins.quiet_output import quiet_stdout
 from muniment.plugins.registry import Plugins
 from muniment.types.generations import Generation
 from muniment.types.inputs import Input
-from muniment.types.models import Model, PackagedModel
+from muniment.types.models import Model
 from muniment.types.requests import Request
-from muniment.validation import (
-    check_id,
-    check_name,
-    check_text,
-    now,
-)
+from muniment.validation import check_id, check_name, check_text, now
 
 if TYPE_CHECKING:
     from muniment.generation.inputs import ReadInputs
@@ -78,36 +71,25 @@ class _Blocked:
 
 
 class Resolver:
-    """Resolves specs, with one generator object for each generator and model."""
+    """Resolves specs, and recorded generations again, to requests."""
 
     def __init__(
         self,
         config: Config,
         plugins: Plugins,
-        models: Models,
-        add: Callable[[PackagedModel, str, ModelProvider], None],
+        generators: Generators,
         recorded: Callable[[str], Generation],
         matches: Callable[[str, bytes], bool | None],
-        loading: Callable[[str], AbstractContextManager[object]],
     ) -> None:
         """Take the parts.
 
-        `add` adds a packaged model for the generator of that name. `recorded` returns a recorded
-        generation by its id, which can be abbreviated, as its caller got it. `matches` returns
-        whether a plugin recognises bytes as a media type, or None if no plugin can tell. `loading`
-        shows that the model of a name is loaded.
+        `recorded` returns a recorded generation by its id, which can be abbreviated, as its caller
+        got it. `matches` returns whether a plugin recognises bytes as a media type, or None if no
+        plugin can tell.
         """
-        self._config = config
-        self._plugins = plugins
-        self._models = models
-        self._add = add
-        self._recorded, self._matches, self._loading = recorded, matches, loading
+        self._config, self._plugins, self._generators = config, plugins, generators
+        self._recorded, self._matches = recorded, matches
         self._last_read: tuple[GenerationSpec, RegisteredObject, ReadInputs] | None = None
-        self._generators: dict[tuple[str, str], Generator] = {}
-        self._loaded: set[tuple[str, str]] = set()
-        self._resolved_models: dict[tuple[str, str | None], Model] = {}
-        self._rehashed: dict[str, Model] = {}
-        self._failed_additions: dict[str, ModelError] = {}
 
     def check(self, spec: GenerationSpec) -> CheckedSpec:
         """Return the spec with its seed, generator, parameters and inputs, without its model.
@@ -183,8 +165,8 @@ class Resolver:
         )
 
         blocked = _Blocked(without_models, blocks)
-        model, generator = self._with_model(registered, spec, blocked)
-        models = self._models_of(checked.parameters, registered, generator, blocked)
+        model, generator = self._generators.with_model(registered, spec.model, blocked)
+        models = self._generators.models_of(checked.parameters, registered, generator, blocked)
         # The clock starts here: adding and loading a model is no part of a generation.
         request = without_models(model=model, models=models, started_at=now())
         left_to_resolve: set[str] = set()
@@ -235,7 +217,7 @@ class Resolver:
         with naming_owner(request.model.path if request.model else "", registered, self._plugins):
             request = resolve_request(generator, registered, request, given, self._matches)
         blocked = partial(blocks, request)
-        models = self._models_of(request.parameters, registered, generator, blocked)
+        models = self._generators.models_of(request.parameters, registered, generator, blocked)
         return replace(request, models=models)
 
     def again(self, generation: Generation) -> BoundRequest:
@@ -246,10 +228,10 @@ class Resolver:
         """
         registered = self._recorded_generator(generation)
         parameters = checked_values(registered, registered.parameters, generation.parameters)
-        model, generator = None, self._object(registered, None)
+        model, generator = None, self._generators.get(registered, None)
         if generation.model is not None:
-            model = self._find_model(generation.model, generator)
-            generator = self._object(registered, model)
+            model = self._generators.recorded_model(generation.model, generator)
+            generator = self._generators.get(registered, model)
         request = Request(
             id=generation.id,
             prompt=generation.prompt,
@@ -258,7 +240,7 @@ class Resolver:
             system=generation.system,
             model=model,
             models={
-                name: self._find_model(recorded, generator)
+                name: self._generators.recorded_model(recorded, generator)
                 for name, recorded in generation.models.items()
             },
             started_at=generation.started_at,
@@ -305,158 +287,11 @@ class Resolver:
                 raise ModelError(needed.name, f"model {needed.name} was not added; try again")
         if model is None:
             return bound.generator
-        self._load_once(bound.registered, bound.generator, model)
+        self._generators.load(bound.registered, bound.generator, model)
         if retest:
             with quiet_stdout():
                 bound.generator.retest()
         return bound.generator
-
-    def loaded(
-        self, generator: str, model: str | None
-    ) -> tuple[RegisteredObject, Generator, Model | None]:
-        """Return a generator with a loaded model, by default its own, without a request.
-
-        A packaged model is added first. Raises UsageError, ModelError or PluginError.
-        """
-        registered = self._plugins.generator(generator, self._config.generators())
-        spec = GenerationSpec(None, generator=generator, model=model)
-        used, found = self._with_model(registered, spec, lambda: False)
-        if used is not None:
-            self._load_once(registered, found, used)
-        return registered, found, used
-
-    def loaded_with(self, registered: RegisteredObject, model: Model) -> Generator:
-        """Return a generator with a model that is resolved already. Raises ModelError."""
-        generator = self._object(registered, model)
-        self._load_once(registered, generator, model)
-        return generator
-
-    def verify_model(self, name: str) -> dict[str, str | int]:
-        """Return the generator's facts after hashing, loading and testing an added model.
-
-        No cache is used. Raises UnknownNameError, PluginError or ModelError.
-        """
-        registered = self._plugins.find("generator", self._models.get(name).generator)
-        generator = instantiate(registered)
-        model = self._models.resolve(name, generator, remembered=False)
-        try:
-            self._load(registered, generator, model)
-            with quiet_stdout():
-                generator.retest()
-            return environment_of(generator)
-        except MunimentError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise ModelError(name, error_message(error, registered)) from error
-        finally:
-            _close(generator)
-
-    def _load_once(self, registered: RegisteredObject, generator: Generator, model: Model) -> None:
-        key = (registered.name, model.digest)
-        if key not in self._loaded:
-            self._load(registered, generator, model)
-            self._loaded.add(key)
-
-    def _load(self, registered: RegisteredObject, generator: Generator, model: Model) -> None:
-        """Load the model, after offering a folder for results that depend on the plugin's code."""
-        code = self._plugins.ref(registered.plugin)
-        with self._loading(model.name), calling(registered):
-            if code.digest != "unknown":
-                folder = f"{code.distribution}-{code.digest.rpartition(':')[2]}"
-                generator.use_cache(self._models.plugin_caches / folder)
-            with naming_owner(model.path, registered, self._plugins):
-                generator.load(model)
-
-    def close(self) -> None:
-        """Close the generators, ignoring exceptions and output, and forget all models.
-
-        A later request resolves its model again.
-        """
-        for generator in self._generators.values():
-            _close(generator)
-        for cached in (self._generators, self._resolved_models, self._rehashed):
-            cached.clear()
-        self._loaded.clear()
-
-    def _with_model(
-        self, registered: RegisteredObject, spec: GenerationSpec, blocked: Callable[[], bool]
-    ) -> tuple[Model | None, Generator]:
-        generator = self._object(registered, None)
-        name = registered.name
-        if not generator.uses_model:
-            if spec.model is not None:
-                raise UsageError(f"generator {name} does not use a model; remove -m")
-            return None, generator
-        reference = spec.model or self._config.get(f"model.{name}")
-        model = self._model(reference, name, generator, blocked)
-        return model, self._object(registered, model)
-
-    def _models_of(
-        self,
-        parameters: Parameters,
-        registered: RegisteredObject,
-        generator: Generator,
-        blocked: Callable[[], bool],
-    ) -> dict[str, Model]:
-        """Return the models that parameters name, by the name of the parameter."""
-        return {
-            name: self._model(reference, registered.name, generator, blocked)
-            for name, reference in parameters.models().items()
-        }
-
-    def _model(
-        self, reference: str | None, name: str, generator: Generator, blocked: Callable[[], bool]
-    ) -> Model:
-        """Return a model of the generator `name`, by its reference or (if None) by default.
-
-        A packaged model is added, unless the prompts are blocked. It then has no digest.
-        """
-        key = (name, reference)
-        if key not in self._resolved_models:
-            chosen = self._models.choose(reference, name, generator)
-            if isinstance(chosen, PackagedModel):
-                if blocked():
-                    return Model(chosen.name, "", "")
-                self._add_once(chosen, name, generator)
-                chosen = chosen.name
-            self._resolved_models[key] = self._models.resolve(chosen, generator)
-        return self._resolved_models[key]
-
-    def _add_once(self, packaged: PackagedModel, name: str, generator: Generator) -> None:
-        """Add a packaged model. Raise the error of a failed addition again without a retry."""
-        if packaged.name not in self._failed_additions:
-            try:
-                return self._add(packaged, name, cast(ModelProvider, generator))
-            except ModelError as error:
-                self._failed_additions[packaged.name] = error
-        raise self._failed_additions[packaged.name]
-
-    def add_packaged(self, name: str, registered: RegisteredObject) -> None:
-        """Add the packaged model of a generator by its name, if there is one that is not added.
-
-        Raises ModelError.
-        """
-        generator = self._object(registered, None)
-        chosen = self._models.choose(name, registered.name, generator)
-        if isinstance(chosen, PackagedModel):
-            self._add_once(chosen, registered.name, generator)
-
-    def _find_model(self, recorded: Model, generator: Generator) -> Model:
-        if recorded.digest not in self._rehashed:
-            model = self._models.with_digest(recorded.digest, recorded, generator)
-            if model is None:
-                raise UsageError(
-                    f"no model here has the digest {recorded.digest}, that of {recorded.name:.80}; "
-                    "add its folder with `muniment models add FOLDER`"
-                )
-            self._rehashed[recorded.digest] = model
-        return self._rehashed[recorded.digest]
-
-    def _object(self, registered: RegisteredObject, model: Model | None) -> Generator:
-        key = (registered.name, model.digest if model else "")
-        if key not in self._generators:
-            self._generators[key] = instantiate(registered)
-        return self._generators[key]
 
 
 def _not_given(spec: GenerationSpec, parameters: Parameters) -> set[str]:
@@ -472,8 +307,3 @@ def _not_given(spec: GenerationSpec, parameters: Parameters) -> set[str]:
 def _models_in(request: Request) -> list[Model]:
     model = () if request.model is None else (request.model,)
     return [*model, *request.models.values()]
-
-
-def _close(generator: Generator) -> None:
-    with quiet_stdout(), contextlib.suppress(Exception, SystemExit, GeneratorExit):
-        generator.close()

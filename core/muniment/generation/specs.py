@@ -18,13 +18,7 @@ from muniment.representation import showing
 from muniment.types.experiments import Cell
 from muniment.types.generations import Failure, Generation
 from muniment.types.models import Model
-from muniment.validation import (
-    check_counts,
-    check_texts,
-    escape_unencodable,
-    now,
-    recordable_name,
-)
+from muniment.validation import check_counts, check_texts, escape_unencodable, now, recordable_name
 
 if TYPE_CHECKING:
     pass

@@ -8,10 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from muniment.errors import (
-    ParameterError,
-    PluginError,
-)
+from muniment.errors import ParameterError, PluginError
 from muniment.failures import explain
 from muniment.hookspecs import Filter, Generator
 from muniment.names import RULE, is_object_name, normal_name

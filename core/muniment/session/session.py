@@ -21,6 +21,7 @@ from muniment.errors import UsageError
 from muniment.generation import batch
 from muniment.generation.assessment import PolicyRunner
 from muniment.generation.evaluation import Evaluators
+from muniment.generation.generators import Generators
 from muniment.generation.pipeline import Pipeline
 from muniment.generation.policy import Policy, parse_policy, resolve_policy
 from muniment.generation.powers import Embeddings, Powers, ScoredTexts
@@ -173,7 +174,7 @@ class Session(RecordWriter):
         if isinstance(reference, Provenance):
             name = changes.pop("generator", reference.generator)
             registered = self.plugins.generator(name, self.config.generators())
-            add = self._resolver.add_packaged
+            add = self._generators.add_packaged
             return spec_of_file(reference, registered, self.models, add, changes)
         generation = self.generation(reference)
         name = changes.get("generator", generation.generator)
@@ -339,7 +340,7 @@ class Session(RecordWriter):
             ...     print(error.kind)
             model
         """
-        return self._resolver.verify_model(name)
+        return self._generators.verify_model(name)
 
     def release_models(self) -> None:
         """Release all loaded models, so that the next request or replay reads their files again.
@@ -349,7 +350,7 @@ class Session(RecordWriter):
         Example:
             >>> session.release_models()
         """
-        self._resolver.close()
+        self._generators.close()
 
     def _policy(self, reference: str | Path | None, run_id: str | None) -> Policy:
         """Return the policy with a name or path, else that of a recorded run or the default."""
@@ -378,21 +379,30 @@ class Session(RecordWriter):
             )
 
     @cached_property
-    def _resolver(self) -> Resolver:
-        parts = self.config, self.plugins, self.models
-        resolver = Resolver(
-            *parts,
+    def _generators(self) -> Generators:
+        generators = Generators(
+            self.config,
+            self.plugins,
+            self.models,
             self._add_packaged,
-            self._returned,
-            lambda media_type, data: self.media.matches(media_type, data),
             lambda model: self.generation_notices.loading(model),
         )
-        self._closing.append(resolver.close)
-        return resolver
+        self._closing.append(generators.close)
+        return generators
+
+    @cached_property
+    def _resolver(self) -> Resolver:
+        return Resolver(
+            self.config,
+            self.plugins,
+            self._generators,
+            self._returned,
+            lambda media_type, data: self.media.matches(media_type, data),
+        )
 
     @cached_property
     def _powers(self) -> Powers:
-        return Powers(self._resolver, self.plugins, self.models)
+        return Powers(self._generators, self.plugins, self.models)
 
     def _returned(self, reference: str) -> Generation:
         """Return a recorded generation with the outputs that its caller got."""

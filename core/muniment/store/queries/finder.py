@@ -31,14 +31,7 @@ from muniment.store.database.tables import (
 )
 from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries import contents
-from muniment.store.queries.loader import (
-    PAGE,
-    entries_of,
-    in_pages,
-    load,
-    load_numbers,
-    number_of,
-)
+from muniment.store.queries.loader import PAGE, entries_of, in_pages, load, load_numbers, number_of
 from muniment.store.queries.origins import policy_document
 from muniment.store.queries.planner import Position, QueryPlanner
 from muniment.store.queries.query import COLUMNS, GenerationRow, Query

@@ -22,11 +22,7 @@ from muniment.store.database import leases
 from muniment.store.database.engine import chunks
 from muniment.store.database.projections import seed_number
 from muniment.store.queries import time_index
-from muniment.store.queries.full_names import (
-    full_name_sql,
-    is_newest_sql,
-    recorded_full_name,
-)
+from muniment.store.queries.full_names import full_name_sql, is_newest_sql, recorded_full_name
 from muniment.store.queries.origins import plugin_sets, policy_numbers
 from muniment.store.queries.query import (
     Query,

@@ -16,13 +16,7 @@ from muniment.store.database.tables import cell, event, generation, run
 from muniment.store.errors import AlreadyRecordedError
 from muniment.store.queries.finder import match_id
 from muniment.store.queries.loader import PAGE, load_numbers, number_of
-from muniment.store.recording.events import (
-    Events,
-    RecordedEvent,
-    add_text,
-    has_key,
-    read_events,
-)
+from muniment.store.recording.events import Events, RecordedEvent, add_text, has_key, read_events
 from muniment.store.recording.ledger import append_with_rows, prepare
 from muniment.types.experiments import Levels
 from muniment.types.generations import Generation

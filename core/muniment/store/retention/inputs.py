@@ -10,12 +10,7 @@ from sqlalchemy import Connection, select
 from muniment.ledger.entries import StartedEntry
 from muniment.ledger.payloads import Kind, selection_commitment
 from muniment.store.database.engine import chunks
-from muniment.store.database.tables import (
-    generation,
-    generation_input,
-    generation_parent,
-    payload,
-)
+from muniment.store.database.tables import generation, generation_input, generation_parent, payload
 from muniment.store.queries.loader import PAGE, entries_of, load_numbers
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
