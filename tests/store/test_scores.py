@@ -12,7 +12,7 @@ import pytest
 
 from muniment.errors import AmbiguousNameError, StoreError, UnknownNameError, UsageError
 from muniment.store import Query, Store
-from muniment.store.queries import loader, planner
+from muniment.store.queries import filters, loader, planner
 from muniment.types.generations import Generation
 from muniment.types.scores import Score
 from support.databases import ask, change
@@ -90,12 +90,13 @@ def test_conditions_combine_with_other_filters(store: Store, record: Record) -> 
     assert ids(store, scores=["perplexity<5"], until=until) == []
 
 
-@pytest.mark.parametrize("path_limit", [planner._MAX_NARROWING, 0])
+@pytest.mark.parametrize("path_limit", [planner.MAX_NARROWING, 0])
 def test_order_by_score_is_total_and_paged(
     store: Store, record: Record, monkeypatch: pytest.MonkeyPatch, path_limit: int
 ) -> None:
     monkeypatch.setattr(loader, "PAGE", 3)
-    monkeypatch.setattr(planner, "_MAX_NARROWING", path_limit)
+    for module in (filters, planner):
+        monkeypatch.setattr(module, "MAX_NARROWING", path_limit)
     chosen = random.Random(7)
     values = [chosen.choice([None, 1.0, 2.0, 3.0, -4.0]) for _ in range(20)]
     made = record(*([perplexity(value)] for value in values), [], [])

@@ -21,8 +21,9 @@ from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import actor, policy
 from muniment.store.queries.erasures import erased_payloads
+from muniment.store.queries.filters import UNDECIDED
 from muniment.store.queries.loader import entries_of
-from muniment.store.queries.planner import UNDECIDED, QueryPlanner
+from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
 
 PERCENTILES = (50, 90, 95, 99)
