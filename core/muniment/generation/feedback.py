@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast, get_args
 
-from muniment.errors import MunimentError
+from muniment.errors import MunimentError, UsageError
 from muniment.generation.lists import Lists
+from muniment.ledger.fields import Action, Rating
 from muniment.representation import showing
 from muniment.types.generations import Generation
 from muniment.types.outputs import Item
 
 if TYPE_CHECKING:
     from muniment.ledger.events import FeedbackEntry
-    from muniment.ledger.fields import Action, Rating
     from muniment.store.recording.events import RecordedEvent
 
 
@@ -54,6 +54,23 @@ class FeedbackEvent:
     item: Item | None = None
 
     __repr__ = showing("number", "rating", "action", "comment", "item", "generation")
+
+
+def checked_feedback(
+    rating: str | int | None, comment: str | None, action: str | None
+) -> tuple[Rating | None, Action | None]:
+    """Return a rating and an action as they are recorded.
+
+    Raises UsageError for any other value, and if there is neither of them nor a comment.
+    """
+    text = None if rating is None else str(rating)
+    if text is not None and text not in get_args(Rating):
+        raise UsageError(f"a rating is up, down or a number from 1 to 5, not {rating!r}")
+    if action is not None and action not in get_args(Action):
+        raise UsageError(f"an action is impression, click, like, dislike or buy, not {action!r}")
+    if text is None and not comment and action is None:
+        raise UsageError("feedback needs a rating, a comment or an action")
+    return cast("Rating | None", text), cast("Action | None", action)
 
 
 def feedback_events(

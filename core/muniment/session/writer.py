@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from muniment.ledger.events import ExperimentEntry, FeedbackEntry, ReviewEntry, TrainingEntry
-    from muniment.ledger.fields import Action, Judgement, ModelAct, PluginAct, Rating
+    from muniment.ledger.fields import Judgement, ModelAct, PluginAct
     from muniment.models.training import Training
     from muniment.store import Rule
     from muniment.store.recording.events import RecordedEvent
@@ -47,14 +47,9 @@ class RecordWriter(RecordReader):
             >>> session.feedback(done.id, "down", "too short").text("comment")
             'too short'
         """
-        if rating is not None and str(rating) not in ("up", "down", "1", "2", "3", "4", "5"):
-            raise UsageError(f"a rating is up, down or a number from 1 to 5, not {rating!r}")
-        if action not in (None, "impression", "click", "like", "dislike", "buy"):
-            raise UsageError(
-                f"an action is impression, click, like, dislike or buy, not {action!r}"
-            )
-        if rating is None and not comment and action is None:
-            raise UsageError("feedback needs a rating, a comment or an action")
+        from muniment.generation.feedback import checked_feedback
+
+        checked_rating, checked_action = checked_feedback(rating, comment, action)
         identifier = self.store.find(reference)
         position = None
         if item is not None:
@@ -62,9 +57,9 @@ class RecordWriter(RecordReader):
         return self.store.events.add_feedback(
             identifier,
             self.actor,
-            cast("Rating | None", None if rating is None else str(rating)),
+            checked_rating,
             comment,
-            cast("Action | None", action),
+            checked_action,
             position,
         )
 
