@@ -12,7 +12,7 @@ The result is one of:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -33,31 +33,69 @@ Compare: TypeAlias = Callable[[Output, Output], Comparison | None]
 Select: TypeAlias = Callable[[Generation], Generation]
 
 
-def replay(
-    generations: Sequence[Generation],
-    resolver: Resolver,
-    environment: Mapping[str, str | int],
-    core: PluginRef,
-    compare: Compare,
-    select: Select,
-) -> Iterator[Replay]:
-    """Replay generations in groups of one generator and model, and yield each result.
+class Replayer:
+    """Repeats recorded generations and compares the outputs."""
 
-    A repeated generation is replayed once. `environment` describes the machine, and `core` is
-    the version of the core. `compare` describes the difference of two outputs. `select` returns a
-    generation with its selections. It raises SelectionError for one that is not as recorded, and
-    MunimentError if none can be made. Results come in the order of the groups.
-    """
-    groups: dict[tuple[str, str], list[BoundRequest]] = {}
-    for generation in {generation.id: generation for generation in generations}.values():
+    def __init__(
+        self,
+        resolver: Resolver,
+        environment: Mapping[str, str | int],
+        core: PluginRef,
+        compare: Compare,
+        select: Select,
+    ) -> None:
+        """Take the parts.
+
+        `environment` describes the machine, and `core` is the version of the core. `compare`
+        describes the difference of two outputs. `select` returns a generation with its selections.
+        It raises SelectionError for one that is not as recorded, and MunimentError if none can be
+        made.
+        """
+        self._resolver, self._environment, self._core = resolver, environment, core
+        self._compare, self._select = compare, select
+
+    def replay(self, generations: Iterable[Generation]) -> Iterator[Replay]:
+        """Replay generations in groups of one generator and model, and yield each result.
+
+        A repeated generation is replayed once. Results come in the order of the groups.
+        """
+        groups: dict[tuple[str, str], list[BoundRequest]] = {}
+        for generation in {generation.id: generation for generation in generations}.values():
+            try:
+                bound = _bind(generation, self._resolver)
+            except MunimentError as error:
+                yield self._impossible(generation.id, str(error))
+                continue
+            groups.setdefault(bound.group, []).append(bound)
+        for group in groups.values():
+            yield from self._replay_group(group)
+
+    def _replay_group(self, group: Sequence[BoundRequest]) -> Iterator[Replay]:
+        recorded = {item.request.id: item for item in group}
+        registered = group[0].registered
         try:
-            bound = _bind(generation, resolver)
-        except MunimentError as error:
-            yield _impossible(generation.id, str(error), environment, core)
-            continue
-        groups.setdefault(bound.group, []).append(bound)
-    for group in groups.values():
-        yield from _replay_group(group, resolver, environment, core, compare, select)
+            generator = self._resolver.ready(group[0], retest=True)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            reason = error_message(error, registered)
+            yield from (self._impossible(key, reason) for key in recorded)
+            return
+        current = {**self._environment, **environment_of(generator)}
+        plugins = self._core, registered.plugin.ref()
+        for answer in run_generator(generator, registered, [item.request for item in group]):
+            if isinstance(answer, MissingReply):
+                yield self._impossible(answer.request_id, answer.reason)
+            elif isinstance(answer, Reply):
+                item = recorded[answer.request_id]
+                result = _compared(item, answer, current, self._core, self._compare)
+                result = _with_selection(result, item.generation, self._select)
+                yield replace(result, environment=current, plugins=plugins)
+
+    def _impossible(self, id: str, reason: str) -> Replay:
+        # No generator was loaded, so the core's own environment is used.
+        environment = dict(self._environment)
+        return Replay(id, "impossible", reason, environment=environment, plugins=(self._core,))
 
 
 def _with_selection(result: Replay, generation: Generation, select: Select) -> Replay:
@@ -75,13 +113,6 @@ def _with_selection(result: Replay, generation: Generation, select: Select) -> R
             detail = f"the candidates are the same, but the selection is unknown: {error}"
             return replace(result, result="impossible", detail=detail)
     return result
-
-
-def _impossible(
-    id: str, reason: str, environment: Mapping[str, str | int], core: PluginRef
-) -> Replay:
-    # No generator was loaded, so the core's own environment is used.
-    return Replay(id, "impossible", reason, environment=dict(environment), plugins=(core,))
 
 
 def _bind(generation: Generation, resolver: Resolver) -> BoundRequest:
@@ -123,36 +154,7 @@ def _erased_clause(kinds: Set[str]) -> str:
     return f"its {' and '.join(filter(None, (', '.join(first), last)))} {verb} erased"
 
 
-def _replay_group(
-    group: Sequence[BoundRequest],
-    resolver: Resolver,
-    environment: Mapping[str, str | int],
-    core: PluginRef,
-    compare: Compare,
-    select: Select,
-) -> Iterator[Replay]:
-    recorded = {item.request.id: item for item in group}
-    registered = group[0].registered
-    try:
-        generator = resolver.ready(group[0], retest=True)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        reason = error_message(error, registered)
-        yield from (_impossible(key, reason, environment, core) for key in recorded)
-        return
-    current = {**environment, **environment_of(generator)}
-    for answer in run_generator(generator, registered, [item.request for item in group]):
-        if isinstance(answer, MissingReply):
-            yield _impossible(answer.request_id, answer.reason, environment, core)
-        elif isinstance(answer, Reply):
-            item = recorded[answer.request_id]
-            result = _compare(item, answer, current, core, compare)
-            result = _with_selection(result, item.generation, select)
-            yield replace(result, environment=current, plugins=(core, registered.plugin.ref()))
-
-
-def _compare(
+def _compared(
     item: BoundRequest,
     reply: Reply,
     environment: Mapping[str, str | int],

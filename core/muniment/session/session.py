@@ -25,7 +25,7 @@ from muniment.generation.generators import Generators
 from muniment.generation.pipeline import Pipeline
 from muniment.generation.policy import Policy, parse_policy, resolve_policy
 from muniment.generation.powers import Embeddings, Powers, ScoredTexts
-from muniment.generation.replay import replay
+from muniment.generation.replay import Replayer
 from muniment.generation.requests import Resolver
 from muniment.generation.runner import Runner
 from muniment.generation.specs import GenerationSpec, samples
@@ -234,19 +234,12 @@ class Session(RecordWriter):
             >>> [replay.result for replay in session.replay([done])]
             ['exact']
         """
+        replayer = Replayer(
+            self._resolver, core_environment(), core_plugin().ref(), self._compare, self.selection
+        )
         remaining = iter(generations)
         while batch := list(itertools.islice(remaining, BATCH_SIZE)):
-            complete = [self.store.generation(generation.id) for generation in batch]
-            core = core_plugin().ref()
-            results = replay(
-                complete,
-                self._resolver,
-                core_environment(),
-                core,
-                self._compare,
-                self.selection,
-            )
-            for result in results:
+            for result in replayer.replay(self.store.generation(item.id) for item in batch):
                 if record:
                     self.store.events.add_replay(result, self.actor)
                 yield result

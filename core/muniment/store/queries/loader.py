@@ -200,13 +200,18 @@ def _inputs_of(
     for number, entry in entries_of(connection, list(numbers), altered).items():
         if not isinstance(entry, InputEntry):
             raise ValueError(f"entry {number} is not that of an input")
-        texts = Texts()
-        if number in altered:
-            texts.add_altered(entry)
-        else:
-            texts.add(entry, payloads.get(number, {}))
-        inputs[number] = entry, texts
+        inputs[number] = entry, _texts_of(entry, payloads.get(number, {}), number in altered)
     return inputs
+
+
+def _texts_of(entry: Entry, stored: StoredPayloads, is_altered: bool) -> Texts:
+    """Return the texts of an entry, which are all altered if its bytes are."""
+    texts = Texts()
+    if is_altered:
+        texts.add_altered(entry)
+    else:
+        texts.add(entry, stored)
+    return texts
 
 
 def _scored_of(
@@ -223,11 +228,7 @@ def _scored_of(
         for number, entry in sorted(entries_of(connection, events, altered).items()):
             if not isinstance(entry, ScoredEntry):
                 raise ValueError(f"entry {number} adds no scores")
-            texts = Texts()
-            if number in altered:
-                texts.add_altered(entry)
-            else:
-                texts.add(entry, payloads.get(number, {}))
+            texts = _texts_of(entry, payloads.get(number, {}), number in altered)
             scored.setdefault(entry.generation, []).append((entry, texts))
     return scored
 
