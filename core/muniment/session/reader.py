@@ -1,4 +1,7 @@
-"""Reading the record: queries, statistics, exports, proofs, files and recorded events."""
+"""Reading the record: queries, statistics, exports, proofs, files and recorded events.
+
+Modules that a generation does not need are imported in the methods that use them.
+"""
 
 from __future__ import annotations
 

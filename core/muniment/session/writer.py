@@ -1,4 +1,7 @@
-"""Recording of events other than generations, and the erasure of what was recorded."""
+"""Recording of events other than generations, and the erasure of what was recorded.
+
+Modules that a generation does not need are imported in the methods that use them.
+"""
 
 from __future__ import annotations
 
