@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import Here, Processes
+from support.plugins import PluginFolder
 
 
 def written(path: Path, *lines: object) -> Path:
@@ -212,6 +213,33 @@ def test_o_leaves_no_empty_file_behind(muniment: Here, lines: Path, tmp_path: Pa
     target = tmp_path / "results.jsonl"
     assert muniment("batch", lines, "-o", target, "--policy", "nowhere").code == 2
     assert not target.exists()
+
+
+def test_a_batch_with_the_relative_path_of_a_model_is_resumed(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin_folder.generator(
+        "talker",
+        "for r in requests: yield r.reply(Text(r.prompt))",
+        attributes="uses_model = True\ndef load(self, model): pass",
+    )
+    for name in ("m", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "w").write_text(name)
+    monkeypatch.chdir(tmp_path)
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text('{"prompt": "a", "generator": "talker", "model": "./m"}\n')
+    assert muniment("batch", lines).code == 0
+    (value,) = muniment("audit", "list", "--json").json("generation")
+    assert value["model"]["name"] == str(tmp_path / "m")
+    for model in ("./m", "m", str(tmp_path / "m"), value["model"]["digest"]):
+        found = muniment("audit", "list", "--model", model, "--json").json("generation")
+        assert [item["id"] for item in found] == [value["id"]]
+    assert "no model" in muniment("audit", "list", "--model", "other").err
+    assert muniment("batch", lines, "--resume", "last").code == 0
+    lines.write_text(lines.read_text().replace("./m", "./other"))
+    refused = muniment("batch", lines, "--resume", "last")
+    assert (refused.code, "model" in refused.err) == (2, True)
 
 
 def test_a_file_of_other_things_is_not_made_into_that_of_a_resumed_run(

@@ -305,6 +305,8 @@ def test_an_erased_generation_is_marked_in_every_list(recorded: Here, muniment: 
     ("model", "erased", "cell"),
     [
         (Model("gemma", DIGEST, ""), (), "gemma"),
+        (Model("hub/gemma", DIGEST, ""), (), "hub/gemma"),
+        (Model("/srv/models/gemma", DIGEST, ""), (), "gemma"),
         (None, ("request",), "dice"),
         (Model("", DIGEST, ""), ("prompt", "request"), "[erased]"),
     ],

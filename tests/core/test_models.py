@@ -314,6 +314,34 @@ def test_a_folder_and_a_file_are_models_by_their_paths(
     assert models(home).resolve("~/模型 one", Keeper()).path == str(folder)
 
 
+@pytest.mark.parametrize("reference", ["m", "./m", "sub/../m", "link/../m", "~/m", ".//m/"])
+def test_a_folder_has_one_name_however_it_is_written(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str
+) -> None:
+    for name in ("m", "sub", "elsewhere/inside", "elsewhere/m"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "w.bin").write_bytes(name.encode())
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "inside")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = models(home).resolve(reference, Keeper())
+    assert found.name == found.path
+    assert Path(found.name).samefile(reference.replace("~", str(tmp_path)))
+    if not reference.startswith("link"):
+        assert found.name == str(tmp_path / "m")
+
+
+def test_a_path_that_is_too_long_for_a_name_keeps_the_reference(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("a" * 200) / ("b" * 200)
+    folder.mkdir(parents=True)
+    (folder / "w.bin").write_bytes(b"1")
+    monkeypatch.chdir(folder.parent)
+    found = models(home).resolve(folder.name, Keeper())
+    assert (found.name, found.path) == (folder.name, str(folder))
+
+
 def test_an_added_model_wins_over_a_folder_of_the_same_name(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

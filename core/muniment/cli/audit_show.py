@@ -27,6 +27,7 @@ from muniment.cli.output import (
     print_fields,
     printable,
     short_id,
+    short_path,
     write_data,
     write_json,
     write_note,
@@ -518,7 +519,7 @@ def _line(item: Generation, attempt: int | None, marked: bool) -> str:
         moment(item.started_at),
         coloured_status(item.status),
         one_line(item.generator),
-        *((one_line(model_name(item.model, item)),) if item.model else ()),
+        *((one_line(short_path(model_name(item.model, item))),) if item.model else ()),
     ]
     if item.line is not None:
         parts.append(f"line {item.line}, attempt {attempt}")

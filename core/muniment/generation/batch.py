@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,13 @@ import msgspec
 
 from muniment.errors import UsageError, explain_invalid
 from muniment.generation.specs import GenerationSpec, requested_seed, unresolved
+from muniment.models.registry import absolute_path
 from muniment.plugins.objects import RegisteredObject
 from muniment.plugins.registry import Plugins
 from muniment.store import Store
 from muniment.types.generations import Generation
-from muniment.validation import escape_unencodable
+from muniment.types.models import Model
+from muniment.validation import escape_unencodable, recordable_name
 
 if TYPE_CHECKING:
     from muniment.generation.inputs import ReadInputs
@@ -199,7 +202,7 @@ def _changed(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> st
     Return None if the generation can have been made from the spec.
     """
     expected = unresolved(spec, "", recorded.run_id, recorded.actor, recorded.policy)
-    seed, model = requested_seed(spec), recorded.model if spec.model else None
+    seed, model = requested_seed(spec), _named_as(recorded.model, spec.model)
     fields: list[tuple[str, object, object]] = [
         ("prompt", recorded.prompt, expected.prompt),
         ("system prompt", recorded.system, expected.system),
@@ -220,6 +223,18 @@ def _changed(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> st
     if changed or spec.invalid is not None or not recorded.plugins:
         return changed
     return _changed_request(recorded, spec, plugins)
+
+
+def _named_as(recorded: Model | None, reference: str | None) -> Model | None:
+    """Return a recorded model by the reference of a spec, if it is the path that it was named by.
+
+    None for a spec without a model.
+    """
+    if recorded is None or reference is None:
+        return None
+    path = Path(os.path.expanduser(reference))
+    same = recorded.name == str(absolute_path(path))
+    return replace(recorded, name=recordable_name(reference)) if same else recorded
 
 
 def _changed_input(

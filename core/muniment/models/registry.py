@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from muniment.errors import ModelError, UnknownNameError
+from muniment.errors import ModelError, PromptError, UnknownNameError
 from muniment.files import make_folder, open_private, replacing, try_lock
 from muniment.hookspecs import ModelProvider
 from muniment.models.defaults import DefaultModels
@@ -37,6 +37,7 @@ from muniment.names import RULE, is_name, normal_name
 from muniment.representation import showing
 from muniment.times import iso
 from muniment.types.models import Model, PackagedModel
+from muniment.validation import check_name
 
 _LOCK_PAUSE = 0.1  # seconds between two attempts to lock
 _LABEL_BYTES = 1000
@@ -259,8 +260,8 @@ class Models:
         """Return the model of a name, with the digest of its current files.
 
         `reference` is the name of an added model, the path of a folder or file, or a hub id that
-        the generator can find. `remembered` allows cached hashes. Raises ModelError or
-        UnknownNameError.
+        the generator can find. The name of a model at a path is its absolute path. `remembered`
+        allows cached hashes. Raises ModelError or UnknownNameError.
         """
         hashes = FileHashes(self.hash_cache if remembered else None)
         name, path, added = self._locate(reference, generator)
@@ -315,7 +316,8 @@ class Models:
             return added.name, self.path(added.name), added
         path = Path(os.path.expanduser(reference))
         if os.path.exists(path):
-            return reference, path.absolute(), None
+            whole = absolute_path(path)
+            return _name_of(whole, reference), whole, None
         if isinstance(generator, ModelProvider) and is_hub_id(reference, generator):
             with model_errors(reference, f"model {reference} cannot be found", generator):
                 return reference, model_folder(generator, reference), None
@@ -364,6 +366,25 @@ class Models:
                 f"{record} cannot be read: {error} "
                 f"(`muniment models remove {record.stem}`, then add it again)",
             ) from error
+
+
+def absolute_path(path: Path) -> Path:
+    """Return the absolute path without `.` and `..`, so that one model has one name.
+
+    Symbolic links are kept, because their names can have the suffix that the files lack.
+    """
+    whole = Path(os.path.abspath(path))
+    # `link/..` is not the folder that has the link.
+    return whole if whole.exists() and whole.samefile(path) else path.absolute()
+
+
+def _name_of(path: Path, reference: str) -> str:
+    """Return the name of a model that was not added: its path, unless no name can be that long."""
+    try:
+        check_name("model's name", str(path))
+    except PromptError:
+        return reference
+    return str(path)
 
 
 def _hashing_progress(folder: Path, notices: AdditionNotices) -> Callable[[int], None]:
