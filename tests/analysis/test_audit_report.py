@@ -7,8 +7,10 @@ import dataclasses
 import html
 import io
 import json
+import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +26,7 @@ from muniment_analysis import report
 from muniment_analysis.audit.report_page import all_days
 from muniment_analysis.commands import audit_report
 from muniment_analysis.pages.markdown import escape, markdown_table
+from muniment_analysis.time_zones import TimeZone
 from support.databases import Server, change
 from support.plugins import PluginFolder
 from support.workspace import Workspace
@@ -463,6 +466,84 @@ def test_a_long_period_has_a_bar_for_each_month(session: Session) -> None:
     page = dataclasses.replace(made, groups={**made.groups, "day": days}).html()
     assert "generations a month" in page
     assert ">2026-09<" in page
+
+
+@pytest.fixture
+def set_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """A function that sets the local time zone during a test."""
+
+    def use(zone: str) -> None:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    yield use
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_days_of_the_command_are_local_and_the_zone_is_named(
+    workspace: Workspace, set_zone: Callable[[str], None], tmp_path: Path
+) -> None:
+    ahead = datetime.now(UTC).hour >= 10  # 14 hours ahead it is tomorrow, else 12 behind yesterday
+    set_zone("Etc/GMT-14" if ahead else "Etc/GMT+12")
+    zone = f"{os.environ['TZ']} (UTC{'+14' if ahead else '-12'})"
+    local = datetime.now(UTC).astimezone().date().isoformat()
+    files = [tmp_path / f"day{suffix}" for suffix in (".html", ".md", ".json", ".csv")]
+    arguments = [word for file in files for word in ("-o", str(file))]
+    assert call(workspace, "--since", "today", *arguments).code == 0
+    page, text, values, counts = (file.read_text() for file in files)
+    made = json.loads(values)
+    assert (made["time_zone"], list(made["groups"]["day"])) == (zone, [local])
+    assert made["query"]["since"].startswith(f"{local} 00:00 UTC")
+    for shown in (html.unescape(page), re.sub(r"\\(.)", r"\1", text)):
+        assert f"From {local} 00:00 to {local}" in shown
+        assert zone in shown
+    assert f">{local}<" in page
+    assert f"day,{local}," in counts
+    printed = call(workspace)
+    assert f"day\t{local}\t" in printed.stdout
+    assert zone in printed.stderr
+    in_utc = report(workspace.session)
+    assert (in_utc.time_zone, list(in_utc.groups["day"])) == ("UTC", [f"{in_utc.at:%Y-%m-%d}"])
+
+
+@pytest.mark.parametrize(
+    ("zone", "days", "name"),
+    [
+        ("Asia/Shanghai", ["2026-11-30"], "Asia/Shanghai (UTC+8)"),
+        ("Europe/Berlin", ["2026-07-01", "2026-01-01"], "Europe/Berlin (UTC+1, UTC+2)"),
+        ("America/St_Johns", ["2026-01-01"], "America/St_Johns (UTC-3:30)"),
+        ("UTC", ["2026-01-01"], "UTC"),
+        ("", ["2026-01-01"], "UTC"),
+        ("XYZ-5:45", ["2026-01-01"], "UTC+5:45"),
+    ],
+)
+def test_a_time_zone_is_named_with_its_offsets(
+    set_zone: Callable[[str], None], zone: str, days: list[str], name: str
+) -> None:
+    set_zone(zone)
+    times = [datetime.fromisoformat(f"{day}T12:00:00+00:00") for day in days]
+    assert TimeZone(local=True).name(*times) == name
+    assert TimeZone().name(*times) == "UTC"
+
+
+def test_the_zone_of_the_system_is_found_by_its_link(
+    set_zone: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    set_zone("Asia/Shanghai")
+    monkeypatch.delenv("TZ")  # without tzset the zone of the process stays
+    for target, name in (("Asia/Shanghai", "Asia/Shanghai (UTC+8)"), ("Asia/Tokyo", "UTC+8")):
+        link = tmp_path / target.replace("/", "-")
+        link.symlink_to(tmp_path / "zoneinfo" / target)
+        monkeypatch.setattr("muniment_analysis.time_zones._SYSTEM", link)
+        assert TimeZone(local=True).name(datetime.now(UTC)) == name
+
+
+def test_an_empty_selection_names_the_reason(workspace: Workspace) -> None:
+    unknown = call(workspace, "--category", "insults")
+    assert "no category 'insults' is recorded (did you mean insult?)" in unknown.stderr
+    empty = call(workspace, "--since", "today", "--until", "yesterday")
+    assert (empty.code, "the period is empty" in empty.stderr) == (0, True)
 
 
 def test_a_week_has_a_bar_for_each_of_its_days(session: Session) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import muniment
 from muniment.command import Progress
 from muniment_analysis.replays import Replays, replay_sample
+from muniment_analysis.time_zones import TimeZone
 
 from .events import event_counts
 from .evidence import Evidence, read_evidence
@@ -46,6 +47,7 @@ class AuditReport:
 
     Attributes:
         at: The time of the report.
+        zone: The time zone of its days and times.
         since: The start of the period, or None for the first generation.
         until: Its end, which is the time of the report unless the query has one.
         query: The filters of the query as texts by name.
@@ -65,6 +67,7 @@ class AuditReport:
     """
 
     at: datetime
+    zone: TimeZone
     since: datetime | None
     until: datetime
     query: Mapping[str, str]
@@ -80,6 +83,11 @@ class AuditReport:
     replay: ReplayResults | None
     verification: Any
     evidence: Evidence
+
+    @property
+    def time_zone(self) -> str:
+        """The time zone with its offsets in the period, such as `Asia/Shanghai (UTC+8)`."""
+        return self.zone.name(self.at, self.until, self.since or self.at)
 
     @property
     def verified(self) -> bool:
@@ -127,20 +135,21 @@ def audit_report(
     verify: bool = False,
     names: bool = False,
     limit: int = 20,
+    local_days: bool = False,
     phase: Phase = lambda label, total: nullcontext(Progress()),
 ) -> AuditReport:
     """Return the audit report on the generations that match a query.
 
     See `muniment_analysis.report`.
     """
-    at = datetime.now(UTC)
+    at, zone = datetime.now(UTC), TimeZone(local_days)
     since, until = (query or muniment.Query()).period
     until = until or at  # so that all counts are of the same generations
     period = replace(query or muniment.Query(), until=until, limit=None, sort=None)
     completed = _completed(period) if replays else None
     actors, reviewers = People("actor", names=names), People("reviewer", names=names)
     with phase("counting generations", None):
-        stats = session.stats(period, by=GROUPS)
+        stats = session.stats(period, by=GROUPS, local_days=local_days)
         groups = dict(stats.groups)
         groups["actor"] = actors.labelled(groups["actor"])
         groups["reviewer"] = reviewers.labelled(groups["reviewer"])
@@ -165,9 +174,10 @@ def audit_report(
             verification = session.verify(projections=True, payloads=True)
     return AuditReport(
         at=at,
+        zone=zone,
         since=since,
         until=until,
-        query=_described(period, actors),
+        query=_described(period, actors, zone),
         names=names,
         total=stats.total,
         statuses=stats.statuses,
@@ -193,7 +203,7 @@ def _completed(query: muniment.Query) -> muniment.Query:
     return replace(query, status="completed")
 
 
-def _described(query: muniment.Query, actors: People) -> dict[str, str]:
+def _described(query: muniment.Query, actors: People, zone: TimeZone) -> dict[str, str]:
     """Return the filters of a query as texts by name, without the names of people."""
     described: dict[str, str] = {}
     for field in fields(query):
@@ -203,14 +213,9 @@ def _described(query: muniment.Query, actors: People) -> dict[str, str]:
         if field.name == "actor":
             value = actors.label(value)
         if isinstance(value, datetime):
-            value = time_text(value)
+            value = zone.full_text(value)
         described[field.name] = value if isinstance(value, str) else _joined(value)
     return described
-
-
-def time_text(time: datetime) -> str:
-    """Return a time as pages print it."""
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _joined(value: Any) -> str:

@@ -13,6 +13,7 @@ def to_json(report: AuditReport) -> dict[str, Any]:
     """Return a report as JSON values."""
     return {
         "at": report.at.isoformat(timespec="seconds"),
+        "time_zone": report.time_zone,
         "query": dict(report.query),
         "people": "names" if report.names else "numbers",
         "total": report.total,

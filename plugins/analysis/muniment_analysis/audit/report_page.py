@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 from itertools import islice
 
 from muniment_analysis.pages import plots
@@ -12,7 +12,7 @@ from muniment_analysis.pages.csv_table import csv_text
 from muniment_analysis.pages.html import render, trusted
 from muniment_analysis.pages.markdown import escape, markdown_table
 
-from .report import AuditReport, time_text
+from .report import AuditReport
 from .tables import (
     Table,
     count_rows,
@@ -58,9 +58,11 @@ def csv(report: AuditReport) -> str:
 
 
 def period(report: AuditReport) -> str:
-    """Return the period of the report and the time when it was made."""
-    start = f"From {time_text(report.since)}" if report.since else "From the first generation"
-    return f"{start} to {time_text(report.until)}. Made at {time_text(report.at)}."
+    """Return the period of the report, the time when it was made, and the time zone of both."""
+    zone = report.zone
+    start = f"From {zone.text(report.since)}" if report.since else "From the first generation"
+    end = f"to {zone.text(report.until)}. Made at {zone.text(report.at)}."
+    return f"{start} {end} Days and times in {report.time_zone}."
 
 
 def _section(table: Table, mark: str) -> str:
@@ -98,8 +100,8 @@ def _first_and_last_day(report: AuditReport) -> tuple[date, date]:
     first, last = date.fromisoformat(min(days)), date.fromisoformat(max(days))
     if report.since is None or (report.until - report.since).days >= _MAX_DAYS:
         return first, last
-    end = report.until.astimezone(UTC) - timedelta(milliseconds=1)  # it is excluded
-    return min(first, report.since.astimezone(UTC).date()), max(last, end.date())
+    end = report.zone.moment(report.until - timedelta(milliseconds=1))  # it is excluded
+    return min(first, report.zone.moment(report.since).date()), max(last, end.date())
 
 
 def _months(days: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, int]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 
 from muniment.command import pluralize
 from muniment_analysis.intervals import Estimate
+from muniment_analysis.time_zones import TimeZone
 
 from .events import KINDS
 from .evidence import MAX_PROBLEMS
@@ -43,7 +43,7 @@ _NOTES = {
     "category": _OF_FILTERS,
     "filter": _OF_FILTERS,
     "reviewer": "Reviews of these generations, by judgement.",
-    "day": "Days of the start, in UTC.",
+    "day": "Days of the start.",
 }
 
 
@@ -91,8 +91,10 @@ def finding_tables(report: AuditReport) -> Iterator[Table]:
     ):
         more = found.total - len(found.listed)
         note = f"The newest {len(found.listed):,} of {found.total:,}." if more else ""
-        headers = ("generation", "start (UTC)", "policy", "actor", "reasons", "review")
-        yield Table(title, headers, list(_finding_rows(found)), note or _none(found.listed))
+        headers = ("generation", "start", "policy", "actor", "reasons", "review")
+        yield Table(
+            title, headers, list(_finding_rows(found, report.zone)), note or _none(found.listed)
+        )
 
 
 def state_tables(report: AuditReport) -> Iterator[Table]:
@@ -192,11 +194,11 @@ def _by_decision(group: str, values: Mapping[str, Mapping[str, int]]) -> Table:
     return Table(group, (group, *headers, *(["all"] if with_sum else [])), rows, note)
 
 
-def _finding_rows(found: Findings) -> Iterator[tuple[str, ...]]:
+def _finding_rows(found: Findings, zone: TimeZone) -> Iterator[tuple[str, ...]]:
     for item in found.listed:
         yield (
             item.id,
-            f"{item.at.astimezone(UTC):%Y-%m-%d %H:%M}",
+            zone.text(item.at),
             display("policy", item.policy),
             display("actor", item.actor),
             reasons_text(item),

@@ -94,7 +94,8 @@ def report(
 
     Counts are by policy, category, filter, decision, actor, reviewer, generator, model, status
     and day. The newest blocked and flagged generations are listed with reasons and reviews.
-    People are numbers unless --names is given.
+    People are numbers unless --names is given. Days and times are local, as those of --since and
+    --until are, and the report names the time zone. TZ=UTC makes them UTC.
 
     The report is marked "not verified" unless --verify is given. The exit code is 4 if the
     verification finds a problem or a replay diverges. With -o, a line on standard error has the
@@ -120,6 +121,7 @@ def report(
         verify=verify,
         names=names,
         limit=limit,
+        local_days=True,
         phase=progress,
     )
     write_report_files(
@@ -172,6 +174,7 @@ def _print(report: AuditReport) -> None:
         empty="no generation was blocked or flagged",
     )
     write_note(tables.summary(report))
+    write_note(f"days in {report.time_zone}")
     for warning in tables.warnings(report):
         write_note(f"Warning: {warning}")
     for table in tables.state_tables(report):
