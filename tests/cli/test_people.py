@@ -58,6 +58,24 @@ def test_reviews_empty_the_queue_and_change_nothing(recorded: Here) -> None:
     assert recorded("audit", "verify", "--all").code == 0
 
 
+def test_a_second_review_by_the_same_person_is_told_and_recorded(recorded: Here) -> None:
+    first = recorded("review", "approve", "last", "--json")
+    other = recorded("--actor", "Eve", "review", "approve", "last")
+    for result in (first, other):
+        assert (result.code, "already" in result.err) == (0, False)
+    (review,) = first.json("review")
+    for arguments in (["approve", "last"], ["approve", "last", "--json"]):
+        again = recorded("review", *arguments)
+        assert again.code == 0
+        assert f"小明 had approved it already, at {review['at']}" in again.err.splitlines()[-1]
+        (whole,) = recorded("audit", "show", "last", "--json").json("generation")
+        review = whole["reviews"][-1]
+    changed = recorded("review", "overturn", "last")
+    assert "had approved it already" in changed.err
+    (whole,) = recorded("audit", "show", "last", "--json").json("generation")
+    assert [item["actor"] for item in whole["reviews"]] == ["小明", "Eve", *["小明"] * 3]
+
+
 MISTAKES = [
     (["feedback", "last"], "use --rating, --comment or --action"),
     (["feedback", "last", "--rating", "6"], "'6' is not one of"),

@@ -8,7 +8,18 @@ from muniment.cli.audit_list import print_generations, prompt_excerpt
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import headers_option, json_option, limit_option
-from muniment.cli.output import Column, emit, excerpt, on_terminal, short_id, write_json, write_note
+from muniment.cli.output import (
+    Column,
+    emit,
+    excerpt,
+    moment,
+    on_terminal,
+    one_line,
+    short_id,
+    write_json,
+    write_note,
+)
+from muniment.ledger.events import ReviewEntry
 from muniment.types.generations import Generation
 from muniment.types.verdicts import DECISIONS, Verdict
 
@@ -135,13 +146,19 @@ _QUEUE: list[Column[Generation]] = [
 ]
 
 
+_PARTICIPLES = {"approve": "approved", "overturn": "overturned"}
+
+
 @review.command
 @click.argument("reference", metavar="ID")
 @click.option("--reason", metavar="TEXT", help="Reason for the decision.")
 @json_option
 @click.pass_obj
 def approve(context: CliContext, reference: str, reason: str | None, as_json: bool) -> None:
-    """Mark the filters' decision to flag or block as right."""
+    """Mark the filters' decision to flag or block as right.
+
+    A review is added to earlier ones. A note on standard error names one by the same person.
+    """
     _review(context, reference, "approve", reason, as_json)
 
 
@@ -154,6 +171,8 @@ def overturn(context: CliContext, reference: str, reason: str | None, as_json: b
     """Mark the filters' decision to flag or block as wrong.
 
     The recorded verdicts and output do not change.
+
+    A review is added to earlier ones. A note on standard error names one by the same person.
     """
     _review(context, reference, "overturn", reason, as_json)
 
@@ -163,9 +182,19 @@ def _review(
 ) -> None:
     session = context.session
     identifier = session.store.find(reference)
+    earlier = [
+        event
+        for event in session.store.events.of(identifier, ReviewEntry)
+        if event.actor == session.actor
+    ]
     recorded = session.review(identifier, decision, reason)
     if as_json:
         write_json(recorded)
     else:
-        participle = {"approve": "approved", "overturn": "overturned"}[decision]
-        write_note(f"Marked as {participle}: {short_id(identifier, 'stderr')}")
+        write_note(f"Marked as {_PARTICIPLES[decision]}: {short_id(identifier, 'stderr')}")
+    if earlier:
+        last = earlier[-1]
+        write_note(
+            f"{one_line(session.actor)} had {_PARTICIPLES[last.entry.decision]} it already, at "
+            f"{moment(last.at)}; both reviews are recorded"
+        )
