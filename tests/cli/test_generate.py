@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -286,11 +287,11 @@ def test_an_argument_that_is_not_utf8_is_refused(muniment: Here) -> None:
     assert "argument 3 is not valid UTF-8" in result.err
 
 
-def test_an_empty_prompt_is_the_generators_to_judge(muniment: Here) -> None:
-    for prompt, stdin in (("", b""), ("-", b"")):
+def test_a_prompt_without_a_text_is_a_usage_error(muniment: Here) -> None:
+    for prompt, stdin in (("", b""), (" \t", b""), ("-", b""), ("-", b"\n \n")):
         result = muniment("generate", "echo", prompt, "--json", stdin=stdin)
-        assert result.code == 0
-        assert result.json("generation")[0]["prompt"] == ""
+        assert (result.code, result.out) == (2, "")
+        assert "echo needs a prompt" in result.err
 
 
 def test_an_unknown_option_that_may_be_a_prompt_has_a_hint(muniment: Here) -> None:
@@ -303,6 +304,27 @@ def test_an_unknown_option_that_may_be_a_prompt_has_a_hint(muniment: Here) -> No
     other = muniment("audit", "list", "-2")
     assert other.code == 2
     assert "hyphen" not in other.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem", "remedy"),
+    [
+        (["--", "-负数", "--times", "2"], "--times stands after --", "--times 2 -- '-负数'"),
+        (["--seed", "5", "--", "-x", "--times=2"], "--times=2 stands", "--seed 5 --times=2 -- -x"),
+        (["--", "-a", "-b"], "2 arguments", "-- '-a -b'"),
+        (["a", "b", "--", "--seed"], "3 arguments", "'a b --seed'"),
+        (["one", "two", "--seed", "3"], "2 arguments", "'one two'"),
+    ],
+)
+def test_generate_several_prompts_name_a_command_that_works(
+    muniment: Here, arguments: list[str], problem: str, remedy: str
+) -> None:
+    refused = muniment("generate", "echo", *arguments)
+    assert refused.code == 2
+    assert problem in refused.err
+    command = f"muniment generate echo {remedy}"
+    assert f"`{command}`" in refused.err
+    assert muniment(*shlex.split(command)[1:]).code == 0
 
 
 def test_a_prompt_may_begin_with_a_hyphen_after_two(muniment: Here) -> None:

@@ -19,6 +19,7 @@ from muniment.cli.media_files import (
     write,
     write_combined,
 )
+from muniment.cli.notices import AnswerNotices
 from muniment.cli.output import (
     on_terminal,
     one_line,
@@ -46,12 +47,17 @@ class Answers:
         self,
         destination: OutputFile | None,
         file: FileFormat | None,
+        notices: AnswerNotices,
         *,
         as_json: bool,
         total: int = 1,
         headings: bool = False,
     ) -> None:
-        """Take the file of `-o`, or None for stdout, and the format of its content."""
+        """Take the file of `-o`, or None for stdout, and the format of its content.
+
+        `notices` know how long models were loaded.
+        """
+        self._notices = notices
         self.code = exit_codes.DONE  # the most severe one
         self._destination, self._file, self._as_json = destination, file, as_json
         self._total, self._headings = total, headings
@@ -79,7 +85,11 @@ class Answers:
             store = context_of(click.get_current_context()).store
             write_note(outcome_sentence(item, store))
         if not self._as_json:
-            write_status(item)
+            self.write_status(item)
+
+    def write_status(self, generation: Generation) -> None:
+        """Write the one-line summary of a generation."""
+        write_status(generation, self._notices.loading_seconds(generation))
 
     def break_line(self) -> None:
         """End the line of a text that was streamed and has no end."""

@@ -149,6 +149,7 @@ class _GeneratorCommand(click.Command):
 
         An error for an unknown option names the way to write a prompt that looks like one.
         """
+        given = list(args)
         try:
             extra = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -161,13 +162,25 @@ class _GeneratorCommand(click.Command):
                 ctx=error.ctx,
             ) from None
         if extra and not ctx.resilient_parsing:
-            words = shlex.quote(" ".join([ctx.params["prompt"], *extra]))
-            raise click.UsageError(
-                f"the prompt has {len(extra) + 1} arguments; quote it, as in "
-                f"`{ctx.command_path} {prompt_or_placeholder(words)}`.",
-                ctx,
-            )
+            words = [ctx.params["prompt"], *extra]
+            raise click.UsageError(self._misplaced(given, words, ctx), ctx)
         return extra
+
+    def _misplaced(self, given: list[str], words: list[str], ctx: click.Context) -> str:
+        """Return the error for several prompts, or for options after `--`, with the remedy."""
+        known = {option for item in self.params for option in item.opts}
+        first = next((n for n, word in enumerate(words) if word.partition("=")[0] in known), 0)
+        end = given.index("--") if "--" in given else len(given)
+        if first and given[end + 1 :] == words:
+            options = [*given[:end], *words[first:]]
+            prompt, problem = words[:first], f"{words[first]} stands after --; write options before"
+        else:
+            options, prompt = [], words
+            problem = f"the prompt has {len(words)} arguments; quote it"
+        text = " ".join(prompt)
+        shown = prompt_or_placeholder(shlex.quote(text))
+        parts = [ctx.command_path, shlex.join(options), "--" * text.startswith("-"), shown]
+        return f"{problem}, as in `{' '.join(filter(None, parts))}`."
 
 
 def _shared_parameters(optional_prompt: bool) -> list[click.Parameter]:
@@ -285,7 +298,7 @@ def _run(
         samples > 1 or as_json or destination is not None or (file is not None and file.exports)
     )
     stream = not complete and (on_terminal() if stream is None else stream)
-    session.generation_notices = AnswerNotices()
+    session.generation_notices = notices = AnswerNotices()
     with new_run(session) as run:
         answers = session.run(
             [spec],
@@ -297,7 +310,9 @@ def _run(
         )
         # A heading between several JSON documents or pictures would make them invalid.
         headings = is_text or on_terminal()
-        shown = Answers(destination, file, as_json=as_json, total=samples, headings=headings)
+        shown = Answers(
+            destination, file, notices, as_json=as_json, total=samples, headings=headings
+        )
         presenter = Presenter(session, run, shown.show)
         with (
             presenter.rest(),

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import datetime
 
 from muniment.cli.output import on_terminal, one_line, pluralize, write_note
 from muniment.cli.progress import begin_all, fraction, waiting
 from muniment.generation.notices import CountChunk, GenerationNotices
 from muniment.models.notices import AdditionNotices
+from muniment.types.generations import Generation
 from muniment.types.models import PackagedModel
 from muniment.types.replies import Chunk
+from muniment.validation import now
+
+EXPLAINED_SECONDS = 3.0  # until a display shows why a text is not streamed
+_REASON = "a filter checks whole outputs, so the text is shown when it is complete"
 
 
 class LoadingNotices(GenerationNotices):
@@ -31,19 +38,42 @@ class AnswerNotices(LoadingNotices):
     """A spinner with the number of streamed tokens, until a text appears by itself."""
 
     def __init__(self) -> None:
-        self._noted = False
+        self._withheld = False  # whether texts are
+        self._loadings: list[tuple[datetime, datetime]] = []
+
+    @contextlib.contextmanager
+    def loading(self, model: str) -> Iterator[None]:
+        """Show the name of the model, and measure the time."""
+        began = now()
+        try:
+            with super().loading(model):
+                yield
+        finally:
+            self._loadings.append((began, now()))
+
+    def loading_seconds(self, generation: Generation) -> float:
+        """Return how long models were loaded between the start and the end of a generation."""
+        if generation.finished_at is None:
+            return 0.0
+        start, end = generation.started_at, generation.finished_at
+        overlaps = (min(end, ended) - max(start, began) for began, ended in self._loadings)
+        return sum(max(overlap.total_seconds(), 0.0) for overlap in overlaps)
 
     @contextlib.contextmanager
     def generating(self, name: str, *, streams: bool) -> Iterator[CountChunk]:
         """Show the time, and the tokens of a text that a filter withholds.
 
-        The first chunk that the caller gets ends it.
+        The first chunk that the caller gets ends it. The reason for a withheld text is added after
+        some seconds, as nobody waits for a text that comes before.
         """
         tokens: dict[str, int] = {}
+        began = time.monotonic()
 
         def label() -> str:
             number = sum(tokens.values())
-            return f"{one_line(name)}: {pluralize(number, 'token') if number else 'generating'}"
+            text = f"{one_line(name)}: {pluralize(number, 'token') if number else 'generating'}"
+            waits = self._withheld and time.monotonic() - began >= EXPLAINED_SECONDS
+            return f"{text} ({_REASON})" if waits else text
 
         with waiting(label) as end:
 
@@ -55,10 +85,10 @@ class AnswerNotices(LoadingNotices):
             yield count
 
     def withheld(self) -> None:
-        """Print the reason once."""
-        if not self._noted:
-            self._noted = True
-            write_note("a filter checks whole outputs, so the text is shown when it is complete")
+        """Show the reason while the texts are generated, or print it once without a terminal."""
+        if not (self._withheld or on_terminal("stderr")):
+            write_note(_REASON)
+        self._withheld = True
 
 
 class PrintedNotices(AdditionNotices):

@@ -318,8 +318,11 @@ def warn_broken(broken: Iterable[Any]) -> None:
         write_note(f"Warning: {one_line(plugin.message)}")
 
 
-def write_status(generation: Generation) -> None:
-    """Write the one-line summary of a generation that `generate` prints to stderr."""
+def write_status(generation: Generation, loading: float = 0.0) -> None:
+    """Write the one-line summary of a generation that `generate` prints to stderr.
+
+    The time has a part of its own for the seconds in which models were loaded.
+    """
     parts: list[str] = []
     if generation.model is not None:
         parts.append(short_path(generation.model.name, "stderr"))
@@ -327,9 +330,12 @@ def write_status(generation: Generation) -> None:
     if counts := rule_counts(generation):
         parts.append(counts)
     if generation.finished_at is not None:
-        took = f"{(generation.finished_at - generation.started_at).total_seconds():.1f} s"
+        seconds = (generation.finished_at - generation.started_at).total_seconds()
+        took = f"{max(seconds - loading, 0):.1f} s"
         usage = generation.usage
         parts.append(f"{pluralize(usage.output_tokens, 'token')} in {took}" if usage else took)
+        if loading >= 0.05:
+            parts.append(f"loading {loading:.1f} s")
     details = one_line(" · ".join(["", *parts]))
     identifier = short_id(generation.id, "stderr")
     write_styled(f"{identifier}  {coloured_status(generation.status)}{details}", "stderr")

@@ -19,7 +19,6 @@ from muniment.cli.output import (
     write_data,
     write_note,
     write_prompt,
-    write_status,
 )
 from muniment.cli.progress import waiting
 from muniment.cli.signals import Terminated, forget, sparing_imports
@@ -51,12 +50,12 @@ class PromptLoop:
         registered: RegisteredObject,
         spec: muniment.GenerationSpec,
         run: str,
-        as_json: bool,
+        answers: Answers,
     ) -> None:
         self._session, self._registered, self._spec, self._run = session, registered, spec, run
         self._terminal = sys.stdin.isatty()
         self._edits = False  # whether readline reads the prompts
-        self._answers = Answers(None, None, as_json=as_json)
+        self._answers = answers
         self._last = ""  # id of the last generation
         self._code = exit_codes.DONE
         self._ended = False
@@ -231,7 +230,7 @@ class PromptLoop:
             recorded = list(self._session.store.generations(query))
         if recorded and recorded[0].id != self._last:
             self._last = recorded[0].id
-            write_status(recorded[0])
+            self._answers.write_status(recorded[0])
         else:
             write_note("interrupted")
 

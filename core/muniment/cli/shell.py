@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import muniment
+from muniment.cli.answers import Answers
 from muniment.cli.context import context_of
 from muniment.cli.generators import GeneratorGroup, noun_of, own_options, request_options
 from muniment.cli.interruption import new_run
@@ -117,7 +118,7 @@ def _run(
         inputs=inputs_given(inputs, take_values(own, INPUT)),
     )
     registered.parameters(**spec.parameters)  # raises before the first prompt is read
-    session.generation_notices = AnswerNotices()
+    session.generation_notices = notices = AnswerNotices()
     with new_run(session) as run:
 
         def generate(specs: Iterator[muniment.GenerationSpec]) -> Answering:
@@ -130,4 +131,5 @@ def _run(
                 evaluate=evaluate or None,
             )
 
-        return PromptLoop(session, registered, spec, run, as_json).run(generate)
+        answers = Answers(None, None, notices, as_json=as_json)
+        return PromptLoop(session, registered, spec, run, answers).run(generate)

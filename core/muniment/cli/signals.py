@@ -11,9 +11,11 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
-from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 _NAMES = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 _IMPORTING = "<frozen importlib._bootstrap"
@@ -57,6 +59,8 @@ def sparing_imports() -> Iterator[None]:
     if before is not signal.default_int_handler:
         yield
         return
+    import threading  # noqa: F401 - not first in a handler, which can interrupt that import
+
     signal.signal(signal.SIGINT, _interrupt_after_import)
     try:
         yield
@@ -86,6 +90,8 @@ def _interrupt_after_import(number: int, frame: FrameType | None) -> None:
     retried, _retrying = _retrying, False
     if _is_importing(frame) and (retried or not _delayed):
         if not _delayed:
+            import threading  # `--help` does without it
+
             _delayed = True
             threading.Thread(target=_retry, daemon=True).start()
         return
@@ -96,6 +102,8 @@ def _interrupt_after_import(number: int, frame: FrameType | None) -> None:
 def _retry() -> None:
     """Interrupt the main thread as soon as it imports nothing, unless it was interrupted."""
     global _retrying
+    import threading
+
     pause = threading.Event()
     main = threading.main_thread().ident or 0
     while True:
