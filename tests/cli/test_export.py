@@ -174,7 +174,7 @@ def test_outputs_are_files_that_the_records_name(
     recorded("generate", "echo", "fail")
     recorded("generate", "echo", "gone")
     recorded("audit", "erase", "last", "--yes")
-    recorded("generate", "dots", "", "--bare")
+    recorded("generate", "dots", "a", "--bare")
     target, folder = tmp_path / "all.jsonl", tmp_path / "outputs"
     result = recorded("audit", "export", "-o", target, "--outputs", folder, "--bare")
     assert result.code == 0
@@ -213,7 +213,7 @@ def test_file_and_folder_are_printed_as_they_were_written(
 def test_outputs_without_a_file_are_counted_and_the_others_written(
     recorded: Here, tmp_path: Path
 ) -> None:
-    recorded("generate", "dots", "", "--bare")
+    recorded("generate", "dots", "a", "--bare")
     target, folder = tmp_path / "all.csv", tmp_path / "outputs"
     result = recorded("audit", "export", "-o", target, "--outputs", folder)
     assert result.code == 1
@@ -300,7 +300,7 @@ def test_a_resumed_export_counts_the_files_before_its_interruption(
     counted = re.compile(r"\(2 files, [0-9]+ bytes\)")
     assert counted.findall(resumed.err) == counted.findall(whole.err) != []
     # The newest generation, which is written first, has an output that needs --bare.
-    recorded("generate", "dots", "", "--bare")
+    recorded("generate", "dots", "a", "--bare")
     command = ("audit", "export", "-o", target, "--outputs", tmp_path / "more", "--overwrite")
     interrupt(recorded, monkeypatch, *command)
     resumed = recorded(*command[:-1], "--resume")

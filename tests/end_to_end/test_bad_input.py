@@ -59,18 +59,6 @@ def no_folder(model: Path) -> None:
     shutil.rmtree(model)
 
 
-def no_beginning(model: Path) -> None:
-    """Take away the token that begins a text."""
-    for name, keys in {
-        "tokenizer.json": ["post_processor"],
-        "tokenizer_config.json": ["bos_token"],
-        "config.json": ["bos_token_id"],
-        "generation_config.json": ["bos_token_id"],
-    }.items():
-        values = json.loads((model / name).read_text(encoding="utf-8"))
-        (model / name).write_text(json.dumps(values | dict.fromkeys(keys)), encoding="utf-8")
-
-
 def check_refusal(result: Result, code: int, sentence: str) -> None:
     """One sentence that says what was wrong, besides what became of a generation."""
     assert result.code == code, result.err
@@ -157,13 +145,13 @@ def test_a_request_that_cannot_be_met_says_why(
     assert muniment("audit", "verify", "--all").code == 0
 
 
-def test_an_empty_prompt_for_a_model_that_cannot_start_without_one_says_so(
-    muniment: Here, model: Path
+@pytest.mark.parametrize("prompt", ["", " \n"])
+def test_a_prompt_without_a_text_is_refused_before_it_is_recorded(
+    muniment: Here, model: Path, prompt: str
 ) -> None:
-    no_beginning(model)
-    result = muniment("generate", "text", "", "-m", model)
-    check_refusal(result, 1, "the prompt is empty and this model cannot start without one")
-    check_evidence(muniment, 1)
+    result = muniment("generate", "text", prompt, "-m", model)
+    check_refusal(result, 2, "generator text needs a prompt")
+    check_evidence(muniment, 0)
 
 
 @pytest.mark.parametrize(
