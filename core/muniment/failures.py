@@ -21,14 +21,14 @@ class WorkerError(Exception):
     """An exception in a worker process, or its unexpected end. `str()` describes it in full."""
 
 
-def explain(error: BaseException, module: str = "") -> str:
+def explain(error: BaseException, module: str = "", function: object = None) -> str:
     """Return the description of a plugin's exception, for the message of its caller.
 
-    `module` is that of the plugin, as in `place_of`. Print the traceback on standard error if
-    MUNIMENT_TRACEBACK is set.
+    `module` is that of the plugin, as in `place_of`, and `function` as in `describe`. Print the
+    traceback on standard error if MUNIMENT_TRACEBACK is set.
     """
     print_traceback(error)
-    return describe(error, module)
+    return describe(error, module, function)
 
 
 def print_traceback(error: BaseException) -> None:
@@ -39,11 +39,15 @@ def print_traceback(error: BaseException) -> None:
             traceback.print_exception(error)
 
 
-def describe(error: BaseException, module: str = "") -> str:
-    """Return the type of an exception, the first line of its message, and its file and line."""
+def describe(error: BaseException, module: str = "", function: object = None) -> str:
+    """Return the type of an exception, the first line of its message, and its file and line.
+
+    These are those of the plugin's `function` if the exception was raised outside of the plugin,
+    such as for a result that breaks the contract.
+    """
     if isinstance(error, WorkerError):
         return str(error)
-    name, place = type(error).__name__, place_of(error, module)
+    name, place = type(error).__name__, place_of(error, module) or place_of_code(function, module)
     try:
         text = error.msg if isinstance(error, SyntaxError) and place else str(error)
         line = text.strip().partition("\n")[0][:_LONGEST]
@@ -72,6 +76,19 @@ def place_of(error: BaseException, module: str = "") -> str:
         package = next((found for found in packages if found not in _CALLERS), "")
     own = [(file, line) for found, file, line in places if package and found == package]
     return f"{_in_package(own[-1][0], package)}:{own[-1][1]}" if own else ""
+
+
+def place_of_code(function: object, module: str = "") -> str:
+    """Return the file and line of a plugin's function, or an empty text if it has none.
+
+    The file is relative to the folder of the package of `module`.
+    """
+    while (wrapped := getattr(function, "__wrapped__", None)) is not None:
+        function = wrapped
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_filename.startswith(_CORE):
+        return ""
+    return f"{_in_package(code.co_filename, module.partition('.')[0])}:{code.co_firstlineno}"
 
 
 def is_module_file(file: str) -> bool:

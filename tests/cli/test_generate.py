@@ -168,6 +168,31 @@ def test_a_kind_whose_plugin_is_missing_is_answered_with_the_command_that_instal
     assert f"`muniment plugins install {distribution}`" in muniment("generate", name, "x").err
 
 
+def test_errors_and_help_list_the_same_names_without_the_kind_application(
+    muniment: Here, plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.generator(
+        "rows",
+        "for r in requests: yield r.reply(Output('application/vnd.rows+json', b'[]'))",
+        media_type="application/vnd.rows+json",
+        distribution="test-rows",
+    )
+    names = "image, text, dots, echo, rows"
+    for command in (
+        ("generate", "application", "x"),
+        ("generate", "zzz", "x"),
+        ("models", "add", "x", "--generator", "zzz"),
+        ("models", "add", "x", "--generator", "application"),
+    ):
+        refused = muniment(*command)
+        listed = re.search(r"available: ([^;\n]*)", refused.err)
+        assert listed is not None, refused.err
+        assert sorted(listed[1].split(", ")) == sorted(names.split(", "))
+    rows = muniment("generate", "--help").out.partition("media kinds:")[2].split("\n")
+    assert [row.split()[0] for row in rows if row.strip()] == names.split(", ")
+    assert muniment("generate", "rows", "x").code == 0
+
+
 @pytest.mark.parametrize("kind", ["audio", "Speech", "video", "3d", "json"])
 def test_a_kind_that_no_plugin_makes_is_answered_with_the_page_about_other_outputs(
     muniment: Here, kind: str

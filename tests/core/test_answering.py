@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from muniment import Generation
@@ -114,6 +116,8 @@ def test_an_answer_that_is_none_fails_what_was_asked(
     workspace.plugin_folder.generator("odd", body)
     for done in workspace.run(*prompts):
         assert complaint in failure(done)
+        if "; yield request.reply" in complaint:  # no exception of the plugin's own code
+            assert re.search(r" \(shelved_\d+/__init__\.py:\d+\)$", failure(done))
         assert done.failure is not None
         assert done.failure.code == "generator"
 
@@ -124,7 +128,7 @@ def test_an_answer_that_is_none_fails_what_was_asked(
         ("request.reply()", "a reply needs at least one output"),
         ("Reply(request.id, None)", "'NoneType' object is not iterable"),
         ("Reply(request.id, Text('x'))", "'Output' object is not iterable"),
-        ("request.reply('text')", "str is not an Output of bytes"),
+        ("request.reply('text')", "str is not an Output of bytes; use muniment.Text("),
         ("request.reply(Output('text/plain', 'text'))", "Output is not an Output of bytes"),
         ("request.reply(Output('image/png', b''))", "it answered with image/png, not text/plain"),
         ("request.reply(Text('a'), Output('text/html', b''))", "it answered with text/html, not"),
@@ -155,6 +159,7 @@ def test_a_reply_that_breaks_the_contract_fails_alone_and_its_neighbours_stand(
     assert texts(done) == ["fine", "generator", "fine"]
     assert failure(done[1]).startswith("generator odd broke the contract: ")
     assert complaint in failure(done[1])
+    assert re.search(r" \(shelved_\d+/__init__\.py:\d+\)$", failure(done[1]))
 
 
 def test_the_first_of_two_answers_stands(workspace: Workspace) -> None:

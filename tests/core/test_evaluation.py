@@ -295,7 +295,7 @@ def test_an_evaluator_of_text_reads_json(workspace: Workspace) -> None:
         media_type="application/vnd.rows+json",
     )
     workspace.plugin_folder.evaluator("size", "return {'value': len(generation.text)}")
-    (done,) = workspace.run("x", generator="application")
+    (done,) = workspace.run("x", generator="rows")
     assert [score.value for score in done.scores] == [6.0]
 
 

@@ -112,7 +112,11 @@ def test_what_a_plugin_registers_is_listed_by_kind_and_name(plugin_folder: Plugi
             REGISTER.replace("generators", "filters").format("register('m:C', name='unread')"),
             "the filter name 'unread' is reserved",
         ),
-        (REGISTER.format("pass").replace("generators", "generator"), "unknown hook"),
+        (
+            REGISTER.format("pass").replace("generators", "generator"),
+            "unknown hook 'muniment_generator'; did you mean muniment_generators? (",
+        ),
+        (REGISTER.format("pass").replace("muniment_gen", "gen"), "unknown hook 'generators'"),
         (REGISTER.format("pass").replace("register)", "registry)"), "{'registry'}"),
         (
             "import muniment\nclass P(muniment.Parameters):\n  seed: int = muniment.param(1)",
@@ -402,7 +406,9 @@ def test_an_unknown_generator_tells_the_known_ones_and_what_is_broken(
     plugin_folder.add("raise RuntimeError('no luck')", distribution="unlucky")
     plugins = plugin_folder.plugins()
     for name, defaults in (("video", {}), ("text", {"text": "gone"})):
-        with pytest.raises(UnknownNameError, match="available: echo; plugin unlucky cannot be"):
+        with pytest.raises(
+            UnknownNameError, match=r"available: echo(, text)?; plugin unlucky cannot be"
+        ):
             plugins.generator(name, defaults)
 
 

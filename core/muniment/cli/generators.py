@@ -55,8 +55,7 @@ class GeneratorGroup(click.Group, ABC):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the media kinds, then the generators."""
-        objects = context_of(ctx).session.plugins.objects("generator")
-        return list(dict.fromkeys([*_kinds(objects), *(registered.name for registered in objects)]))
+        return context_of(ctx).session.plugins.generator_names()
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -111,7 +110,9 @@ class GeneratorGroup(click.Group, ABC):
         with formatter.section(gettext("Generators and media kinds")):
             names = {registered.name for registered in objects}
             rows = [
-                (kind, _default_of(session, kind)) for kind in _kinds(objects) if kind not in names
+                (kind, _default_of(session, kind))
+                for kind in session.plugins.generator_names()
+                if kind not in names
             ]
             by = gettext("{media_type}, by {distribution}")
             rows += [
@@ -212,10 +213,6 @@ def described_input(spec: InputSpec, distribution: str) -> str:
     )
 
 
-def _kinds(objects: list[RegisteredObject]) -> list[str]:
-    return sorted({registered.media_type.partition("/")[0] for registered in objects})
-
-
 def _default_of(session: Any, kind: str) -> str:
     try:
         found = session.plugins.generator(kind, session.config.generators())
@@ -224,7 +221,7 @@ def _default_of(session: Any, kind: str) -> str:
         choices = [
             registered
             for registered in session.plugins.objects("generator")
-            if registered.media_type.startswith(f"{kind}/")
+            if registered.media_kind == kind
         ]
         template = ngettext(
             "{number} generator; `muniment config set generator.{kind} NAME`",

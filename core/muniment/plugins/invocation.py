@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 from muniment.errors import MunimentError, PluginError
-from muniment.failures import explain, print_traceback
+from muniment.failures import explain, place_of_code, print_traceback
 from muniment.hookspecs import Generator
 from muniment.ledger.canonical import SAFE, encode_number, is_key
 from muniment.plugins.objects import RegisteredObject
@@ -81,12 +81,17 @@ def environment_of(generator: Generator) -> dict[str, str | int]:
         return {"environment_failed": type(error).__name__}
 
 
-def error_message(error: BaseException, registered: RegisteredObject) -> str:
-    """Return a sentence for the user that describes an exception of a generator."""
+def error_message(
+    error: BaseException, registered: RegisteredObject, function: object = None
+) -> str:
+    """Return a sentence for the user that describes an exception of a generator.
+
+    `function` is as in `explain`.
+    """
     if isinstance(error, MunimentError):
         return escape_unencodable(str(error))
     return escape_unencodable(
-        f"generator {registered.name} failed: {explain(error, registered.plugin.module)}"
+        f"generator {registered.name} failed: {explain(error, registered.plugin.module, function)}"
     )
 
 
@@ -116,6 +121,7 @@ def invoke(
     """
     requests = list(remaining.values())
     iterator: Iterator[object] = iter(())
+    function = type(generator).generate
     try:
         iterator = _call(lambda: _answers(generator, requests))
         while True:
@@ -130,14 +136,16 @@ def invoke(
                 raise ValueError("it answered a request twice, or one that it did not receive")
             if not isinstance(answer, Chunk):
                 del remaining[answer.request_id]
-                yield _checked(answer, registered) if isinstance(answer, Reply) else answer
+                if isinstance(answer, Reply):
+                    answer = _checked(answer, registered, function)
+                yield answer
             elif remaining[answer.request_id].stream:
                 answer.text.encode()  # raises if it contains a lone surrogate
                 yield Chunk(answer.request_id, answer.text, _tokens(answer.tokens))
     except (KeyboardInterrupt, GeneratorExit):  # the second is raised where this function yields
         raise
     except BaseException as error:
-        return error_message(error, registered)
+        return error_message(error, registered, function)
     finally:
         close = getattr(iterator, "close", None)
         if close is not None:  # an exception in close() must not discard the answers
@@ -164,8 +172,11 @@ def _call(function: Callable[..., Any], *arguments: object) -> Any:
         raise RuntimeError("it raised GeneratorExit") from error
 
 
-def _checked(reply: Reply, registered: RegisteredObject) -> Reply | MissingReply:
-    """Return the reply with its parts in built-in types, or a MissingReply if it is invalid."""
+def _checked(reply: Reply, registered: RegisteredObject, function: object) -> Reply | MissingReply:
+    """Return the reply with its parts in built-in types, or a MissingReply if it is invalid.
+
+    The reason has the place of the `function` that replied.
+    """
     try:
         if reply.failure is not None:
             return Reply(reply.request_id, failure=escape_unencodable(str(reply.failure)))
@@ -185,13 +196,16 @@ def _checked(reply: Reply, registered: RegisteredObject) -> Reply | MissingReply
             wanted=reply.wanted,
         )
     except Exception as error:
+        place = place_of_code(function, registered.plugin.module)
         reason = f"generator {registered.name} broke the contract: {error}"
+        reason += f" ({place})" if place else ""
         return MissingReply(reply.request_id, escape_unencodable(reason))
 
 
 def _check_output(output: object, media_type: str) -> None:
     if not isinstance(output, Output) or not isinstance(output.data, bytes):
-        raise TypeError(f"{type(output).__name__} is not an Output of bytes")
+        use = "muniment.Text(text)" if is_text_type(media_type) else "muniment.Output(type, data)"
+        raise TypeError(f"{type(output).__name__} is not an Output of bytes; use {use}")
     if output.media_type != media_type:
         raise ValueError(f"it answered with {output.media_type}, not {media_type}")
     if output.finish_reason not in FINISH_REASONS:

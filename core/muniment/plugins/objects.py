@@ -52,6 +52,12 @@ class RegisteredObject:
 
     __repr__ = showing("kind", "name", "media_type", "plugin")
 
+    @property
+    def media_kind(self) -> str:
+        """The media kind of a generator. It is empty for application/*, which names no kind."""
+        kind = self.media_type.partition("/")[0]
+        return "" if kind == "application" else kind
+
     def load_class(self) -> Any:
         """Import and return the registered class.
 

@@ -44,9 +44,7 @@ COMMANDS: Mapping[str, str] = {
     **discovery.RESERVED_COMMANDS,
 }
 # Kinds of output that no first-party plugin makes.
-_OTHER_KINDS = frozenset(
-    "3d application audio font json mesh model music sound speech video voice".split()
-)
+_OTHER_KINDS = frozenset("3d audio font json mesh model music sound speech video voice".split())
 
 
 def install_command(distribution: str = discovery.INSTALLER, disabled: Collection[str] = ()) -> str:

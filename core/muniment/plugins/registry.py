@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from muniment.config import normalised
 from muniment.errors import (
@@ -17,8 +19,9 @@ from muniment.errors import (
     MunimentError,
     PluginError,
     UnknownNameError,
+    similar_names,
 )
-from muniment.failures import explain
+from muniment.failures import explain, place_of_code
 from muniment.names import normal_name
 from muniment.parameters import Parameters
 from muniment.plugins import discovery
@@ -114,11 +117,12 @@ class Plugins:
         if name in defaults:
             return self.find("generator", defaults[name])
         objects = self.objects("generator")
-        of_kind = [
-            registered for registered in objects if registered.media_type.partition("/")[0] == name
-        ]
-        if any(registered.name == name for registered in objects) or not of_kind:
+        of_kind = [registered for registered in objects if registered.media_kind == name]
+        if any(registered.name == name for registered in objects):
             return self.find("generator", name)
+        if not of_kind:
+            known = self.generator_names()
+            raise UnknownNameError("generator", name, known, self._hint("generator", name))
         if len(of_kind) > 1:
             raise AmbiguousNameError(
                 "generator",
@@ -127,6 +131,12 @@ class Plugins:
                 f"choose one with `muniment config set generator.{name} NAME`",
             )
         return of_kind[0]
+
+    def generator_names(self) -> list[str]:
+        """Return the names that `generator` accepts without a setting: media kinds, generators."""
+        objects = self.objects("generator")
+        kinds = sorted({registered.media_kind for registered in objects} - {""})
+        return list(dict.fromkeys([*kinds, *(registered.name for registered in objects)]))
 
     def of_distribution(self, name: str) -> Plugin:
         """Return a plugin or command of an installed distribution. Raise UnknownNameError."""
@@ -236,8 +246,8 @@ def load_objects(plugin: Plugin) -> list[RegisteredObject]:
     try:
         manager.register(module)
         manager.check_pending()
-    except pluggy.PluginValidationError as error:  # the reason is in the later lines
-        raise TypeError(" ".join(str(error).split())) from error
+    except pluggy.PluginValidationError as error:
+        raise TypeError(_hook_problem(manager, module, str(error))) from error
     objects: list[RegisteredObject] = []
     for kind in BASES:
 
@@ -258,3 +268,13 @@ def load_objects(plugin: Plugin) -> list[RegisteredObject]:
 
         getattr(manager.hook, f"muniment_{kind}s")(register=register)
     return objects
+
+
+def _hook_problem(manager: Any, module: ModuleType, message: str) -> str:
+    """Return a sentence about an invalid hook, with its place if its name is unknown."""
+    hooks = [f"muniment_{kind}s" for kind in BASES]
+    for name, function in vars(module).items():
+        if name not in hooks and manager.parse_hookimpl_opts(module, name) is not None:
+            meant = "".join(f"; did you mean {hook}?" for hook in similar_names(name, hooks)[:1])
+            return f"unknown hook {name!r}{meant} ({place_of_code(function, module.__name__)})"
+    return " ".join(message.split())  # the reason is in the later lines
