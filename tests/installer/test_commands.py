@@ -232,3 +232,14 @@ def test_an_interrupted_change_waits_for_the_installer(fresh: Fresh, wheel_folde
     repaired = fresh("plugins", "doctor")
     assert (repaired.code, "it was rolled back" in repaired.err) == (0, True)
     assert not journal.is_file()
+
+
+def test_enabling_a_broken_plugin_prints_a_warning(fresh: Fresh, wheel_folder: Any) -> None:
+    assert fresh("plugins", "install", wheel_folder("muniment-one", generator="one")).code == 0
+    assert fresh("plugins", "disable", "muniment-one").code == 0
+    (code,) = fresh.modules.rglob("muniment_one.py")
+    code.write_text("def broken(:\n", encoding="utf-8")
+    enabled = fresh("plugins", "enable", "muniment-one")
+    assert (enabled.code, enabled.out) == (0, "enabled muniment-one 1.0\n")
+    assert "muniment-one is broken: " in enabled.err
+    assert "SyntaxError" in enabled.err

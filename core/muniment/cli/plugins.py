@@ -24,6 +24,7 @@ from muniment.cli.output import (
     emit,
     emit_one,
     moment,
+    one_line,
     short_digest,
     write_data,
     write_json,
@@ -285,7 +286,8 @@ def _offers(result: SmokeTestResult | None) -> str:
 def enable(context: CliContext, name: str, as_json: bool) -> None:
     """Enable a plugin that was disabled.
 
-    An interrupted change is repaired first.
+    An interrupted change is repaired first. The plugin is loaded, and a warning is printed if it
+    is broken.
     """
     _switch(context, name, "enabled", as_json=as_json)
 
@@ -323,6 +325,10 @@ def _switch(context: CliContext, name: str, act: PluginAct, *, as_json: bool) ->
     context.config.set(f"plugin.{key}.enabled", "false" if act == "disabled" else None)
     record_event(context.session, InstallEvent(now(), act, title, version, digest, signer))
     print_changes([Change(act, title, version, digest, signer)], as_json, empty="")
+    if act == "enabled":
+        result = check_plugin(key, sorted(context.config.disabled()))
+        if not result.ok:
+            write_note(f"Warning: {title} is broken: {one_line(result.message)}")
     if repair_last:
         _repair(context, records)
 
