@@ -36,16 +36,6 @@ _IS_KEY = re.compile(r"\+[0-9a-f]{8}\+|^PRIVATE\+")  # also one that is incomple
 _COMMITMENT = re.compile(r"[0-9a-f]{64}")
 _LEAST_WIDTH, _MOST_WIDTH = 20, 80  # columns of help
 _EXCERPT = 200  # characters of a disclosed text
-_MEANING = (
-    "this proves that the key's holder recorded these entries before signing the checkpoint, "
-    "not that they are true or that nothing else was generated; an outcome, feedback, reviews and "
-    "replays that were left out cannot be noticed"
-)
-
-_REMEDY = (
-    "this file proves nothing; check that the key and the checkpoint are those that the signer "
-    "published, and ask for a new proof"
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,7 +66,11 @@ def _verify(file: str, key_argument: str, expected_file: str | None, as_json: bo
             _print(json.dumps({"ok": False, "key": str(key), "problem": str(error)}))
         else:
             _print(f"failed  {error}")
-            _print(_REMEDY, sys.stderr)
+            remedy = gettext(
+                "this file proves nothing; check that the key and the checkpoint are those that "
+                "the signer published, and ask for a new proof"
+            )
+            _print(remedy, sys.stderr)
         return UNVERIFIED
     if as_json:
         _print(json.dumps(_report(proof, head, entries, key), ensure_ascii=False))
@@ -91,7 +85,12 @@ def _verify(file: str, key_argument: str, expected_file: str | None, as_json: bo
             f"{_excerpt(payload)}"
         )
     _print("verified")
-    _print(_MEANING, sys.stderr)
+    meaning = gettext(
+        "this proves that the key's holder recorded these entries before signing the checkpoint, "
+        "not that they are true or that nothing else was generated; an outcome, feedback, reviews "
+        "and replays that were left out cannot be noticed"
+    )
+    _print(meaning, sys.stderr)
     return DONE
 
 
@@ -122,8 +121,9 @@ class _Parser(argparse.ArgumentParser):
         longest = max(cell_len(term) for term, _ in options)
         indent = " " * min(longest + 4, width // 2)
         space, colon = ("", "：") if language() == "zh" else (" ", ":")
+        metavar = gettext("options").upper()
         lines = [
-            *wrap(f"{gettext('Usage:')}{space}{self.prog} [OPTIONS] FILE", width, "    ", ""),
+            *wrap(f"{gettext('Usage:')}{space}{self.prog} [{metavar}] FILE", width, "    ", ""),
             "",
             *wrap(self.description or "", width, "  "),
             "",

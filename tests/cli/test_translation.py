@@ -150,6 +150,16 @@ def test_help_of_every_command_contains_no_english_sentence(
         sentences = _ENGLISH.findall(_NAMES.sub("", " ".join(body.split())))
         assert not sentences, (sentences, text)
         assert not re.search(r"\b(INTEGER|FLOAT|RANGE)\b", text), text  # click's names of types
+        assert not re.search(r"OPTIONS|ARGS|\d<=x<=|x>=", text), text
+
+
+@pytest.mark.parametrize(("option", "chinese"), [(None, True), ("--json", False)])
+def test_meanings_of_settings_are_chinese_except_in_json(
+    option: str | None, chinese: bool, monkeypatch: pytest.MonkeyPatch, muniment: Here
+) -> None:
+    monkeypatch.setenv("MUNIMENT_LANG", "zh")
+    done = muniment("config", "list", "--known", *filter(None, [option]))
+    assert ("策略" in done.out) is chinese
 
 
 def test_help_of_every_command_fits_the_terminal(rendered: tuple[int, list[str]]) -> None:
@@ -228,6 +238,7 @@ def test_facts_about_an_option_are_translated_and_values_are_not() -> None:
     @click.option("--one", default="a, b", show_default=True, help="One.")
     @click.option("--two", type=click.IntRange(1, 9), default=3, show_default=True, help="Two.")
     @click.option("--three", required=True, help="Three  [at least 0, default: 1]")
+    @click.option("--four", type=click.FloatRange(0, 1, min_open=True), required=True)
     def command() -> None:
         """Do it."""
 
@@ -235,7 +246,8 @@ def test_facts_about_an_option_are_translated_and_values_are_not() -> None:
     text = copied.get_help(click.Context(copied, info_name="x", **root.context_settings))
     text = " ".join(text.split())
     assert "[默认值：a, b]" in text
-    assert "[默认值：3，1<=x<=9]" in text
+    assert "[默认值：3，1 至 9]" in text
+    assert "[0<x<=1，必填]" in text
     assert "[不小于 0，默认值：1]" in text
     assert "[必填]" in text
     assert "Do it." in text  # no catalogue has it
@@ -456,7 +468,7 @@ def test_parameters_of_a_generator_are_translated_by_its_catalogue(
 ) -> None:
     write_catalogue(plugin_folder.folder / plugin_folder.all[0].module, "test-echo")
     text = " ".join(muniment("generate", "echo", "--help").out.split())
-    assert "用 echo 生成 text/plain（test-echo 1.0）。" in text
+    assert "用 echo 生成 text/plain，来自 test-echo 1.0。" in text
     assert "--times N 次数 [1 至 10，默认值：1]" in text
     assert "--seed N 0 至 2^64-1；省略时随机。" in text
 

@@ -22,18 +22,34 @@ _DISTRIBUTIONS = (
 # Terms that have no other meaning in help texts.
 _TERMS = (
     "actor",
+    "category",
     "checkpoint",
+    "commitment",
+    "control parameter",
+    "controllability",
+    "environment",
     "erasure",
     "evaluator",
+    "experiment",
     "ledger",
     "media kind",
     "media type",
+    "payload",
+    "policy",
+    "proof",
+    "provenance",
     "ranking",
+    "rating",
     "replay",
+    "retention rule",
     "seed",
+    "store",
+    "training",
+    "variance share",
     "verdict",
+    "worker process",
 )
-_LITERAL = re.compile(r"`[^`]*`|--?[a-z][\w-]*|such as \w+ or \w+|(?:\w+, ){2,}\w+ or \w+")
+_LITERAL = re.compile(r"`[^`]*`|\w+\.\w+|--?[a-z][\w-]*|such as \w+ or \w+|(?:\w+, ){2,}\w+ or \w+")
 
 
 def _glossary() -> dict[str, str]:

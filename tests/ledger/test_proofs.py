@@ -443,6 +443,25 @@ def test_the_program_imports_no_database_and_no_command_line() -> None:
     assert not [name for name in done.stdout.split() if name.startswith("muniment.store")]
 
 
+@pytest.mark.parametrize(("chosen", "word"), [("en", "proves"), ("zh", "证明")])
+def test_the_verifier_explains_its_verdict_in_the_language_of_the_user(
+    chosen: str,
+    word: str,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MUNIMENT_LANG", chosen)
+    assert verifier.main([str(file), "--key", str(KEY.public)]) == 0
+    valid = capsys.readouterr()
+    assert valid.out.endswith("verified\n")
+    assert word in valid.err
+    assert verifier.main([str(file), "--key", str(OTHER.public)]) == 4
+    invalid = capsys.readouterr()
+    assert invalid.out.startswith("failed  ")
+    assert word in invalid.err
+
+
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [

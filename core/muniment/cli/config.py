@@ -17,6 +17,7 @@ from muniment.cli.output import (
     write_note,
 )
 from muniment.config import SETTINGS, normalised, write_setting
+from muniment.language import gettext
 
 
 @click.group(cls=LazyGroup)
@@ -95,6 +96,8 @@ def unset(context: CliContext, key: str) -> None:
 def list_(context: CliContext, known: bool, as_json: bool) -> None:
     """List the settings that have a value."""
     values, name = (SETTINGS, "meaning") if known else (context.config.items(), "value")
+    if known and not as_json:
+        values = {key: gettext(meaning) for key, meaning in values.items()}
     records = [{"key": key, name: value} for key, value in values.items()]
     emit(records, [("key", "key"), (name, name)], as_json, empty="no setting has a value")
 

@@ -23,6 +23,9 @@ WORDS = (
     "Show the version and exit.",
     "Do you want to continue?",
     "Confirm the action without prompting.",
+    "options",
+    "command",
+    "arguments",
 )
 FACTS = (
     "required",
@@ -37,8 +40,15 @@ FACTS = (
 
 _Parameter = TypeVar("_Parameter", bound=click.Parameter)
 
-# A range as click writes it, such as 1<=x<=10, which stays as it is.
+# A range as click writes it, such as 1<=x<=10. One with < or > stays as it is.
 _RANGE = re.compile(r"[-+.\de]*(<=?)?x([<>]=?[-+.\de]+)?")
+_RANGES = (
+    (re.compile(r"([^<>=]+)<=x<=([^<>=]+)"), "{low} to {high}"),
+    (re.compile(r"x>=([^<>=]+)()"), "at least {low}"),
+    (re.compile(r"()x<=([^<>=]+)"), "at most {high}"),
+)
+# The parts of a usage line that click adds.
+_METAVARS = (("[OPTIONS]", "options"), ("COMMAND", "command"), ("[ARGS]", "arguments"))
 _HELP_WITH_FACTS = re.compile(r"(?:(.*)  )?\[([^\[\]]*)\]", re.DOTALL)
 
 
@@ -56,6 +66,9 @@ def translated_copy(command: click.Command, distribution: str) -> click.Command:
         copied.short_help = translate(command.short_help, distribution)
     if command.epilog:
         copied.epilog = translate(command.epilog, distribution)
+    copied.options_metavar = _translated_usage(copied.options_metavar or "")
+    if isinstance(copied, click.Group):
+        copied.subcommand_metavar = _translated_usage(copied.subcommand_metavar or "")
     copied.params = [translated_parameter(one, distribution) for one in command.params]
     _translate_help_option(copied)
     _format_wide(copied)
@@ -64,6 +77,12 @@ def translated_copy(command: click.Command, distribution: str) -> click.Command:
             name: translated_copy(nested, distribution) for name, nested in copied.commands.items()
         }
     return copied
+
+
+def _translated_usage(metavar: str) -> str:
+    for part, word in _METAVARS:
+        metavar = metavar.replace(part, part.replace(part.strip("[]"), gettext(word)))
+    return metavar
 
 
 def _translate_help_option(command: click.Command) -> None:
@@ -134,4 +153,7 @@ def _fact(fact: str) -> str:
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(template))
         if match := re.fullmatch(pattern, fact, re.DOTALL):
             return gettext(template).format(**match.groupdict())
+    for range_, template in _RANGES:
+        if match := range_.fullmatch(fact):
+            return gettext(template).format(low=match[1], high=match[2])
     return fact

@@ -12,7 +12,7 @@ from muniment.cli.lazy import LazyGroup
 from muniment.cli.parameter_options import PARAMETER, parameter_option
 from muniment.cli.translated_help import FACTS, WORDS, split_facts
 from muniment.cli.translation import CORE, locale_folder, paragraphs
-from muniment.config import normalised
+from muniment.config import SETTINGS, normalised
 from muniment.errors import UsageError
 from muniment.parameters import Parameters
 from muniment.plugins import discovery
@@ -53,6 +53,8 @@ def _core_texts() -> Iterator[tuple[Message, str]]:
     for word in (*WORDS, *FACTS):
         yield word, "muniment --help"
     yield from _command_texts(root, "muniment")
+    for key, meaning in SETTINGS.items():
+        yield meaning, f"muniment config list --known {key}"
     stub = Plugin("DISTRIBUTION", "VERSION", "", "")
     generator = RegisteredObject("generator", "NAME", stub, "x:X", "text/plain", Parameters)
     yield from _parameter_texts(generate.command_of("NAME", generator), "muniment generate NAME")
