@@ -14,12 +14,13 @@ MAX_NAME = 255  # characters of a name or a tag; PostgreSQL cannot index 2,700 b
 # Control characters and line ends, which would break a line of a table or a file.
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 _INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})  # general categories of Unicode
-_AGO = re.compile(r"([0-9]+) ?([a-z]+)(?: ago)?")
+_AGO = re.compile(r"([0-9]+) ?([a-z]+|[\u4e00-\u9fff]+?)(?: ago|前)?")
 _UNITS = {
     name: unit
     for unit in ("seconds", "minutes", "hours", "days", "weeks")
     for name in (unit[0], unit[:-1], unit)
-}
+} | {"秒": "seconds", "分钟": "minutes", "小时": "hours", "天": "days", "周": "weeks"}
+_CHINESE_DATE = re.compile(r"([0-9]{4}) ?年 ?([0-9]{1,2}) ?月 ?([0-9]{1,2}) ?[日号]")
 # Periods by their names: a unit, and how many of them ago.
 _PERIODS = {
     "today": ("day", 0),
@@ -84,6 +85,11 @@ def check_name(name: str, text: str) -> None:
         raise PromptError(f"the {name} has no visible character; write a text or remove it")
     if len(text) > MAX_NAME:
         raise PromptError(f"the {name} has {len(text):,} characters; use at most {MAX_NAME}")
+
+
+def split_list(text: str) -> list[str]:
+    """Return the parts of a text between commas, which can be full-width."""
+    return [part.strip() for part in re.split("[,\N{FULLWIDTH COMMA}]", text)]
 
 
 def refuse_empty(**texts: object) -> None:
@@ -163,9 +169,13 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
     """Return the UTC of a date, a time, an age such as 7d, or a period such as `last week`.
 
     A date or a period means its first instant, or with `end` the first instant after it. Without a
-    zone both are local. Weeks begin on Monday. Raises UsageError for any other text.
+    zone both are local. Weeks begin on Monday. Digits and marks can be full-width, and dates and
+    ages Chinese, such as 2026年1月31日 or 7天前. Raises UsageError for any other text.
     """
-    stripped = " ".join(text.split())
+    stripped = " ".join(unicodedata.normalize("NFKC", text).split())
+    stripped = _CHINESE_DATE.sub(
+        lambda match: f"{match[1]}-{match[2]:0>2}-{match[3]:0>2}", stripped, count=1
+    )
     try:
         if (ago := _AGO.fullmatch(stripped.lower())) and ago[2] in _UNITS:
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})

@@ -111,7 +111,9 @@ def test_days_are_local_on_a_terminal_and_utc_in_a_pipe(
         shown = processes.on_terminal("audit", "stats", *options).out
         assert (local in shown, utc in shown) == (True, False)
     assert utc in recorded("audit", "stats").out
-    groups = {row[0] for row in recorded("audit", "stats", "--by", "day,filter").rows}
+    groups = {
+        row[0] for row in recorded("audit", "stats", "--by", "day\N{FULLWIDTH COMMA}filter").rows
+    }
     assert groups == {"total", "day", "filter"}
     refused = recorded("audit", "stats", "--by", "filter,colour")
     assert (refused.code, "'colour'" in refused.err) == (2, True)

@@ -279,7 +279,9 @@ def test_a_proof_still_holds_after_the_generation_was_erased(
 ) -> None:
     muniment("generate", "echo", "one")
     before, after = tmp_path / "before", tmp_path / "after"
-    muniment("audit", "prove", "last", "-o", before, "--disclose", "prompt,output")
+    muniment(
+        "audit", "prove", "last", "-o", before, "--disclose", "prompt\N{FULLWIDTH COMMA} output"
+    )
     erased = muniment("audit", "erase", "last", "--reason", "asked to", "--yes")
     assert erased.code == 0, erased.err
     assert muniment("audit", "prove", "last", "-o", after).code == 0

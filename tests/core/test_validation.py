@@ -89,6 +89,12 @@ def test_a_month_begins_on_its_first_day(shanghai: None) -> None:
     [
         *(("30m", timedelta(minutes=30)), ("2 h", timedelta(hours=2)), ("1w", timedelta(7))),
         *(("2 weeks ago", timedelta(14)), ("1 day ago", timedelta(1)), ("3 Days", timedelta(3))),
+        *(
+            ("\N{FULLWIDTH DIGIT SEVEN}d", timedelta(7)),
+            ("7天", timedelta(7)),
+            ("\N{FULLWIDTH DIGIT ONE}周前", timedelta(7)),
+        ),
+        *(("2 小时前", timedelta(hours=2)), ("30分钟", timedelta(minutes=30))),
     ],
 )
 def test_an_age_is_that_long_ago(text: str, age: timedelta) -> None:
@@ -96,7 +102,42 @@ def test_an_age_is_that_long_ago(text: str, age: timedelta) -> None:
         assert abs(datetime.now(UTC) - age - parse_moment(text, end=end)) < timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("text", ["soon", "7x", "monday", "1 month ago", "last year", "week", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2026年3月2日", "2026 年 3 月 2 日", "2026年03月02号"),
+        "\N{FULLWIDTH DIGIT TWO}026\N{FULLWIDTH HYPHEN-MINUS}03-02",
+    ],
+)
+def test_a_date_can_be_chinese_or_full_width(shanghai: None, text: str) -> None:
+    assert parse_moment(text) == midnight(date(2026, 3, 2))
+    assert parse_moment(text, end=True) == midnight(date(2026, 3, 3))
+
+
+def test_a_time_can_follow_a_chinese_date(shanghai: None) -> None:
+    at = midnight(date(2026, 11, 29)) + timedelta(hours=14, minutes=30)
+    assert (
+        parse_moment("2026年11月29日 14\N{FULLWIDTH COLON}30")
+        == parse_moment("2026-11-29 14:30")
+        == at
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "soon",
+        "7x",
+        "7个",
+        "2026年13月2日",
+        "3月2日",
+        "monday",
+        "1 month ago",
+        "last year",
+        "week",
+        "",
+    ],
+)
 def test_another_text_is_refused_with_the_forms_that_are_allowed(text: str) -> None:
     with pytest.raises(UsageError, match=r"2026-01-31.*today.*'last week'") as refused:
         parse_moment(text)

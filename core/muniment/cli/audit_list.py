@@ -45,6 +45,7 @@ from muniment.cli.output import (
 )
 from muniment.cli.verdicts import UNDECIDED
 from muniment.types.generations import Generation
+from muniment.validation import split_list
 
 if TYPE_CHECKING:
     from muniment.store.queries.stats import Stats, Summary
@@ -401,7 +402,7 @@ def stats(context: CliContext, /, by: tuple[str, ...], as_json: bool, **filters:
     Piped output has tab-separated columns: property, value, count. Summaries have: name,
     statistic, value. Groups of --by have: group, value, decision, count.
     """
-    groups = [name.strip() for names in by for name in names.split(",")]
+    groups = [name for names in by for name in split_list(names)]
     query = query_of(context, filters, limit=0)
     statistics = context.store.stats(query, groups, local_days=on_terminal() and not as_json)
     record = _record(statistics)

@@ -36,6 +36,7 @@ from muniment.errors import (
 from muniment.ledger.checkpoints import Note
 from muniment.ledger.payloads import KINDS
 from muniment.signing import KeyStore, open_store
+from muniment.validation import split_list
 from muniment.verifier import public_key, read_checkpoint
 
 
@@ -226,7 +227,7 @@ def checkpoint(context: CliContext, publish: str | None, as_json: bool) -> None:
 
 def _kinds(ctx: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
     """Return the payload kinds of `--disclose`, which are separated by commas."""
-    kinds = tuple(part.strip() for part in value.split(",") if part.strip())
+    kinds = tuple(filter(None, split_list(value)))
     for kind in kinds:
         if kind not in KINDS:
             raise click.BadParameter(
