@@ -21,7 +21,7 @@ VARIABLE = "MUNIMENT_LANG"
 
 
 def language() -> Language:
-    """Return the language of help texts and confirmations.
+    """Return the language of texts that are translated, such as help and confirmations.
 
     MUNIMENT_LANG names it, or else the locale, as for gettext. All kinds of Chinese are `zh`. The
     language is English where standard output cannot encode simplified Chinese.

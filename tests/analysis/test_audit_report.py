@@ -598,6 +598,26 @@ def test_the_outcome_is_printed_beside_a_file(workspace: Workspace, tmp_path: Pa
     assert re.search(r"^verification: [0-9]+ problems? in", result.stderr, re.MULTILINE)
 
 
+def test_the_page_and_markdown_are_in_the_language_of_the_user_and_data_in_english(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = report(workspace.session)
+    english = made.html(), made.markdown(), made.csv(), made.to_json()
+    printed = call(workspace)
+    monkeypatch.setenv("MUNIMENT_LANG", "zh")
+    page, markdown = made.html(), made.markdown()
+    assert '<html lang="en">' in english[0]
+    assert '<html lang="zh-Hans">' in page
+    for text in (page, markdown):
+        assert "6 次生成：2 次被拦截（33.3 %）" in text
+        assert "insult" in text
+        assert "Blocked generations" not in text
+    assert (made.csv(), made.to_json()) == english[2:]
+    again = call(workspace)
+    assert again.stdout == printed.stdout
+    assert not re.search("[\u4e00-\u9fff]", again.stderr)
+
+
 @pytest.mark.parametrize("name", ["week.pdf", "there.html", "no/folder.html"])
 def test_a_wrong_file_is_refused_before_the_work(
     name: str, workspace: Workspace, tmp_path: Path

@@ -22,17 +22,21 @@ from .tables import (
     summary,
     warnings,
 )
+from .texts import gettext, language_of_the_user
 
 _MAX_DAYS = 92  # bars; a longer period has a bar for each month
 _MAX_CATEGORIES = 20
 _COLOURS = {"allow": "#4c72b0", "flag": "#e0a000", "block": "#c44e52", "undecided": "#8c8c8c"}
 
 
+@language_of_the_user()
 def html(report: AuditReport) -> str:
-    """Return the page."""
+    """Return the page, in the language of the user."""
     return render(
         "audit_report.html",
-        title="Audit report",
+        lang=gettext("en"),  # its translation is the code of the other language
+        title=gettext("Audit report"),
+        counts_title=gettext("Counts"),
         period=period(report),
         summary=summary(report),
         warnings=list(warnings(report)),
@@ -42,11 +46,13 @@ def html(report: AuditReport) -> str:
     )
 
 
+@language_of_the_user()
 def markdown(report: AuditReport) -> str:
-    """Return the report as Markdown without plots."""
-    parts = [f"# Audit report\n\n{escape(period(report))}\n\n{escape(summary(report))}\n"]
+    """Return the report as Markdown without plots, in the language of the user."""
+    title = gettext("Audit report")
+    parts = [f"# {title}\n\n{escape(period(report))}\n\n{escape(summary(report))}\n"]
     parts += [f"\n**{escape(warning)}**\n" for warning in warnings(report)]
-    parts.append("\n## Counts\n")
+    parts.append(f"\n## {gettext('Counts')}\n")
     parts += [_section(table, "###") for table in count_tables(report)]
     parts += [_section(table, "##") for table in (*finding_tables(report), *state_tables(report))]
     return "".join(parts)
@@ -60,9 +66,19 @@ def csv(report: AuditReport) -> str:
 def period(report: AuditReport) -> str:
     """Return the period of the report, the time when it was made, and the time zone of both."""
     zone = report.zone
-    start = f"From {zone.text(report.since)}" if report.since else "From the first generation"
-    end = f"to {zone.text(report.until)}. Made at {zone.text(report.at)}."
-    return f"{start} {end} Days and times in {report.time_zone}."
+    times = {
+        "until": zone.text(report.until),
+        "at": zone.text(report.at),
+        "zone": report.time_zone,
+    }
+    if report.since is None:
+        return gettext(
+            "From the first generation to {until}. Made at {at}. Days and times in {zone}."
+        ).format(**times)
+    since = zone.text(report.since)
+    return gettext("From {since} to {until}. Made at {at}. Days and times in {zone}.").format(
+        since=since, **times
+    )
 
 
 def _section(table: Table, mark: str) -> str:
@@ -76,14 +92,16 @@ def _plots(report: AuditReport) -> Iterator[tuple[str, str]]:
         first, last = _first_and_last_day(report)
         by_month = (last - first).days >= _MAX_DAYS
         bars = _months(days) if by_month else all_days(days, first, last)
-        caption = f"generations a {'month' if by_month else 'day'}, by decision"
-        plot = plots.stacked_bars(_named(bars), colours=_COLOURS, label="generations")
+        caption = gettext("generations a day, by decision")
+        if by_month:
+            caption = gettext("generations a month, by decision")
+        plot = plots.stacked_bars(_named(bars), colours=_COLOURS, label=gettext("generations"))
         yield caption, trusted(plot)
     if categories := dict(islice(report.groups["category"].items(), _MAX_CATEGORIES)):
         plot = plots.stacked_bars(
-            _named(categories), colours=_COLOURS, label="generations", horizontal=True
+            _named(categories), colours=_COLOURS, label=gettext("generations"), horizontal=True
         )
-        yield "categories, by decision of the filter", trusted(plot)
+        yield gettext("categories, by decision of the filter"), trusted(plot)
 
 
 def all_days(

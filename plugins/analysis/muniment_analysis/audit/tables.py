@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from muniment.command import pluralize
 from muniment_analysis.intervals import Estimate
 from muniment_analysis.time_zones import TimeZone
 
@@ -13,38 +13,11 @@ from .events import KINDS
 from .evidence import MAX_PROBLEMS
 from .findings import Finding, FindingReason, Findings
 from .report import GROUPS, AuditReport, ReplayResults
+from .texts import gettext, ngettext
 
 MAX_ROWS = 50  # of a table of counts; JSON and CSV have all
 _MAX_MESSAGE = 200  # characters of a filter's sentence
 _ORDER = ("allow", "flag", "block", "approve", "overturn", "")
-_EMPTY = {
-    "actor": "(erased)",
-    "reviewer": "(erased)",
-    "decision": "(undecided)",
-    "filter": "(erased)",
-    "category": "(erased)",
-}
-_EVENTS = {
-    "review": "reviews",
-    "replay": "replays",
-    "erasure": "erasures",
-    "hold": "holds placed",
-    "release": "holds released",
-    "retention": "changes of retention rules",
-    "training": "trainings of models here",
-    "claimed_training": "records of trainings that came with added models",
-    "experiment": "experiments",
-    "model": "models added or removed",
-    "installation": "changes of plugins",
-}
-_JUDGEMENTS = {"approve": "approved", "overturn": "overturned"}
-_OF_FILTERS = "By decision of the filter. A generation counts once for each decision."
-_NOTES = {
-    "category": _OF_FILTERS,
-    "filter": _OF_FILTERS,
-    "reviewer": "Reviews of these generations, by judgement.",
-    "day": "Days of the start.",
-}
 
 
 @dataclass(frozen=True)
@@ -59,7 +32,12 @@ class Table:
 
 def display(group: str, value: str) -> str:
     """Return a value of a group, or the meaning of an empty one."""
-    return value or _EMPTY.get(group, "(none)")
+    if value:
+        return value
+    if group == "decision":
+        return gettext("(undecided)")
+    is_erased = group in ("actor", "reviewer", "filter", "category")
+    return gettext("(erased)") if is_erased else gettext("(none)")
 
 
 def count_rows(report: AuditReport) -> Iterator[tuple[str, str, str, int]]:
@@ -86,12 +64,22 @@ def count_tables(report: AuditReport) -> Iterator[Table]:
 def finding_tables(report: AuditReport) -> Iterator[Table]:
     """Yield the tables of the blocked and of the flagged generations."""
     for title, found in (
-        ("Blocked generations", report.blocked),
-        ("Flagged generations", report.flagged),
+        (gettext("Blocked generations"), report.blocked),
+        (gettext("Flagged generations"), report.flagged),
     ):
-        more = found.total - len(found.listed)
-        note = f"The newest {len(found.listed):,} of {found.total:,}." if more else ""
-        headers = ("generation", "start", "policy", "actor", "reasons", "review")
+        note = ""
+        if found.total > len(found.listed):
+            note = gettext("The newest {number} of {total}.").format(
+                number=f"{len(found.listed):,}", total=f"{found.total:,}"
+            )
+        headers = (
+            gettext("generation"),
+            gettext("start"),
+            gettext("policy"),
+            gettext("actor"),
+            gettext("reasons"),
+            gettext("review"),
+        )
         yield Table(
             title, headers, list(_finding_rows(found, report.zone)), note or _none(found.listed)
         )
@@ -99,13 +87,14 @@ def finding_tables(report: AuditReport) -> Iterator[Table]:
 
 def state_tables(report: AuditReport) -> Iterator[Table]:
     """Yield the tables of events, of the replays, of the verification and of the record."""
-    events = [(_EVENTS[kind], report.events[kind]) for kind in KINDS if kind in report.events]
-    note = "All events in this period, whatever the filters select."
+    names = _event_names()
+    events = [(names[kind], report.events[kind]) for kind in KINDS if kind in report.events]
+    note = gettext("All events in this period, whatever the filters select.")
     yield Table(
-        "Events of the whole record",
-        ("event", "number"),
+        gettext("Events of the whole record"),
+        (gettext("event"), gettext("number")),
         events,
-        note if events else "None in this period.",
+        note if events else gettext("None in this period."),
     )
     yield _replay_table(report.replay)
     yield _verification_table(report)
@@ -115,22 +104,23 @@ def state_tables(report: AuditReport) -> Iterator[Table]:
 def summary(report: AuditReport) -> str:
     """Return the numbers of generations, of blocked, flagged and failed ones as a sentence."""
     parts = [
-        f"{count:,} {verb} ({100 * count / report.total:.1f} %)"
-        for verb, count in (
-            ("blocked", report.decisions.get("block", 0)),
-            ("flagged", report.decisions.get("flag", 0)),
-            ("failed", report.statuses.get("failed", 0)),
+        template.format(number=f"{count:,}", share=f"{100 * count / report.total:.1f} %")
+        for template, count in (
+            (gettext("{number} blocked ({share})"), report.decisions.get("block", 0)),
+            (gettext("{number} flagged ({share})"), report.decisions.get("flag", 0)),
+            (gettext("{number} failed ({share})"), report.statuses.get("failed", 0)),
         )
         if report.total
     ]
-    return pluralize(report.total, "generation") + (f": {', '.join(parts)}." if parts else ".")
+    number = ngettext("{number} generation", "{number} generations", report.total)
+    return gettext(": ").join([number, *filter(None, [gettext(", ").join(parts)])]) + gettext(".")
 
 
 def outcome(report: AuditReport) -> str:
     """Return the results of the verification and of the replays as a line, if any was made."""
     parts = []
     if (found := report.verification) is not None:
-        problems = pluralize(len(found.problems), "problem") if found.problems else "no problem"
+        problems = _problems(found) if found.problems else "no problem"
         signed = "" if "signatures" in found.checked else ", no signature checked"
         parts.append(f"verification: {problems} in {found.entries:,} entries{signed}")
     if report.replay is not None:
@@ -143,32 +133,87 @@ def outcome(report: AuditReport) -> str:
 def warnings(report: AuditReport) -> Iterator[str]:
     """Yield what a reader must know before the numbers."""
     if report.verification is None:
-        yield (
+        yield gettext(
             "Not verified: the numbers are those of the database. --verify compares it with the "
             "ledger."
         )
     elif not report.verification.ok:
-        yield f"The verification found {pluralize(len(report.verification.problems), 'problem')}."
+        found = gettext("The verification found {problems}.")
+        yield found.format(problems=_problems(report.verification))
     if report.replay is not None and report.replay.replays.diverged:
-        diverged = pluralize(len(report.replay.replays.diverged), "replay")
-        yield f"{diverged} diverged from the record."
+        yield ngettext(
+            "{number} replay diverged from the record.",
+            "{number} replays diverged from the record.",
+            len(report.replay.replays.diverged),
+        )
     if report.erased:
-        number = pluralize(report.erased, "generation")
-        yield (
-            f"Texts of {number} were erased. Counts may lack their models, categories and names."
+        yield ngettext(
+            "Texts of {number} generation were erased. Counts may lack their models, categories "
+            "and names.",
+            "Texts of {number} generations were erased. Counts may lack their models, categories "
+            "and names.",
+            report.erased,
         )
     altered = sum(bool(f.altered) for f in (*report.blocked.listed, *report.flagged.listed))
     if altered:
-        yield f"Texts of {altered:,} listed generations were altered after they were recorded."
+        yield ngettext(
+            "Texts of {number} listed generation were altered after they were recorded.",
+            "Texts of {number} listed generations were altered after they were recorded.",
+            altered,
+        )
+
+
+def _problems(found: Any) -> str:
+    return ngettext("{number} problem", "{number} problems", len(found.problems))
+
+
+def _event_names() -> dict[str, str]:
+    return {
+        "review": gettext("reviews"),
+        "replay": gettext("replays"),
+        "erasure": gettext("erasures"),
+        "hold": gettext("holds placed"),
+        "release": gettext("holds released"),
+        "retention": gettext("changes of retention rules"),
+        "training": gettext("trainings of models here"),
+        "claimed_training": gettext("records of trainings that came with added models"),
+        "experiment": gettext("experiments"),
+        "model": gettext("models added or removed"),
+        "installation": gettext("changes of plugins"),
+    }
+
+
+def _group_names() -> dict[str, str]:
+    return {
+        "status": gettext("status"),
+        "decision": gettext("decision"),
+        "generator": gettext("generator"),
+        "model": gettext("model"),
+        "policy": gettext("policy"),
+        "actor": gettext("actor"),
+        "day": gettext("day"),
+        "filter": gettext("filter"),
+        "category": gettext("category"),
+        "reviewer": gettext("reviewer"),
+    }
+
+
+def _group_note(group: str) -> str:
+    if group in ("category", "filter"):
+        return gettext("By decision of the filter. A generation counts once for each decision.")
+    if group == "reviewer":
+        return gettext("Reviews of these generations, by judgement.")
+    return gettext("Days of the start.") if group == "day" else ""
 
 
 def _none(rows: Sequence[object]) -> str:
-    return "" if rows else "None."
+    return "" if rows else gettext("None.")
 
 
 def _totals(group: str, counts: Mapping[str, int]) -> Table:
     rows = [(display(group, value), count) for value, count in counts.items()]
-    return Table(group, (group, "generations"), rows)
+    name = _group_names()[group]
+    return Table(name, (name, gettext("generations")), rows)
 
 
 def _by_decision(group: str, values: Mapping[str, Mapping[str, int]]) -> Table:
@@ -186,12 +231,16 @@ def _by_decision(group: str, values: Mapping[str, Mapping[str, int]]) -> Table:
         )
         for value, decisions in shown
     ]
-    headers = [display("decision", name).strip("()") for name in columns]
-    note = _NOTES.get(group, "")
+    headers = [display("decision", name).strip("()（）") for name in columns]
+    note = _group_note(group)
     if len(items) > len(shown):
-        order = "The last" if group == "day" else "The most frequent"
-        note = f"{order} {len(shown):,} of {len(items):,}. {note}".strip()
-    return Table(group, (group, *headers, *(["all"] if with_sum else [])), rows, note)
+        order = gettext("The most frequent {number} of {total}.")
+        if group == "day":
+            order = gettext("The last {number} of {total}.")
+        part = order.format(number=f"{len(shown):,}", total=f"{len(items):,}")
+        note = f"{part} {note}".strip()
+    name = _group_names()[group]
+    return Table(name, (name, *headers, *([gettext("all")] if with_sum else [])), rows, note)
 
 
 def _finding_rows(found: Findings, zone: TimeZone) -> Iterator[tuple[str, ...]]:
@@ -216,27 +265,35 @@ def reasons_text(item: Finding) -> str:
         for origin, found in causes.items()
     ]
     if item.more_reasons:
-        texts.append(f"and {item.more_reasons:,} more")
+        texts.append(gettext("and {number} more").format(number=f"{item.more_reasons:,}"))
     if item.altered:
-        texts.append(f"altered after it was recorded: {', '.join(item.altered)}")
-    return "; ".join(texts) or "(erased)"
+        altered = gettext("altered after it was recorded: {kinds}")
+        texts.append(altered.format(kinds=", ".join(item.altered)))
+    return "; ".join(texts) or gettext("(erased)")
 
 
 def review_text(item: Finding) -> str:
     """Return the reviews of a generation, such as `approved by reviewer 1`."""
+    templates = {
+        "approve": gettext("approved by {reviewer}"),
+        "overturn": gettext("overturned by {reviewer}"),
+    }
     texts = []
     for reviewer, judgements in item.reviews.items():
         for judgement, count in judgements.items():
-            text = f"{_JUDGEMENTS.get(judgement, judgement)} by {display('reviewer', reviewer)}"
-            texts.append(f"{text} ({count} times)" if count > 1 else text)
-    return "; ".join(texts) or "not reviewed"
+            text = templates[judgement].format(reviewer=display("reviewer", reviewer))
+            if count > 1:
+                text += gettext(" ({number} times)").format(number=count)
+            texts.append(text)
+    return "; ".join(texts) or gettext("not reviewed")
 
 
 def _origin(reason: FindingReason) -> str:
     """Return the filter and the judged content, such as `blocklist (output)`."""
-    origin = f"{reason.filter or '(erased)'} ({reason.stage})"
+    origin = f"{reason.filter or gettext('(erased)')} ({reason.stage})"
     if reason.decision != reason.action:
-        origin += f", {reason.decision} with the action {reason.action}"
+        differing = gettext(", {decision} with the action {action}")
+        origin += differing.format(decision=reason.decision, action=reason.action)
     return origin
 
 
@@ -249,9 +306,11 @@ def _cause(reason: FindingReason) -> str:
 
 
 def _replay_table(results: ReplayResults | None) -> Table:
-    headers = ("result", "replays", "share", "95 % interval")
+    title = gettext("Replay")
+    headers = (gettext("result"), gettext("replays"), gettext("share"), gettext("95 % interval"))
     if results is None:
-        return Table("Replay", headers, (), "Not replayed. --replay N generates N of them again.")
+        missing = gettext("Not replayed. --replay N generates N of them again.")
+        return Table(title, headers, (), missing)
     replays = results.replays
     rows = [
         (name, replays.counts.get(name, 0), _percent(share.value), _interval(share))
@@ -260,12 +319,14 @@ def _replay_table(results: ReplayResults | None) -> Table:
     if replays.same is not None:
         possible = replays.total - replays.counts.get("impossible", 0)
         same = round(replays.same.value * possible)
-        about = "the same bytes, of those that were possible"
+        about = gettext("the same bytes, of those that were possible")
         rows.append((about, same, _percent(replays.same.value), _interval(replays.same)))
-    note = f"A sample of {replays.total:,} completed generations, with the key {results.key}."
+    sample = gettext("A sample of {number} completed generations, with the key {key}.")
+    note = sample.format(number=f"{replays.total:,}", key=results.key)
     if replays.diverged:
-        note += f" Diverged: {', '.join(replays.diverged[:MAX_PROBLEMS])}."
-    return Table("Replay", headers, rows, note)
+        ids = ", ".join(replays.diverged[:MAX_PROBLEMS])
+        note += gettext(" Diverged: {ids}.").format(ids=ids)
+    return Table(title, headers, rows, note)
 
 
 def _percent(value: float) -> str:
@@ -273,46 +334,49 @@ def _percent(value: float) -> str:
 
 
 def _interval(estimate: Estimate) -> str:
-    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
+    low, high = f"{100 * estimate.low:.1f}", f"{100 * estimate.high:.1f}"
+    return gettext("{low} to {high} %").format(low=low, high=high)
 
 
 def _verification_table(report: AuditReport) -> Table:
     found = report.verification
-    headers = ("problem", "where", "message")
+    title = gettext("Verification")
+    headers = (gettext("problem"), gettext("where"), gettext("message"))
     if found is None:
-        return Table("Verification", headers, (), "Not verified.")
-    checked = f"{found.entries:,} entries. Checked: {', '.join(found.checked)}."
+        return Table(title, headers, (), gettext("Not verified."))
+    verdict = gettext("No problem was found in {number} entries. Checked: {checks}.")
+    if found.problems:
+        verdict = gettext("Problems were found in {number} entries. Checked: {checks}.")
+    note = verdict.format(number=f"{found.entries:,}", checks=", ".join(found.checked))
     if "signatures" not in found.checked:
-        checked += " Without a key, no signature was checked."
+        note += gettext(" Without a key, no signature was checked.")
     elif found.unsigned_tail:
-        checked += f" Not signed: the newest {found.unsigned_tail:,}."
+        unsigned = gettext(" Not signed: the newest {number}.")
+        note += unsigned.format(number=f"{found.unsigned_tail:,}")
     rows = [(item.kind, item.where, item.message) for item in found.problems[:MAX_PROBLEMS]]
-    more = len(found.problems) - len(rows)
-    verdict = "Problems were found in" if found.problems else "No problem was found in"
-    return Table(
-        "Verification",
-        headers,
-        rows,
-        f"{verdict} {checked}" + (f" {more:,} more problems are not listed." if more else ""),
-    )
+    if more := len(found.problems) - len(rows):
+        note += gettext(" {number} more problems are not listed.").format(number=f"{more:,}")
+    return Table(title, headers, rows, note)
 
 
 def _record_table(report: AuditReport) -> Table:
     evidence, checkpoint = report.evidence, report.evidence.checkpoint
     rows: list[tuple[str, object]] = [
-        ("log", evidence.log),
-        ("entries", f"{evidence.entries:,}"),
-        ("root", evidence.root),
+        (gettext("log"), evidence.log),
+        (gettext("entries"), f"{evidence.entries:,}"),
+        (gettext("root"), evidence.root),
     ]
     if checkpoint is None:
-        rows.append(("signing key", "none: no checkpoint is signed"))
+        rows.append((gettext("signing key"), gettext("none: no checkpoint is signed")))
     else:
         rows += [
-            ("signing key", checkpoint.key),
-            ("signed entries", f"{checkpoint.entries:,}"),
-            ("signed root", checkpoint.root),
+            (gettext("signing key"), checkpoint.key),
+            (gettext("signed entries"), f"{checkpoint.entries:,}"),
+            (gettext("signed root"), checkpoint.root),
         ]
-    rows += [(f"query: {name}", value) for name, value in report.query.items()]
-    rows.append(("people", "names" if report.names else "numbers, which hold in this report only"))
+    condition = gettext("query: {name}")
+    rows += [(condition.format(name=name), value) for name, value in report.query.items()]
+    numbers = gettext("numbers, which hold in this report only")
+    rows.append((gettext("people"), gettext("names") if report.names else numbers))
     rows += list(evidence.versions.items())
-    return Table("Record", ("fact", "value"), rows)
+    return Table(gettext("Record"), (gettext("fact"), gettext("value")), rows)
