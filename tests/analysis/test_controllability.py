@@ -11,10 +11,11 @@ import pytest
 
 import muniment
 from muniment_analysis.controllability import report_page
-from muniment_analysis.controllability.analysis import ControllabilityReport, analyse
+from muniment_analysis.controllability.analysis import analyse
 from muniment_analysis.controllability.experiment import resume_experiment, run_experiment
 from muniment_analysis.controllability.experiment_design import parse_design
 from muniment_analysis.controllability.reading import recorded_design
+from muniment_analysis.controllability.report import ControllabilityReport
 from muniment_analysis.controllability.report_json import to_json
 from muniment_analysis.controllability.typos import misspell
 from muniment_analysis.errors import AnalysisError, DesignFileError, SampleError

@@ -13,10 +13,11 @@ import pytest
 
 import muniment
 import muniment_analysis
-from muniment_analysis.controllability.analysis import ControllabilityReport, analyse
+from muniment_analysis.controllability.analysis import analyse
 from muniment_analysis.controllability.experiment import run_experiment
 from muniment_analysis.controllability.experiment_design import parse_design
 from muniment_analysis.controllability.reading import recorded_design
+from muniment_analysis.controllability.report import ControllabilityReport
 
 RUN = "01HZZZZZZZZZZZZZZZZZZZZZZZ"
 WORDS = "sea moon train robot winter garden 山 音乐 书 城市".split()

@@ -25,8 +25,8 @@ from muniment.command import (
 )
 
 if TYPE_CHECKING:
-    from muniment_analysis.controllability.analysis import ControllabilityReport
     from muniment_analysis.controllability.experiment_design import ExperimentDesign
+    from muniment_analysis.controllability.report import ControllabilityReport
     from muniment_analysis.intervals import Estimate
 
 _SHARES = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .analysis import ControllabilityReport
 from .experiment_design import WORDING
 from .measure_analysis import MeasureResult
+from .report import ControllabilityReport
 
 _LARGE = 0.5
 _SMALL = 0.1

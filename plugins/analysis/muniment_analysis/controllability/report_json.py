@@ -8,8 +8,8 @@ from typing import Any
 from muniment_analysis.intervals import Estimate
 
 from .advice import advice
-from .analysis import ControllabilityReport
 from .measure_analysis import MeasureResult
+from .report import ControllabilityReport
 
 
 def to_json(report: ControllabilityReport) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from muniment_analysis.pages.csv_table import csv_text
 from muniment_analysis.pages.html import render, trusted
 
 from .advice import advice
-from .analysis import ControllabilityReport
 from .measure_analysis import MeasureResult
+from .report import ControllabilityReport
 
 
 def html(report: ControllabilityReport) -> str:

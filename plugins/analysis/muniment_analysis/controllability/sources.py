@@ -1,0 +1,56 @@
+"""The policies, models and evaluators behind the outputs of an experiment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import muniment
+from muniment_analysis.recorded_scores import source_of
+
+
+class Sources:
+    """The policies, models and versions of evaluators behind the outputs.
+
+    Attributes:
+        models: The names and digests of the models.
+    """
+
+    def __init__(self) -> None:
+        self.models: dict[str, str] = {}
+        self._policies: set[str] = set()
+        self._digests: dict[str, set[str]] = {}
+        self._evaluators: dict[str, Counter[str]] = {}  # outputs by source, of each score
+
+    def add(self, generations: Iterable[muniment.Generation]) -> None:
+        """Add the policies and models of generations."""
+        for generation in generations:
+            self._policies.add(generation.policy)
+            if (model := generation.model) is not None:
+                self.models[model.name] = model.digest
+                self._digests.setdefault(model.name, set()).add(model.digest)
+
+    def add_scores(self, name: str, scores: Iterable[muniment.Score]) -> Counter[str]:
+        """Add the evaluators of scores of one name, and return the numbers of these by version."""
+        counts = Counter(map(source_of, scores))
+        self._evaluators.setdefault(name, Counter()).update(counts)
+        return counts
+
+    def warnings(self, run: str) -> Iterator[str]:
+        """Yield what changed between the outputs, as after an interruption."""
+        for name, counts in self._evaluators.items():
+            if len(counts) > 1:
+                parts = ", ".join(
+                    f"{source} ({number} outputs)" for source, number in counts.items()
+                )
+                yield (
+                    f"the scores of {name} are of {len(counts)} versions of its evaluator: "
+                    f"{parts}; each has its own results, so score all outputs with one version by "
+                    f"`muniment evaluate --run {run}`"
+                )
+        if len(self._policies) > 1:
+            names = ", ".join(sorted(name or "none" for name in self._policies))
+            yield f"the outputs were made under several policies ({names}), which can differ"
+        for name, digests in self._digests.items():
+            if len(digests) > 1:
+                yield f"the outputs are of {len(digests)} models with the name {name}"
