@@ -46,19 +46,19 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         session = muniment.Session(store=str(Path(folder) / "muniment.db"))
-        model = session.models.resolve(options.model, TextGenerator())
-        engine = Engine(load(model.path))
         parameters = {"max_tokens": options.max_tokens}
         specs = [
             muniment.GenerationSpec(
                 PROMPTS[index % len(PROMPTS)],
-                model=model.name,
+                model=options.model,
                 seed=index,
                 parameters=parameters,
             )
             for index in range(options.requests)
         ]
-        recorded = list(session.run(specs[:8]))  # loads the model, makes the store
+        recorded = list(session.run(specs[:8]))  # adds and loads the model, makes the store
+        model = session.models.resolve(recorded[0].model.name, TextGenerator())
+        engine = Engine(load(model.path))
         sampling = Sampling(
             **{
                 name: value

@@ -92,7 +92,7 @@ def at_size(size: int, rounds: int) -> dict[str, Any]:
                 lambda: store.prove(source.choice(ids), note, ("prompt", "output")), rounds
             ),
             "verify": timed(lambda: proofs.parse_proof(proof).verify(key), rounds),
-            "sign": timed(lambda: keys.sign(store), rounds // 10),
+            "sign": timed(lambda: keys.sign(store), max(1, rounds // 10)),
         }
 
 
