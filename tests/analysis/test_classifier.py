@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,11 +12,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import muniment
-from muniment.plugins.discovery import Plugin
 from muniment.testing import EvaluatorContract
 from muniment_analysis.evaluators.classifier import Classifier
 from support.classifiers import make_classifier
-from support.plugins import PluginFolder
+from support.generations import completed
 from support.sharing import once
 
 
@@ -36,25 +35,9 @@ def label(classifier: Path) -> Callable[..., Mapping[str, float]]:
     def scores(*texts: str, **parameters: Any) -> Mapping[str, float]:
         values = Classifier.Parameters(model="sentiment", **parameters)
         evaluator = Classifier(values, {"model": model(classifier)})
-        return evaluator.evaluate(generation(*texts))
+        return evaluator.evaluate(completed(*texts))
 
     return scores
-
-
-def generation(*texts: str) -> muniment.Generation:
-    from datetime import UTC, datetime
-
-    return muniment.Generation(
-        id="G",
-        run_id="R",
-        actor="someone",
-        status="completed",
-        generator="parrot",
-        prompt="?",
-        seed=7,
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        outputs=tuple(map(muniment.Text, texts)),
-    )
 
 
 class TestClassifier(EvaluatorContract):
@@ -159,7 +142,7 @@ def test_a_folder_that_is_no_classifier_is_an_error(
     folder = change(Path(shutil.copytree(classifier, tmp_path / "model")))
     with pytest.raises(muniment.ModelError, match=expected):
         Classifier(Classifier.Parameters(model="m"), {"model": model(folder)}).evaluate(
-            generation("good")
+            completed("good")
         )
 
 
@@ -170,20 +153,11 @@ def test_several_labels_for_a_text_have_independent_probabilities(
     with_config(folder, problem_type="multi_label_classification")
     one, other = (
         Classifier(Classifier.Parameters(model="m", label=name), {"model": model(folder)}).evaluate(
-            generation("a day")
+            completed("a day")
         )["label-probability"]
         for name in ("negative", "positive")
     )
     assert one + other != pytest.approx(1, abs=1e-6)
-
-
-@pytest.fixture
-def session(home: Path, plugin_folder: PluginFolder) -> Iterator[muniment.Session]:
-    plugin_folder.generator("echo", "for r in requests: yield r.reply(Text(r.prompt))")
-    analysis = Plugin("muniment-analysis", "0.1.0", "analysis", "muniment_analysis.plugin")
-    plugin_folder.all.append(analysis)
-    with muniment.Session(home, plugins=plugin_folder.plugins()) as session:
-        yield session
 
 
 def test_the_scores_are_recorded_with_the_digest_of_the_model(

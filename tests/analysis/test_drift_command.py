@@ -24,6 +24,7 @@ from muniment_analysis.drift.report_page import html
 from muniment_analysis.drift.trend import change, trend
 from muniment_analysis.errors import SampleError
 from support.commands import Processes
+from support.generations import completed
 from support.plugins import PluginFolder
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -38,18 +39,8 @@ def score(value: float | None, **fields: Any) -> muniment.Score:
 def generation(
     number: int, at: datetime, *scores: muniment.Score, prompt: str | None = None, **fields: Any
 ) -> muniment.Generation:
-    return muniment.Generation(
-        id=f"G{number}",
-        run_id="R",
-        actor="someone",
-        status="completed",
-        generator="parrot",
-        prompt=f"prompt {number}" if prompt is None else prompt,
-        seed=7,
-        started_at=at,
-        scores=scores,
-        **fields,
-    )
+    prompt = f"prompt {number}" if prompt is None else prompt
+    return completed(id=f"G{number}", prompt=prompt, started_at=at, scores=scores, **fields)
 
 
 def series(days: Sequence[Sequence[float]], step: timedelta = DAY) -> list[muniment.Generation]:

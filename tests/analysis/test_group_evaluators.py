@@ -8,21 +8,19 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 import muniment
-from muniment.plugins.discovery import Plugin
 from muniment.testing import EvaluatorContract
 from muniment_analysis.evaluators.embedding_similarity import EmbeddingSimilarity
 from muniment_analysis.evaluators.group_diversity import Diversity, SelfBleu
 from muniment_analysis.evaluators.perplexity import Perplexity
 from muniment_analysis.evaluators.reference_overlap import Bleu, Chrf, RougeL
-from support.plugins import PluginFolder
+from support.generations import completed
 
 CHINESE = "最近我国成功发射了新的卫星。"
 JUDGE = muniment.Model("judge", "tree1-sha256:0", "/none")
@@ -89,17 +87,7 @@ class TestEmbeddingSimilarity(EvaluatorContract):
 
 
 def generation(name: str, *texts: str, prompt: str = "?") -> muniment.Generation:
-    return muniment.Generation(
-        id=name,
-        run_id="R",
-        actor="someone",
-        status="completed",
-        generator="parrot",
-        prompt=prompt,
-        seed=7,
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        outputs=tuple(map(muniment.Text, texts)),
-    )
+    return completed(*texts, id=name, prompt=prompt)
 
 
 @pytest.mark.parametrize(("evaluator", "best"), [(Bleu, 100), (Chrf, 100), (RougeL, 1)])
@@ -172,15 +160,6 @@ def test_perplexity_under_another_model_reads_the_output_as_an_answer() -> None:
     scores = evaluator.evaluate(generation("A", "ab", "cc", prompt="abc"))
     assert scores == {"mean-logprob": -1, "perplexity": pytest.approx(math.e)}
     assert evaluator.evaluate(generation("A", "")) == {}
-
-
-@pytest.fixture
-def session(home: Path, plugin_folder: PluginFolder) -> Iterator[muniment.Session]:
-    plugin_folder.generator("echo", "for r in requests: yield r.reply(Text(r.prompt))")
-    analysis = Plugin("muniment-analysis", "0.1.0", "analysis", "muniment_analysis.plugin")
-    plugin_folder.all.append(analysis)
-    with muniment.Session(home, plugins=plugin_folder.plugins()) as session:
-        yield session
 
 
 def test_recorded_generations_are_scored_with_a_file_of_references(

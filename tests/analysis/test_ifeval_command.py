@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 import muniment
-from muniment.plugins.discovery import Plugin
 from muniment.testing import CommandContract, CommandResult, run_command
 from muniment_analysis.commands.ifeval import ifeval
 from muniment_analysis.errors import RowError, SampleError
@@ -18,7 +17,6 @@ from muniment_analysis.ifeval.compliance import Compliance
 from muniment_analysis.ifeval.data import Prompt, read_prompts, read_responses
 from muniment_analysis.ifeval.instructions import read_instruction
 from muniment_analysis.ifeval.summary import CheckedPrompt, summarize
-from support.plugins import PluginFolder
 
 COMMA = "punctuation:no_comma"
 WORDS = "length_constraints:number_words"
@@ -267,16 +265,6 @@ def test_equal_results_of_all_prompts_have_an_exact_interval(followed: bool) -> 
     estimate = summarize([checked(key, [followed] * 2) for key in range(20)]).instructions.strict
     assert estimate.value == followed
     assert estimate.high - estimate.low == pytest.approx(1 - 0.025 ** (1 / 20))
-
-
-@pytest.fixture
-def session(home: Path, plugin_folder: PluginFolder) -> Iterator[muniment.Session]:
-    """A session with a generator that repeats the prompt, and with the evaluators."""
-    plugin_folder.generator("echo", "for r in requests: yield r.reply(Text(r.prompt))")
-    analysis = Plugin("muniment-analysis", "0.1.0", "analysis", "muniment_analysis.plugin")
-    plugin_folder.all.append(analysis)
-    with muniment.Session(home, plugins=plugin_folder.plugins()) as session:
-        yield session
 
 
 def test_the_evaluator_scores_recorded_generations(session: muniment.Session) -> None:

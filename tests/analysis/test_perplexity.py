@@ -2,32 +2,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, strategies as st
 
 import muniment
 from muniment_analysis.evaluators.perplexity import Perplexity
+from support.generations import completed
 
 
 def perplexity(logprobs: Sequence[float] | None) -> dict[str, float]:
     trace = None
     if logprobs is not None:
         trace = muniment.Trace(list(range(len(logprobs))), logprobs, [1.0] * len(logprobs))
-    generation = muniment.Generation(
-        id="G",
-        run_id="R",
-        actor="someone",
-        status="completed",
-        generator="parrot",
-        prompt="?",
-        seed=7,
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        outputs=(muniment.Text("!"),),
-        trace=trace,
-    )
-    return dict(Perplexity().evaluate(generation))
+    return dict(Perplexity().evaluate(completed("!", trace=trace)))
 
 
 def test_it_is_the_exponential_of_the_mean_negative_log_probability() -> None:

@@ -3,8 +3,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -12,25 +10,11 @@ from hypothesis import given, strategies as st
 import muniment
 from muniment_analysis.evaluators.text_statistics import TextStatistics
 from muniment_analysis.words import words
-
-
-def generation(*outputs: muniment.Output, **fields: Any) -> muniment.Generation:
-    return muniment.Generation(
-        id="G",
-        run_id="R",
-        actor="someone",
-        status="completed",
-        generator="parrot",
-        prompt="?",
-        seed=7,
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        outputs=outputs,
-        **fields,
-    )
+from support.generations import completed
 
 
 def statistics(*texts: str) -> dict[str, float]:
-    return dict(TextStatistics().evaluate(generation(*map(muniment.Text, texts))))
+    return dict(TextStatistics().evaluate(completed(*texts)))
 
 
 @pytest.mark.parametrize(
@@ -83,8 +67,8 @@ def test_an_empty_text_has_a_length_and_no_ratios() -> None:
 
 
 def test_without_a_text_nothing_is_measured() -> None:
-    assert TextStatistics().evaluate(generation()) == {}
-    assert TextStatistics().evaluate(generation(muniment.Output("image/png", b"\x89"))) == {}
+    assert TextStatistics().evaluate(completed()) == {}
+    assert TextStatistics().evaluate(completed(muniment.Output("image/png", b"\x89"))) == {}
 
 
 def test_outputs_are_measured_together_but_no_ngram_joins_them() -> None:

@@ -8,12 +8,12 @@ import re
 import subprocess
 import sys
 import tomllib
-import venv
 from pathlib import Path
 
 import pytest
 
 from support.commands import Here
+from support.environments import python_with_packages
 
 KINDS = ("generator", "filter", "evaluator", "media_type", "command")
 
@@ -21,13 +21,7 @@ KINDS = ("generator", "filter", "evaluator", "media_type", "command")
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment of its own, which sees what is installed here."""
-    folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=False, symlinks=True)
-    (library,) = folder.glob("lib/python*/site-packages")
-    packages = [path for path in sys.path if path.endswith("site-packages")]
-    lines = (f"import site; site.addsitedir({path!r})\n" for path in packages)
-    (library / "here.pth").write_text("".join(lines))
-    return folder
+    return python_with_packages(tmp_path_factory.mktemp("environment")).parents[1]
 
 
 def run(*command: str | Path, cwd: Path, home: Path) -> str:

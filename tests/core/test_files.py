@@ -14,14 +14,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from muniment import UsageError
+from muniment import UsageError, replacing
 from muniment.files import (
     atomic_write,
     check_target,
     make_folder,
     open_private,
     replace_file,
-    replacing,
 )
 
 TOKEN = "00" * 8

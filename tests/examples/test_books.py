@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from muniment.plugins.discovery import installed_plugins
 from muniment.plugins.registry import Plugins
 from support.commands import ROOT
 from support.databases import Server
+from support.environments import python_with_packages
 from support.plugins import PluginFolder
 
 EXAMPLE = ROOT / "examples" / "muniment-books"
@@ -89,13 +89,7 @@ def test_a_blocked_book_falls_out_and_the_next_moves_up_on_record(
 
 @pytest.mark.integration
 def test_it_passes_its_own_tests(tmp_path: Path) -> None:
-    environment = tmp_path / "environment"
-    venv.create(environment, with_pip=False, symlinks=True)
-    python = environment / "bin" / "python"
-    (library,) = environment.glob("lib/python*/site-packages")
-    packages = [path for path in sys.path if path.endswith("site-packages")]
-    lines = (f"import site; site.addsitedir({path!r})\n" for path in packages)
-    (library / "here.pth").write_text("".join(lines))
+    python = python_with_packages(tmp_path / "environment")
     options = ("--quiet", "--no-deps", "--no-index", "--no-build-isolation")
     subprocess.run(
         [sys.executable, "-m", "pip", "--python", python, "install", *options, EXAMPLE], check=True

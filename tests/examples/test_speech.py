@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 import wave
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 from muniment_installer.environment import Environment
 from muniment_installer.wheels import repack
 from support.commands import ROOT, Result
-from support.environments import Fresh
+from support.environments import Fresh, python_with_packages
 
 EXAMPLE = ROOT / "examples" / "muniment-speech"
 pytestmark = pytest.mark.integration
@@ -104,13 +103,7 @@ def test_without_the_wheel_that_carries_the_library_the_record_says_what_to_do(
 
 
 def test_it_passes_its_own_tests(example: Path, tmp_path: Path) -> None:
-    environment = tmp_path / "environment"
-    venv.create(environment, with_pip=False, symlinks=True)
-    python = environment / "bin" / "python"
-    (library,) = environment.glob("lib/python*/site-packages")
-    packages = [path for path in sys.path if path.endswith("site-packages")]
-    lines = (f"import site; site.addsitedir({path!r})\n" for path in packages)
-    (library / "here.pth").write_text("".join(lines))
+    python = python_with_packages(tmp_path / "environment")
     subprocess.run(
         [
             *(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps"),

@@ -52,6 +52,16 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
     )
 
 
+def python_with_packages(folder: Path) -> Path:
+    """Make an environment that sees the packages installed here, and return its Python."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    (library,) = folder.glob("lib/python*/site-packages")
+    packages = [path for path in sys.path if path.endswith("site-packages")]
+    lines = (f"import site; site.addsitedir({path!r})\n" for path in packages)
+    (library / "here.pth").write_text("".join(lines))
+    return folder / "bin" / "python"
+
+
 def must(done: subprocess.CompletedProcess[str]) -> str:
     """Return what a command said, which must have worked."""
     assert done.returncode == 0, f"{done.args} said:\n{done.stdout}\n{done.stderr}"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+from muniment import Output
 from support.plugins import PluginFolder
+from support.workspace import Workspace
 
 LIST = "application/x-ranking+json"
 TITLES = ["red", "green", "blue", "black", "white"]
@@ -60,3 +65,18 @@ def add_lists(plugin_folder: PluginFolder, wanted: str = "None", extra: str = "p
         parameters="word: str = param('red')\nflags: bool = param(False)",
         distribution="colours",
     )
+
+
+def titles(output: Output) -> list[str]:
+    """Return the titles of a list."""
+    return list(json.loads(output.data))
+
+
+def run(workspace: Workspace, *rules: str, prompt: Any = TITLES) -> Any:
+    """Return the generation of a list under a policy with these rules."""
+    [done] = workspace.run(
+        prompt if isinstance(prompt, str) else json.dumps(prompt),
+        generator="rank",
+        policy=workspace.policy(*rules),
+    )
+    return done
