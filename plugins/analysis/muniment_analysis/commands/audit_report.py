@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -105,7 +104,7 @@ def report(
     columns: group, value, decision, count. After an empty line follow those of generations:
     decision, id, actor, reasons, review.
     """
-    from muniment_analysis.pages.files import report_files, write_report_files
+    from muniment_analysis.pages.files import json_text, report_files, write_report_files
 
     if sample_key is not None and not replays:
         raise muniment.UsageError("--sample-key chooses replays; add --replay N")
@@ -130,7 +129,7 @@ def report(
             ".html": made.html,
             ".md": made.markdown,
             ".csv": made.csv,
-            ".json": lambda: json.dumps(made.to_json(), ensure_ascii=False, indent=2) + "\n",
+            ".json": lambda: json_text(made.to_json()),
         },
     )
     if not made.total:

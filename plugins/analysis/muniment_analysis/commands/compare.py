@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,7 +104,7 @@ def compare(
     """
     from muniment_analysis.comparison.comparing import compare_runs, compare_tables
     from muniment_analysis.comparison.gate import check_gate, parse_gate
-    from muniment_analysis.pages.files import report_files, write_report_files
+    from muniment_analysis.pages.files import json_text, report_files, write_report_files
 
     inputs = [] if value is None else [first, second]
     files = report_files(outputs, (".html", ".csv", ".json"), overwrite=overwrite, inputs=inputs)
@@ -144,7 +143,7 @@ def compare(
             {
                 ".html": lambda: report_page.html(compared, (first, second), results, effect),
                 ".csv": lambda: report_page.csv(compared, effect),
-                ".json": lambda: json.dumps(record, ensure_ascii=False, indent=2) + "\n",
+                ".json": lambda: json_text(record),
             },
         )
     for result in results:

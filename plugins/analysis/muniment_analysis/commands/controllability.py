@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +103,7 @@ def controllability(
     With --resume, DESIGN.yaml is needed only for inputs with paths, which are relative to it.
     The controllability is the share of the variance that the settings explain.
     """
-    from muniment_analysis.pages.files import report_files, write_report_files
+    from muniment_analysis.pages.files import json_text, report_files, write_report_files
 
     if (run is not None) + (resume is not None or design is not None) != 1:
         raise muniment.UsageError("use either DESIGN.yaml, --run RUN or --resume RUN")
@@ -142,7 +141,7 @@ def controllability(
             {
                 ".html": lambda: report_page.html(report),
                 ".csv": lambda: report_page.csv(report),
-                ".json": lambda: json.dumps(_json(report), ensure_ascii=False, indent=2) + "\n",
+                ".json": lambda: json_text(_json(report)),
             },
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -78,7 +77,7 @@ def drift(
     """
     from muniment_analysis.drift import analysis
     from muniment_analysis.drift.report_json import to_json
-    from muniment_analysis.pages.files import report_files, write_report_files
+    from muniment_analysis.pages.files import json_text, report_files, write_report_files
 
     files = report_files(outputs, [".html", ".csv", ".json"], overwrite=overwrite)
     with progress("reading generations"):
@@ -104,7 +103,7 @@ def drift(
             {
                 ".html": lambda: report_page.html(report),
                 ".csv": lambda: report_page.csv(report),
-                ".json": lambda: json.dumps(to_json(report), ensure_ascii=False, indent=2) + "\n",
+                ".json": lambda: json_text(to_json(report)),
             },
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -29,6 +30,11 @@ def report_files(
             )
         files[path] = OutputFile(path, overwrite=overwrite, inputs=tuple(inputs))
     return files
+
+
+def json_text(report: object) -> str:
+    """Return the content of a report's JSON file."""
+    return json.dumps(report, ensure_ascii=False, indent=2) + "\n"
 
 
 def write_report_files(files: Mapping[str, OutputFile], formats: Formats) -> None:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
 
-from .base import HistoryScores, Progress, Recommender, Scores, Values
+from .base import HistoryScores, Progress, Recommender, Scores, Values, saved_array
 from .recency import recency, weighted_rows
 
 # Items whose vectors have double precision at once. Those of 10,000 items take 5 MB, and then each
@@ -133,7 +133,4 @@ class Als(Recommender):
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], values: Values) -> Self:
         """Return the model of saved vectors. Raise ValueError if they are no matrix."""
-        vectors = arrays.get("vectors")
-        if vectors is None or vectors.ndim != 2:
-            raise ValueError("the array vectors is missing or has another shape")
-        return cls(vectors.astype(np.float32), values)
+        return cls(saved_array(arrays, "vectors", 2).astype(np.float32), values)

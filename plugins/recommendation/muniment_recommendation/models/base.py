@@ -105,3 +105,11 @@ class Recommender(ABC):
     @abstractmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], values: Values) -> Self:
         """Return the model of saved arrays and values. Raise ValueError if they do not fit."""
+
+
+def saved_array(arrays: Mapping[str, NDArray[Any]], name: str, dimensions: int) -> NDArray[Any]:
+    """Return a saved array. Raise ValueError if it is missing or has another number of axes."""
+    array = arrays.get(name)
+    if array is None or array.ndim != dimensions:
+        raise ValueError(f"the array {name} is missing or has another shape")
+    return array

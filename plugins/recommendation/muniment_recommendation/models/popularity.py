@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from muniment_recommendation.data.catalogue import Catalogue
 from muniment_recommendation.data.interactions import Interactions, Numbers
 
-from .base import HistoryScores, Progress, Recommender, Scores, Values
+from .base import HistoryScores, Progress, Recommender, Scores, Values, saved_array
 
 
 class Popularity(Recommender):
@@ -58,7 +58,4 @@ class Popularity(Recommender):
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], values: Values) -> Self:
         """Return the model of a saved array. Raise ValueError if it is not one."""
-        popularity = arrays.get("popularity")
-        if popularity is None or popularity.ndim != 1:
-            raise ValueError("the array popularity is missing or has another shape")
-        return cls(popularity.astype(np.float64), values)
+        return cls(saved_array(arrays, "popularity", 1).astype(np.float64), values)
