@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         EvaluatorSpec as EvaluatorSpec,
         parse_evaluators as parse_evaluators,
     )
+    from muniment.files import replacing as replacing, sync_folder as sync_folder
     from muniment.generation.feedback import FeedbackEvent as FeedbackEvent
     from muniment.generation.powers import Embeddings as Embeddings, ScoredTexts as ScoredTexts
     from muniment.generation.scoring import ScoredGroup as ScoredGroup
@@ -101,6 +102,7 @@ _MODULES = {
     "UsageError YamlError explain_invalid",
     "escapes": "escaped",
     "evaluator_names": "EvaluatorSpec parse_evaluators",
+    "files": "replacing sync_folder",
     "generation.feedback": "FeedbackEvent",
     "generation.powers": "Embeddings ScoredTexts",
     "generation.specs": "GenerationSpec",

@@ -34,7 +34,15 @@ def replacing(
     The new file is in the same folder, and other programs may write to its `name` within the
     block. After an exception or a crash, `path` is unchanged. New files that killed processes left
     in the folder are removed. A replaced file's permissions are kept. Otherwise the new one is for
-    its owner only if it is `private`, or follows the umask. Raises UsageError and OSError.
+    its owner only if it is `private`, or follows the umask. Raises UsageError for a folder, or a
+    file that is `protected`, which are those that the caller reads. Raises OSError.
+
+    Example:
+        >>> with muniment.replacing(folder / "state.json") as file:
+        ...     file.write(b"{}")
+        2
+        >>> (folder / "state.json").read_bytes()
+        b'{}'
     """
     check_target(path, protected)
     _remove_abandoned(path.parent)
@@ -144,7 +152,11 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Write a folder to disk with fsync, so that a crash does not undo a rename in it."""
+    """Write a folder to disk with fsync, so that a crash does not undo a rename in it.
+
+    Example:
+        >>> muniment.sync_folder(folder)
+    """
     # Not every system can open or sync a folder, and the rename itself has succeeded.
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import muniment
 
-from .files import sync_folder, unfinished
+from .files import unfinished
 
 FILE = "checkpoint.safetensors"
 FORMAT = "muniment-image-checkpoint/1"
@@ -60,7 +60,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(folder)
+        muniment.sync_folder(folder)
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) else _system_error(error)
         advice = "the previous one is unchanged" if path.exists() else "make space"

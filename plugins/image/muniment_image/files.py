@@ -20,7 +20,7 @@ def write_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
+        muniment.sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -28,16 +28,6 @@ def write_file(path: Path, data: bytes) -> None:
 def unfinished(path: Path) -> Path:
     """Return the name under which this process writes a file before it is renamed."""
     return path.with_name(f".{path.name}.{os.getpid()}")
-
-
-def sync_folder(folder: Path) -> None:
-    """Write a folder to disk, so that a crash does not undo a rename in it."""
-    with contextlib.suppress(OSError):  # not every system can open a folder
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextlib.contextmanager

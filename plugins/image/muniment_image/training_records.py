@@ -18,7 +18,6 @@ from .conditions import CaptionCondition, LabelCondition
 from .datasets import Dataset
 from .environment import facts
 from .families.base import Family
-from .files import sync_folder
 from .model_config import ModelConfig
 from .model_folder import save_model
 from .progress_files import CURVE, SAMPLES
@@ -65,7 +64,7 @@ def finish(
         text = card(model.config, training, out)
         save_model(model, out, card=text, half=_fits_float16(model))
         muniment.write_training_json(training)
-        sync_folder(out)
+        muniment.sync_folder(out)
     except OSError as error:
         advice = "make space"
         if (out / checkpoints.FILE).exists():

@@ -11,12 +11,12 @@ import contextlib
 import hashlib
 import hmac
 import json
-import os
 import secrets
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import muniment
 
 from .environment import decoder_facts
 
@@ -59,7 +59,8 @@ class SelfTests:
         reason = test()
         if self._folder is not None:
             # A folder that cannot be written means that the next process runs the test again.
-            with contextlib.suppress(OSError):
+            # The result is a cache: without space, or with a folder in its place, each test runs.
+            with contextlib.suppress(OSError, muniment.UsageError):
                 self._store(decoder, passed=reason is None)
         return reason
 
@@ -109,12 +110,5 @@ def _mac(key: bytes, facts: bytes) -> bytes:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Replace a file by a rename, so that no process reads a part of it."""
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as target:
-            target.write(content)
-        os.replace(temporary, file)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with muniment.replacing(file) as target:
+        target.write(content)

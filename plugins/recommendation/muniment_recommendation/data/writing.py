@@ -6,14 +6,13 @@ import contextlib
 import csv
 import itertools
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
+import muniment
 from muniment_recommendation.errors import DataError
 
 from .catalogue import CatalogueItem
@@ -56,7 +55,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
             temporary.mkdir()
             yield temporary
             os.rename(temporary, folder)
-            _sync_folder(folder.parent)
+            muniment.sync_folder(folder.parent)
     except OSError as error:
         raise DataError(f"the folder {folder} cannot be written: {error.strerror}") from None
 
@@ -99,7 +98,8 @@ def _write(path: Path, rows: Iterable[Sequence[str]]) -> None:
         for row in rows:
             # Python 3.11 quotes a carriage return only if it ends lines.
             (quoted if any("\r" in text for text in row) else plain).writerow(row)
-        _sync(file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def remove_user(path: Path, user: str) -> int:
@@ -112,37 +112,16 @@ def remove_user(path: Path, user: str) -> int:
     table = TableFile.open(source.interactions, is_atomic=source.is_atomic)
     column = table.required(USER_NAMES, "the ids of the users")
     target = Path(os.path.realpath(source.interactions))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    removed = 0
+    records = enumerate(table.texts())
+    removed = {number for number, (record, _) in records if record and record[column] == user}
+    removed.discard(0)  # the header
+    if not removed:
+        return 0
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            shutil.copymode(target, temporary)
-            for number, (record, text) in enumerate(table.texts()):
-                if number and record and record[column] == user:
-                    removed += 1
-                else:
-                    file.write(text)
-            _sync(file)
-        if removed:
-            temporary.replace(target)
-            _sync_folder(target.parent)
+        with muniment.replacing(target, private=False) as file:
+            for number, (_, text) in enumerate(table.texts()):
+                if number not in removed:
+                    file.write(text.encode())
     except OSError as error:
         raise DataError(f"{target} cannot be written: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-    return removed
-
-
-def _sync(file: TextIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Write a folder to disk, so that a crash does not undo a rename in it."""
-    with contextlib.suppress(OSError):  # not every system can open a folder
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    return len(removed)

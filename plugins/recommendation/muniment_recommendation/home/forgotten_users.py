@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,20 +57,14 @@ class ForgottenUsers:
             "key": self._key.hex(),
             "users": {name: until.isoformat() for name, until in sorted(self._until.items())},
         }
-        temporary = self._path.with_name(f"{_FILE}.{os.getpid()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-                json.dump(document, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._path)
+            with muniment.replacing(self._path) as file:
+                file.write(json.dumps(document).encode())
         except OSError as error:
             raise muniment.UsageError(
                 f"{self._path} cannot be written: {error.strerror}; check the folder"
             ) from None
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _hash(self, user: str) -> str:
         return hmac.digest(self._key, user.encode(errors="surrogatepass"), "sha256").hex()
