@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from muniment.store.recording.scores import Scores
     from muniment.store.recording.trainings import Trainings
     from muniment.store.recording.tree_heads import Sign
-    from muniment.store.retention.erasure import Erasures, Retention
+    from muniment.store.retention.erasure import Erasures
+    from muniment.store.retention.expiry import Retention
     from muniment.store.retention.protection import Holds
     from muniment.store.search.engine import Hit
     from muniment.store.verification.signatures import TrustedCheckpoint
@@ -159,7 +160,7 @@ class Store(Finder, AbstractContextManager["Store"]):
     @cached_property
     def retention(self) -> Retention:
         """Retention rules, and erasing the payloads that are older than they allow."""
-        from muniment.store.retention.erasure import Retention
+        from muniment.store.retention.expiry import Retention
 
         return Retention(self._database)
 
