@@ -1,8 +1,8 @@
 """The signals that end a command, and whether one has arrived that is not handled yet.
 
-Python runs a handler between two steps of the main thread, so a call into a library or an import
-delays it, by seconds on a busy machine. The interpreter writes the signal into a pipe at once.
-Displays read it there and show that the command is stopping.
+Python runs a handler between two steps of the main thread. A call into a library delays it, by
+seconds on a busy machine. The interpreter writes the signal into a pipe at once. Displays read it
+there and show that the command is stopping.
 """
 
 from __future__ import annotations
