@@ -91,9 +91,9 @@ def evaluate(
         min_rating = options.options.get("min_rating")
     with progress("reading data"):
         read = read_data(data, min_rating=min_rating)
-    splits = evaluation.splits_of(read.interactions, protocol, options.seed)
     for note in read.notes:
         write_note(note)
+    splits = evaluation.splits_of(read.interactions, protocol, options.seed)
     with progress("fitting and ranking", evaluation.count_fits(splits, shuffles)) as bar:
         result = evaluation.evaluate(
             evaluation.fit_function(options),
