@@ -207,8 +207,8 @@ class Finder:
     def obstacles(self, query: Query) -> list[str]:
         """Return a clause for each reason why no generation can match a query.
 
-        These are an empty period, and each name that nothing recorded has, with similar ones, such
-        as "no tag 'nwes' is recorded (did you mean news?)".
+        These are an empty period, and each name that nothing recorded has. A clause names similar
+        ones, as in "no tag 'nwes' is recorded (did you mean news?)".
         """
         with self._database.reading() as connection:
             return obstacles(connection, query)
