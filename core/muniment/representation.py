@@ -15,8 +15,6 @@ from operator import attrgetter
 from pathlib import PurePath
 from typing import Any
 
-from muniment.escapes import escaped
-
 MAX_CHARACTERS = 120
 _MOST_OF_REPR = 1000  # characters of another object's `__repr__` that are read
 _LIMITS = (40, 24, 16, 10)  # characters of one value: the first with which all fields fit
@@ -82,6 +80,8 @@ def _value(value: object, limit: int) -> str:
             case Sequence() | Set():
                 return _cut("[", (_value(item, limit) for item in value), len(value), "]", limit)
             case _:
+                from muniment.escapes import escaped  # not imported for --help
+
                 return _excerpt(escaped(repr(value)[:_MOST_OF_REPR]), limit)
     except Exception:  # the `__repr__` or the `__len__` of a plugin's object may raise
         return "…"

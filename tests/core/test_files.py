@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from muniment import UsageError, replacing
+from muniment import UsageError, replacing, sync_folder
 from muniment.files import (
     atomic_write,
     check_target,
@@ -320,3 +320,15 @@ def test_make_folder_missing_folders_are_for_their_owner_only(tmp_path: Path, um
         make_folder(tmp_path / "file")
     with pytest.raises(FileExistsError):
         make_folder(tmp_path / "file" / "below")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot open a folder")
+def test_sync_folder_writes_the_folder_to_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    sync_folder(tmp_path)
+    assert synced == [tmp_path.stat().st_ino]
+    sync_folder(tmp_path / "missing")  # as on a system that cannot open a folder
+    assert len(synced) == 1
