@@ -114,7 +114,7 @@ class UnknownNameError(UsageError):
         ...     session.generate("Once", generator="poem")
         ... except muniment.UnknownNameError as error:
         ...     print(error.kind, error.name, error.known)
-        generator poem ('rank', 'text')
+        generator poem ('text', 'rank')
     """
 
     def __init__(self, kind: str, name: str, known: Sequence[str] = (), hint: str = "") -> None:

@@ -204,7 +204,8 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
 def _forms(name: str) -> str:
     """Return the end of a clause about an invalid time: similar periods, or the forms of a time."""
     known = (*_PERIODS, *_CHINESE_PERIODS, *_CHINESE_SYNONYMS)
-    if similar := [] if any(map(str.isdecimal, name)) else similar_names(name, known):
+    # `monday` is no misspelt `today`, whose similarity is 0.73.
+    if similar := [] if any(map(str.isdecimal, name)) else similar_names(name, known, least=0.75):
         return f" (did you mean {' or '.join(similar)}?)"
     also = "" if name.isascii() else f", or one of {', '.join(_CHINESE_PERIODS)}"
     return f"; use {MOMENTS}{also}"

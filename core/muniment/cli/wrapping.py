@@ -38,8 +38,8 @@ def _least_part(part: str, longest: int | None) -> int:
 def wrapped(text: str, width: int, longest: int = LONG) -> list[str]:
     """Return the lines of a text, of at most `width` cells.
 
-    A word that is too long for a line, such as a digest, is folded if it has more than `longest`
-    cells and is no id. Other words stay whole, so that their line is longer.
+    A word that is too long for a line, such as a digest, is folded. Ids and words of at most
+    `longest` cells stay whole, so that their line is longer.
     """
     lines = []
     for line in text.split("\n"):
