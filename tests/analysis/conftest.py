@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import muniment
-from muniment.plugins.registry import Plugin
+from muniment.plugins.discovery import Plugin
 from support.plugins import PluginFolder
 
 
@@ -20,3 +21,16 @@ def session(home: Path, plugin_folder: PluginFolder) -> Iterator[muniment.Sessio
     plugin_folder.all.append(analysis)
     with muniment.Session(home, plugins=plugin_folder.plugins()) as session:
         yield session
+
+
+@pytest.fixture
+def set_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """A function that sets the local time zone during a test."""
+
+    def use(zone: str) -> None:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    yield use
+    monkeypatch.undo()
+    time.tzset()

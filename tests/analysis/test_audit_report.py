@@ -9,7 +9,6 @@ import io
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -466,19 +465,6 @@ def test_a_long_period_has_a_bar_for_each_month(session: Session) -> None:
     page = dataclasses.replace(made, groups={**made.groups, "day": days}).html()
     assert "generations a month" in page
     assert ">2026-09<" in page
-
-
-@pytest.fixture
-def set_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """A function that sets the local time zone during a test."""
-
-    def use(zone: str) -> None:
-        monkeypatch.setenv("TZ", zone)
-        time.tzset()
-
-    yield use
-    monkeypatch.undo()
-    time.tzset()
 
 
 def test_days_of_the_command_are_local_and_the_zone_is_named(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,6 +110,39 @@ def test_periods_begin_in_utc(unit: Any, step: timedelta, starts: list[str]) -> 
     rows = [generation(n, (START + n * step).astimezone(zone), score(n)) for n in range(2)]
     report = drift(rows, "quality", unit)
     assert [f"{period.start:%Y-%m-%dT%H}" for period in report.periods] == starts
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "starts"),
+    [
+        # Monday 07:30 in Shanghai is a Sunday in UTC.
+        ("Asia/Shanghai", "2026-11-22T23:30", ["2026-11-23T00:00+08:00", "2026-11-30T00:00+08:00"]),
+        # The clock goes back in the week between.
+        ("Europe/Berlin", "2026-10-18T22:30", ["2026-10-19T00:00+02:00", "2026-10-26T00:00+01:00"]),
+    ],
+)
+def test_local_weeks_begin_at_the_local_midnight(
+    set_zone: Callable[[str], None], zone: str, first: str, starts: list[str]
+) -> None:
+    set_zone(zone)
+    at = datetime.fromisoformat(f"{first}+00:00")
+    rows = [generation(n, at + n * timedelta(days=7, hours=1), score(n)) for n in range(2)]
+    report = drift(rows, "quality", "week", local_days=True)
+    assert [period.start.isoformat(timespec="minutes") for period in report.periods] == starts
+    assert [period.index for period in report.periods] == [0, 1]
+    assert report.time_zone.startswith(f"{zone} (UTC+")
+    assert report.time_zone in html(report)
+
+
+def test_a_day_with_a_change_of_the_clock_is_one_period(set_zone: Callable[[str], None]) -> None:
+    set_zone("Europe/Berlin")
+    midnight = datetime.fromisoformat("2026-10-24T22:00+00:00")  # a day of 25 hours
+    rows = [
+        generation(n, midnight + timedelta(hours=hours), score(n))
+        for n, hours in enumerate((-1, 0, 24, 25))
+    ]
+    periods = drift(rows, "quality", "day", local_days=True).periods
+    assert [(period.index, period.outputs) for period in periods] == [(0, 1), (1, 2), (2, 1)]
 
 
 def test_a_trend_has_the_slope_of_a_period_also_with_a_gap() -> None:

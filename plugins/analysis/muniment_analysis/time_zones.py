@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 _SYSTEM = "/etc/localtime"  # a link to the file of the zone, which is named by its path
@@ -19,6 +19,11 @@ class TimeZone:
     def moment(self, time: datetime) -> datetime:
         """Return a time in this zone."""
         return time.astimezone(None if self.local else UTC)
+
+    def midnight(self, day: date) -> datetime:
+        """Return the first moment of a day in this zone."""
+        naive = datetime.combine(day, datetime.min.time())
+        return naive.astimezone() if self.local else naive.replace(tzinfo=UTC)
 
     def text(self, time: datetime) -> str:
         """Return a time to the minute, without the zone."""

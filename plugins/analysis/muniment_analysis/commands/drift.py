@@ -45,7 +45,7 @@ _TESTS = (("test", "test"), ("result", "result"), ("p", "p"))
     type=click.Choice(["hour", "day", "week", "month"]),
     default="day",
     show_default=True,
-    help="Length of a period. Periods begin in UTC, and weeks on Monday.",
+    help="Length of a period, in local time, or in UTC with TZ=UTC. Weeks begin on Monday.",
 )
 @click.option(
     "-o",
@@ -84,7 +84,7 @@ def drift(
         generations = iter(session.generations(query))
         if (newest := next(generations, None)) is None:
             raise muniment.UsageError(no_match(session, query))
-        report = analysis.drift(chain([newest], generations), measure, unit)
+        report = analysis.drift(chain([newest], generations), measure, unit, local_days=True)
     for warning in report.warnings:
         write_note(f"Warning: {warning}")
     if report.without_score:
@@ -92,6 +92,7 @@ def drift(
     if as_json:
         write_json(to_json(report))
     else:
+        write_note(f"periods in {report.time_zone}")
         emit(_period_rows(report), _COLUMNS, as_json=False)
         write_data("")
         emit(_test_rows(report), _TESTS, as_json=False)

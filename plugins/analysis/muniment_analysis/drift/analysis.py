@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 import muniment
 from muniment_analysis.controllability.measures import parse_measure
 from muniment_analysis.errors import SampleError
+from muniment_analysis.time_zones import TimeZone
 
 from .periods import Period, PeriodSums, Unit
 from .trend import CHANGE_PERIODS, TREND_PERIODS, Change, Trend, change, trend
@@ -25,6 +26,7 @@ class DriftReport:
     Attributes:
         measure: The evaluator and the measure.
         unit: The length of a period.
+        zone: The time zone of the periods.
         periods: The periods with an output, in order.
         trend: A change in one direction, or None for too few periods.
         change: A change of the level, or None for too few periods.
@@ -34,19 +36,33 @@ class DriftReport:
 
     measure: str
     unit: Unit
+    zone: TimeZone
     periods: list[Period]
     trend: Trend | None
     change: Change | None
     without_score: int
     warnings: list[str]
 
+    @property
+    def time_zone(self) -> str:
+        """The time zone with its offsets at the periods, such as `Asia/Shanghai (UTC+8)`."""
+        return self.zone.name(*(period.start for period in self.periods))
 
-def drift(generations: Iterable[muniment.Generation], measure: str, unit: Unit) -> DriftReport:
+
+def drift(
+    generations: Iterable[muniment.Generation],
+    measure: str,
+    unit: Unit,
+    *,
+    local_days: bool = False,
+) -> DriftReport:
     """Return the drift of a measure, such as `characters` or `text-statistics.characters`.
 
-    Raises UsageError if several evaluators have it, and SampleError for fewer than 2 periods.
+    Periods begin in UTC, or with `local_days` in the time zone of the process. Raises UsageError if
+    several evaluators have the measure, and SampleError for fewer than 2 periods.
     """
-    series = _Series(measure, unit)
+    zone = TimeZone(local_days)
+    series = _Series(measure, unit, zone)
     for generation in generations:
         series.add(generation)
     if len(series.names) > 1:
@@ -66,6 +82,7 @@ def drift(generations: Iterable[muniment.Generation], measure: str, unit: Unit) 
     return DriftReport(
         measure=name,
         unit=unit,
+        zone=zone,
         periods=periods,
         trend=trend(times, means),
         change=change(means),
@@ -77,18 +94,18 @@ def drift(generations: Iterable[muniment.Generation], measure: str, unit: Unit) 
 class _Series:
     """The scores of generations, and the versions that they were made with."""
 
-    def __init__(self, measure: str, unit: Unit) -> None:
-        self.sums = PeriodSums(unit)
+    def __init__(self, measure: str, unit: Unit, zone: TimeZone) -> None:
+        self.sums = PeriodSums(unit, zone)
         self.names: set[str] = set()
         self.without_score = 0
-        self._measure = measure
+        self._measure, self._zone = measure, zone
         self._spec = parse_measure(measure) if "." in measure else None
         # The time of the first score by version, of the evaluator and of the generation's model.
         self._firsts: dict[str, dict[Hashable, datetime]] = {"evaluator": {}, "model": {}}
 
     def add(self, generation: muniment.Generation) -> None:
         """Add the scores of a generation."""
-        at = generation.started_at.astimezone(UTC)
+        at = generation.started_at
         has_score = False
         for score in filter(self._accepts, generation.newest_scores):
             if score.value is None:
@@ -106,8 +123,9 @@ class _Series:
             for earlier, later in pairwise(sorted(firsts.values())):
                 if earlier != later:
                     yield (
-                        f"another version of the {kind} gave values from {later:%Y-%m-%d %H:%M} "
-                        "UTC on, so a difference may be that of the versions"
+                        f"another version of the {kind} gave values from "
+                        f"{self._zone.full_text(later)} on, so a difference may be that of the "
+                        "versions"
                     )
 
     def _accepts(self, score: muniment.Score) -> bool:

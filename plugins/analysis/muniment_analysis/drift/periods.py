@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from muniment_analysis.intervals import Estimate, Floats, mean_estimate, proportion_estimate
+from muniment_analysis.time_zones import TimeZone
 
 Unit = Literal["hour", "day", "week", "month"]
 
@@ -20,7 +21,7 @@ class Period:
     """The score in a period.
 
     Attributes:
-        start: The beginning, in UTC.
+        start: The beginning, in the time zone of the report.
         index: The number of periods since the first one, which counts those without an output.
         mean: The mean over items of the mean of an item.
         interval: The mean with its 95 % interval, or None for one item.
@@ -39,15 +40,15 @@ class Period:
 class PeriodSums:
     """The sums of a score by period and item, so that the memory does not grow with outputs."""
 
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
+    def __init__(self, unit: Unit, zone: TimeZone) -> None:
+        self._unit, self._zone = unit, zone
         # (sum, number of outputs) by item, by beginning of the period
         self._sums: defaultdict[datetime, dict[Hashable, tuple[float, int]]] = defaultdict(dict)
         self._is_binary = True
 
     def add(self, at: datetime, item: Hashable, value: float) -> None:
-        """Add the score of an output at a time in UTC. Outputs of one item resemble each other."""
-        items = self._sums[_start(at, self._unit)]
+        """Add the score of an output at a time. Outputs of one item resemble each other."""
+        items = self._sums[_start(at, self._unit, self._zone)]
         total, outputs = items.get(item, (0.0, 0))
         items[item] = total + value, outputs + 1
         self._is_binary &= value in (0.0, 1.0)
@@ -69,20 +70,24 @@ class PeriodSums:
         return proportion_estimate(means) if self._is_binary else mean_estimate(means)
 
 
-def _start(at: datetime, unit: Unit) -> datetime:
-    """Return the beginning of the period of a time in UTC. Weeks begin on Monday."""
-    hour = at.replace(minute=0, second=0, microsecond=0)
+def _start(at: datetime, unit: Unit, zone: TimeZone) -> datetime:
+    """Return the beginning of the period of a time. Weeks begin on Monday."""
+    moment = zone.moment(at)
     if unit == "hour":
-        return hour
-    day = hour.replace(hour=0)
-    if unit == "day":
-        return day
-    return day.replace(day=1) if unit == "month" else day - timedelta(days=day.weekday())
+        return moment.replace(minute=0, second=0, microsecond=0)
+    day = moment.date()
+    if unit == "week":
+        day -= timedelta(days=day.weekday())
+    elif unit == "month":
+        day = day.replace(day=1)
+    return zone.midnight(day)
 
 
 def _distance(first: datetime, start: datetime, unit: Unit) -> int:
     """Return the number of periods between two beginnings."""
     if unit == "month":
         return 12 * (start.year - first.year) + start.month - first.month
-    hours = {"hour": 1, "day": 24, "week": 168}[unit]
-    return (start - first) // timedelta(hours=hours)
+    if unit == "hour":
+        return (start - first) // timedelta(hours=1)
+    # By dates, because a day on which the offset of a zone changes does not have 24 hours.
+    return (start.date() - first.date()).days // {"day": 1, "week": 7}[unit]

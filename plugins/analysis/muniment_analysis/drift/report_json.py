@@ -20,6 +20,7 @@ def to_json(report: DriftReport) -> dict[str, Any]:
     return {
         "measure": report.measure,
         "by": report.unit,
+        "time_zone": report.time_zone,
         "periods": list(map(period_record, report.periods)),
         "trend": trend,
         "change": change,

@@ -96,7 +96,7 @@ def time_line(
 ) -> str:
     """Return means over time with bars for those that have an interval.
 
-    `mark` is a time with a vertical line.
+    `mark` is a time with a vertical line. The axis has the times of their own zone.
     """
     with _figure(7, 2.8) as (figure, axes):
         bounds = [
@@ -105,11 +105,12 @@ def time_line(
         ]
         below = [mean - item.low for mean, item in zip(means, bounds, strict=True)]
         above = [item.high - mean for mean, item in zip(means, bounds, strict=True)]
-        days: Any = times  # matplotlib converts times, but its annotations name numbers alone
+        # matplotlib converts times, those with a zone to UTC. Its annotations name numbers alone.
+        days: Any = [time.replace(tzinfo=None) for time in times]
         axes.errorbar(days, means, yerr=[below, above], marker="o", color=_COLOURS[0], capsize=3)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
         if mark is not None:
-            day: Any = mark
+            day: Any = mark.replace(tzinfo=None)
             axes.axvline(day, color=_COLOURS[3], linestyle="--")
         axes.set_ylabel(y_label)
         return _svg(figure)
