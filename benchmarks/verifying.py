@@ -80,7 +80,7 @@ PARTS = {
     "schema": """
 import sys
 from muniment.store.database import catalog
-from muniment.store.database.engine import open_database
+from muniment.store.database.opening import open_database
 
 with open_database(sys.argv[1]).reading() as connection:
     print(len(list(catalog.differences(connection))))
@@ -88,7 +88,7 @@ with open_database(sys.argv[1]).reading() as connection:
     "indexes": """
 import sys
 from muniment.store.database import catalog
-from muniment.store.database.engine import open_database
+from muniment.store.database.opening import open_database
 
 with open_database(sys.argv[1]).reading() as connection:
     print(len(list(catalog.damage(connection))))

@@ -14,8 +14,8 @@ from pathlib import Path
 from alembic.script import ScriptDirectory
 
 from muniment.store.database.catalog import definitions, migrations
-from muniment.store.database.engine import open_database
 from muniment.store.database.migrations import configuration, migrate
+from muniment.store.database.opening import open_database
 from support.databases import server, stop
 
 FOLDER = migrations() / "schema"

@@ -18,7 +18,7 @@ import pytest
 from muniment.errors import VerificationError
 from muniment.store import Query, Store, plan_restore, restore
 from muniment.store.backup import BackupError, BackupSummary, backend_of, postgresql
-from muniment.store.database.engine import open_database
+from muniment.store.database.opening import open_database
 from muniment.store.recording.backup_register import registered
 from support.databases import altered_index, ask, by_hand, change, only_postgresql, only_sqlite
 

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, inspect
 from muniment.store import Store
 from muniment.store.database import tables
 from muniment.store.database.catalog import migrations
-from muniment.store.database.engine import open_database
 from muniment.store.database.migrations import configuration, migrate
+from muniment.store.database.opening import open_database
 from muniment.store.recording.schema_version import HEAD
 
 pytestmark = pytest.mark.dialect

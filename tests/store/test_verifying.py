@@ -20,7 +20,8 @@ from muniment.errors import StoreError
 from muniment.ids import new_id
 from muniment.ledger.tree import Frontier
 from muniment.store import Problem, Query, Store, Verification
-from muniment.store.database.engine import Database, open_database
+from muniment.store.database.engine import Database
+from muniment.store.database.opening import open_database
 from muniment.store.database.tables import entry, metadata
 from muniment.store.search.index import delete, insert
 from muniment.store.verification.ranges import CheckOptions, EntryRange, entry_ranges
@@ -264,7 +265,7 @@ def test_a_process_that_is_killed_is_told_of(long: str) -> None:
 
 INTERRUPTED = """
 import sys, threading, os, signal
-from muniment.store.database.engine import open_database
+from muniment.store.database.opening import open_database
 from muniment.store.verification.verify import verify
 
 def told(*_):

@@ -83,7 +83,7 @@ class CliContext:
     def files(self) -> list[Path]:
         """The files and folders of the store, the home and plugins that no output may replace."""
         with importing():
-            from muniment.store.database.engine import open_database
+            from muniment.store.database.opening import open_database
 
             store = open_database(self.store_url).files
         plugins = (Path(os.path.expanduser(file)) for file in self._plugin_files)

@@ -18,8 +18,9 @@ from sqlalchemy import select
 
 from muniment.errors import StoreVersionError
 from muniment.representation import showing
-from muniment.store.database.engine import Database, Progress, open_database
+from muniment.store.database.engine import Database, Progress
 from muniment.store.database.leases import Lease
+from muniment.store.database.opening import open_database
 from muniment.store.database.tables import ledger_head
 from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.finder import Finder

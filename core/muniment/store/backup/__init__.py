@@ -17,7 +17,8 @@ from sqlalchemy import select
 
 from muniment.errors import MunimentError, StoreError, VerificationError
 from muniment.files import check_target, replacing
-from muniment.store.database.engine import Database, Progress, open_database
+from muniment.store.database.engine import Database, Progress
+from muniment.store.database.opening import open_database
 from muniment.store.database.tables import ledger_head
 from muniment.store.queries.erasures import erased_generations, erasures
 from muniment.store.recording import schema_version

@@ -20,7 +20,8 @@ from muniment.files import replacing
 from muniment.ledger.tree import Frontier
 from muniment.store.backup import BackupError, BackupSummary, CorruptBackupError
 from muniment.store.database import catalog
-from muniment.store.database.engine import LOCK_SECONDS, Database, Progress, open_database
+from muniment.store.database.engine import LOCK_SECONDS, Database, Progress
+from muniment.store.database.opening import open_database
 from muniment.store.database.sqlite import copy_file, create_private
 from muniment.store.recording import schema_version
 from muniment.store.verification.verify import verify as verify_store

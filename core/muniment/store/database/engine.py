@@ -1,7 +1,7 @@
 """Connections, transactions and error messages of the store's database.
 
-`open_database` returns the `Database` of a URL. Its subclasses in `sqlite.py` and `postgresql.py`
-have the operations that differ between the two databases, and are imported only when they are used.
+The subclasses of `Database` in `sqlite.py` and `postgresql.py` have the operations that differ
+between the two databases. `open_database` in `opening.py` returns the one of a URL.
 
 A read transaction sees one snapshot of the store. A write transaction takes the write lock when it
 begins and keeps it until it ends.
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, make_url
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
@@ -26,7 +26,7 @@ from sqlalchemy.exc import (
 )
 
 from muniment.config import without_password
-from muniment.errors import DamagedStoreError, StoreError, StoreVersionError, UsageError
+from muniment.errors import DamagedStoreError, StoreError, StoreVersionError
 
 T = TypeVar("T")
 
@@ -36,7 +36,6 @@ Progress = Callable[[str, int, int], None]
 CHUNK = 1000  # values in one IN (…)
 LOCK_SECONDS = 60.0  # how long a writer waits for the write lock
 _DATABASE = "database"  # the key in the data of a connection
-_USE = "use sqlite:////path/to/muniment.db or postgresql://user@host/database"
 
 
 class Database(ABC):
@@ -283,30 +282,6 @@ class Database(ABC):
             with connection.begin():
                 begin(connection)
                 yield connection
-
-
-def open_database(url: str, *, read_only: bool = False) -> Database:
-    """Return the database of a SQLAlchemy URL, without connecting to it.
-
-    With `read_only`, SQLite cannot write to the file. Raise UsageError if the URL is malformed or
-    names neither an SQLite file nor a PostgreSQL database.
-    """
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):  # the second for a port that is not a number
-        raise UsageError(f"{without_password(url)!r} is not the URL of a store; {_USE}") from None
-    match parsed.get_backend_name():
-        case "sqlite":
-            from muniment.store.database.sqlite import SqliteDatabase
-
-            return SqliteDatabase(parsed, read_only=read_only)
-        case "postgresql" | "postgres":
-            from muniment.store.database.postgresql import PostgresqlDatabase
-
-            return PostgresqlDatabase(parsed)
-    raise UsageError(
-        f"{without_password(url)} is neither an SQLite file nor a PostgreSQL database; {_USE}"
-    )
 
 
 def database_of(connection: Connection) -> Database:
