@@ -17,6 +17,7 @@ import click
 from muniment.cli import options as _options
 from muniment.cli.context import context_of
 from muniment.cli.interruption import new_run
+from muniment.cli.listing import Column, emit, emit_one
 from muniment.cli.media_files import FileFormat
 from muniment.cli.options import (
     FILTER_NAMES,
@@ -32,20 +33,12 @@ from muniment.cli.options import (
     visible_label_option,
     yes_option,
 )
-from muniment.cli.output import (
-    Column,
-    emit,
-    emit_one,
-    pluralize,
-    write_data,
-    write_json,
-    write_note,
-    write_note_on_copies,
-)
+from muniment.cli.output import write_data, write_json, write_note, write_note_on_copies
 from muniment.cli.output_file import OutputFile
 from muniment.cli.parameter_options import FILE, export_options, take_values
 from muniment.cli.progress import Progress, counting, waiting
 from muniment.cli.translation import Translations
+from muniment.cli.values import pluralize
 
 if TYPE_CHECKING:
     from muniment.parameters import Parameters

@@ -18,7 +18,7 @@ from rich.cells import cell_len
 from muniment import testing
 from muniment.cli.audit_list import print_generations
 from muniment.cli.audit_show import _fact_fields
-from muniment.cli.terminal import print_table
+from muniment.cli.table import print_table
 from muniment.cli.verdicts import decision_text
 from muniment.cli.wrapping import parts, shortened, wrapped
 from muniment.store.search import engine
@@ -87,14 +87,21 @@ def test_a_narrow_list_leaves_columns_out_and_names_them(recorded: Here) -> None
     assert least[-2].startswith("4 columns do not fit:") or "4 columns" in " ".join(least[-3:])
 
 
+def plain_terminal(patch: pytest.MonkeyPatch) -> None:
+    """Let standard output be a terminal without colours."""
+    patch.setattr("sys.stdout.isatty", lambda: True)
+    patch.setenv("TERM", "dumb")
+    patch.setenv("NO_COLOR", "1")
+
+
 @pytest.fixture
 def narrow(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[list[str], str]]:
     """Return a function that prints a table at a width, and returns its lines and its notes."""
-    monkeypatch.setattr("muniment.cli.output.on_terminal", lambda stream="stdout": True)
 
     def printed(width: int, *arguments: Any, **options: Any) -> tuple[list[str], str]:
+        plain_terminal(monkeypatch)
         monkeypatch.setenv("COLUMNS", str(width))
         print_table(*arguments, **options)
         output = capsys.readouterr()
@@ -160,7 +167,7 @@ def test_a_table_of_too_many_columns_becomes_blocks(
 def test_a_long_word_is_folded_in_its_column(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muniment.cli.output.on_terminal", lambda stream="stdout": True)
+    plain_terminal(monkeypatch)
     identifier = "01M8M43MPXJAEJRGC0AJ8H7XFP"
     rows = [["first", "one", identifier], ["digest", DIGEST, identifier]]
     monkeypatch.setenv("COLUMNS", "80")
@@ -318,8 +325,7 @@ def test_the_column_model_has_the_generator_only_without_a_model(
     erased: tuple[str, ...],
     cell: str,
 ) -> None:
-    monkeypatch.setattr("muniment.cli.output.on_terminal", lambda stream="stdout": True)
-    monkeypatch.setattr("muniment.cli.audit_list.on_terminal", lambda: True)
+    plain_terminal(monkeypatch)
     monkeypatch.setenv("COLUMNS", "120")
     generation = testing.generation(generator="dice", model=model, erased=erased, prompt="")
     print_generations([generation], False, "", 0)

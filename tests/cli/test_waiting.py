@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from muniment.cli import progress
+from muniment.cli import pace, progress
 from muniment.cli.output import write_note
-from muniment.cli.progress import Pace, duration, rate_text
+from muniment.cli.pace import Pace, duration, rate_text
 from support.commands import Here, Processes
 from support.plugins import PluginFolder
 
@@ -122,7 +122,7 @@ def test_a_log_gets_a_line_now_and_then(
 
     monkeypatch.setattr(progress, "write_note", note)
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.05)
-    monkeypatch.setattr(progress, "_RATE_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "_RATE_SECONDS", 0.0)
     gates.open("load")
     lines = tmp_path / "lines.jsonl"
     lines.write_text("".join(f'{{"prompt": "{number}"}}\n' for number in range(3)))

@@ -23,15 +23,15 @@ from muniment.cli.notices import AnswerNotices
 from muniment.cli.output import (
     on_terminal,
     one_line,
-    short_id,
     write_chunk,
     write_data,
     write_json,
     write_note,
     write_rest,
-    write_status,
 )
 from muniment.cli.output_file import OutputFile, content_to_stdout, to_stdout, without_end
+from muniment.cli.status_line import write_status
+from muniment.cli.values import short_id
 from muniment.cli.verdicts import outcome_sentence
 from muniment.types.generations import Generation
 from muniment.types.replies import Chunk

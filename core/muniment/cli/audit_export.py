@@ -23,10 +23,11 @@ from muniment.cli.options import (
     private_option,
     query_of,
 )
-from muniment.cli.output import pluralize, write_note
+from muniment.cli.output import write_note
 from muniment.cli.output_file import OutputFile
 from muniment.cli.output_folder import OutputFolder
 from muniment.cli.progress import counting
+from muniment.cli.values import pluralize
 from muniment.errors import UsageError, choice_of
 
 if TYPE_CHECKING:

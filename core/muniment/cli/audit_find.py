@@ -8,7 +8,8 @@ from muniment.cli import exit_codes
 from muniment.cli.audit_show import show_generation
 from muniment.cli.context import CliContext
 from muniment.cli.options import full_option, isolate_option, json_option
-from muniment.cli.output import one_line, pluralize, short_id, write_note
+from muniment.cli.output import one_line, write_note
+from muniment.cli.values import pluralize, short_id
 from muniment.generation.origin import Origin, find_origin, read_file
 
 

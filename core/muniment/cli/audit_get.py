@@ -27,9 +27,10 @@ from muniment.cli.options import (
     private_option,
     visible_label_option,
 )
-from muniment.cli.output import on_terminal, short_id, write_note
+from muniment.cli.output import on_terminal, write_note
 from muniment.cli.output_file import OutputFile, to_stdout
 from muniment.cli.parameter_options import FILE, file_options, take_values
+from muniment.cli.values import short_id
 from muniment.errors import MunimentError, UnknownNameError, VerificationError
 from muniment.types.generations import Generation
 from muniment.types.outputs import Output

@@ -14,6 +14,7 @@ import click
 
 import muniment.store
 from muniment.cli.context import CliContext
+from muniment.cli.listing import Column, emit
 from muniment.cli.options import (
     filter_options,
     headers_option,
@@ -23,25 +24,25 @@ from muniment.cli.options import (
     query_of,
 )
 from muniment.cli.output import (
-    ERASED,
-    Column,
-    altered_mark,
-    coloured,
-    coloured_status,
-    content_marks,
-    emit,
-    excerpt,
-    model_name,
-    moment,
     on_terminal,
     one_line,
-    pluralize,
-    short_id,
-    short_path,
     write_data,
     write_json,
     write_note,
     write_styled,
+)
+from muniment.cli.values import (
+    ERASED,
+    altered_mark,
+    coloured,
+    coloured_status,
+    content_marks,
+    excerpt,
+    model_name,
+    moment,
+    pluralize,
+    short_id,
+    short_path,
 )
 from muniment.cli.verdicts import UNDECIDED
 from muniment.types.generations import Generation

@@ -11,18 +11,11 @@ import click
 import muniment
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
+from muniment.cli.listing import emit
 from muniment.cli.options import headers_option, isolate_option, json_option
-from muniment.cli.output import (
-    coloured_status,
-    emit,
-    one_line,
-    pluralize,
-    short_id,
-    write_data,
-    write_note,
-    write_styled,
-)
+from muniment.cli.output import one_line, write_data, write_note, write_styled
 from muniment.cli.progress import counting
+from muniment.cli.values import coloured_status, pluralize, short_id
 from muniment.types.generations import Generation
 from muniment.types.replays import Replay
 

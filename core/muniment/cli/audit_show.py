@@ -9,25 +9,14 @@ import click
 
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
+from muniment.cli.field_lines import print_fields
 from muniment.cli.items import candidates_of, print_candidates, selection_of, unread_of
 from muniment.cli.media_files import saving_command, show_json_as_text, show_media
 from muniment.cli.options import full_option, isolate_option, json_option
 from muniment.cli.output import (
-    ERASED,
-    altered_mark,
-    coloured,
-    coloured_status,
-    content_marks,
-    model_name,
-    moment,
     on_terminal,
     one_line,
-    parameter_text,
-    pluralize,
-    print_fields,
     printable,
-    short_id,
-    short_path,
     write_data,
     write_json,
     write_note,
@@ -35,6 +24,19 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import without_end
 from muniment.cli.training import training_text
+from muniment.cli.values import (
+    ERASED,
+    altered_mark,
+    coloured,
+    coloured_status,
+    content_marks,
+    model_name,
+    moment,
+    parameter_text,
+    pluralize,
+    short_id,
+    short_path,
+)
 from muniment.cli.verdicts import decision_text, rule_names, verdict_text
 from muniment.diff import OutputDifference, differences
 from muniment.ledger.events import Event, FeedbackEntry, ReplayEntry, ReviewEntry, ScoredEntry

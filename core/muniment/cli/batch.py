@@ -40,10 +40,8 @@ from muniment.cli.options import (
     tag_option,
 )
 from muniment.cli.output import (
-    coloured_status,
     json_text,
     one_line,
-    pluralize,
     warn_broken,
     write_data,
     write_json,
@@ -52,6 +50,7 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import OutputFile, described, input_path, without_end
 from muniment.cli.progress import counting
+from muniment.cli.values import coloured_status, pluralize
 from muniment.cli.verdicts import outcome_sentence
 from muniment.errors import MunimentError, UsageError
 from muniment.files import open_private, replacing

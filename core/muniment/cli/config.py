@@ -7,15 +7,9 @@ import click
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
+from muniment.cli.listing import emit
 from muniment.cli.options import headers_option, json_option
-from muniment.cli.output import (
-    emit,
-    one_line,
-    warn_broken,
-    write_data,
-    write_json,
-    write_note,
-)
+from muniment.cli.output import one_line, warn_broken, write_data, write_json, write_note
 from muniment.config import SETTINGS, normalised, write_setting
 from muniment.language import gettext
 

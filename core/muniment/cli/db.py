@@ -19,16 +19,12 @@ import muniment.store
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
+from muniment.cli.listing import emit, emit_line, emit_one
 from muniment.cli.options import confirm, json_option, overwrite_option, yes_option
 from muniment.cli.output import (
-    emit,
-    emit_line,
-    emit_one,
     json_text,
     on_terminal,
-    pluralize,
     printable,
-    short_digest,
     write_bytes,
     write_data,
     write_json,
@@ -36,6 +32,7 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import fraction
+from muniment.cli.values import pluralize, short_digest
 from muniment.errors import UsageError
 from muniment.language import gettext, ngettext
 

@@ -13,6 +13,7 @@ import muniment.store
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
+from muniment.cli.listing import Column, emit
 from muniment.cli.options import (
     DECISIONS,
     confirm,
@@ -25,20 +26,15 @@ from muniment.cli.options import (
     yes_option,
 )
 from muniment.cli.output import (
-    Column,
-    emit,
-    excerpt,
-    moment,
     on_terminal,
     one_line,
-    pluralize,
-    short_id,
     write_data,
     write_json,
     write_note,
     write_note_on_copies,
 )
 from muniment.cli.progress import counting, waiting
+from muniment.cli.values import excerpt, moment, pluralize, short_id
 from muniment.language import gettext, ngettext
 
 if TYPE_CHECKING:

@@ -12,9 +12,11 @@ import click
 import muniment
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
+from muniment.cli.listing import emit
 from muniment.cli.options import headers_option, isolate_option, json_option
-from muniment.cli.output import emit, one_line, pluralize, short_id, write_json, write_note
+from muniment.cli.output import one_line, write_json, write_note
 from muniment.cli.progress import counting
+from muniment.cli.values import pluralize, short_id
 from muniment.generation.scoring import ScoredGroup
 from muniment.types.scores import Score
 

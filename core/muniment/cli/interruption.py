@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import muniment
 from muniment.cli.context import Interrupted
 from muniment.cli.error_handler import detach_stdout
-from muniment.cli.output import short_id
+from muniment.cli.values import short_id
 from muniment.errors import MunimentError, StoreError
 from muniment.ids import new_id
 from muniment.session.session import BATCH_SIZE

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from muniment.cli.context import CliContext, context_of
-from muniment.cli.output import emit, excerpt, pluralize, write_data, write_note
+from muniment.cli.listing import emit
+from muniment.cli.output import write_data, write_note
+from muniment.cli.values import excerpt, pluralize
 from muniment.errors import MunimentError, PolicyError
 from muniment.types.generations import Generation
 

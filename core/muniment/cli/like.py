@@ -11,7 +11,8 @@ import click
 import muniment
 from muniment.cli.audit_find import write_remarks
 from muniment.cli.context import CliContext, context_of
-from muniment.cli.output import excerpt, json_text, one_line, write_note
+from muniment.cli.output import json_text, one_line, write_note
+from muniment.cli.values import excerpt
 from muniment.errors import UnknownFileError, UsageError
 from muniment.generation.origin import find_origin, read_file
 from muniment.plugins.objects import RegisteredObject

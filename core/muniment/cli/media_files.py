@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muniment.cli.output import (
-    excerpt,
-    on_terminal,
-    printable_colours,
-    write_data,
-    write_note,
-    write_styled,
-)
+from muniment.cli.output import on_terminal, printable_colours, write_data, write_note, write_styled
 from muniment.cli.output_file import OutputFile, without_end
+from muniment.cli.values import excerpt
 from muniment.errors import MunimentError, ParameterError, PluginError, ProvenanceError, UsageError
 from muniment.types.generations import Generation
 from muniment.types.media_types import is_text_type

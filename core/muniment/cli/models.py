@@ -12,21 +12,13 @@ from msgspec import structs
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
+from muniment.cli.listing import emit, emit_line, emit_one
 from muniment.cli.notices import printed_notices
 from muniment.cli.options import confirm, generator_option, headers_option, json_option, yes_option
-from muniment.cli.output import (
-    emit,
-    emit_line,
-    emit_one,
-    moment,
-    one_line,
-    short_digest,
-    warn_broken,
-    write_data,
-    write_note,
-)
+from muniment.cli.output import one_line, warn_broken, write_data, write_note
 from muniment.cli.progress import waiting
 from muniment.cli.training import training_text
+from muniment.cli.values import moment, short_digest
 from muniment.errors import ModelError, MunimentError, UsageError
 from muniment.hookspecs import ModelProvider
 from muniment.language import gettext, ngettext

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from muniment.cli.output import on_terminal, one_line, pluralize, write_note
+from muniment.cli.output import on_terminal, one_line, write_note
 from muniment.cli.progress import begin_all, fraction, waiting
+from muniment.cli.values import pluralize
 from muniment.generation.notices import CountChunk, GenerationNotices
 from muniment.models.notices import AdditionNotices
 from muniment.types.generations import Generation

@@ -13,7 +13,8 @@ import click
 
 import muniment
 from muniment.cli.context import CliContext, context_of
-from muniment.cli.output import one_line, want_headers, write_note
+from muniment.cli.listing import want_headers
+from muniment.cli.output import one_line, write_note
 from muniment.errors import UsageError
 from muniment.language import english_of, gettext
 from muniment.names import split_version

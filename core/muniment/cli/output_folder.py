@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from muniment.cli.context import CliContext
 from muniment.cli.items import selection_of
 from muniment.cli.media_files import FileFormat, suffix_of_type
-from muniment.cli.output import one_line, pluralize, write_note
+from muniment.cli.output import one_line, write_note
+from muniment.cli.values import pluralize
 from muniment.errors import MunimentError, ProvenanceError, UsageError
 from muniment.files import open_shared, sync_folder
 from muniment.store.export import OutputFiles

@@ -19,18 +19,11 @@ import muniment
 from muniment.cli import exit_codes, plugin_commands
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import command_paths
+from muniment.cli.listing import emit, emit_one
 from muniment.cli.options import headers_option, json_option
-from muniment.cli.output import (
-    emit,
-    emit_one,
-    moment,
-    one_line,
-    short_digest,
-    write_data,
-    write_json,
-    write_note,
-)
+from muniment.cli.output import one_line, write_data, write_json, write_note
 from muniment.cli.progress import counting
+from muniment.cli.values import moment, short_digest
 from muniment.config import normalised
 from muniment.errors import PluginError, UnknownNameError, UsageError
 from muniment.failures import explain

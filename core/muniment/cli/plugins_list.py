@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muniment.cli.context import CliContext
+from muniment.cli.listing import Column, emit
 from muniment.cli.options import headers_option, json_option
-from muniment.cli.output import Column, emit, on_terminal, one_line, write_note
+from muniment.cli.output import on_terminal, one_line, write_note
 from muniment.config import normalised
 from muniment.plugins import discovery
 from muniment.plugins.discovery import Plugin, PluginCommand

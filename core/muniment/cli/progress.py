@@ -9,45 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from muniment.cli.output import displays, on_terminal, suspended, write_data, write_note
+from muniment.cli.pace import Pace, duration, rate_text
 
 LINE_SECONDS = 30.0  # until the first line without a terminal, and at least between two lines
 _LINE_SHARE = 0.1  # of the running time between two lines, so that a long log stays readable
-_RATE_SECONDS = 1.0  # before that a rate is only noise
-
-
-class Pace:
-    """The amount of work done, its rate since it began, and the remaining time."""
-
-    def __init__(self, label: str, total: float | None) -> None:
-        self.label, self.total = label, total
-        self.begin()
-
-    def begin(self) -> None:
-        """Restart the clock, because the time before it was spent on something else."""
-        self.done = 0.0
-        self._began = self._last = time.monotonic()
-
-    def advance(self, steps: float) -> None:
-        """Add to the amount done."""
-        self.done += steps
-        self._last = time.monotonic()
-
-    @property
-    def rate(self) -> float | None:
-        """The amount done in a second, or None if it is too early to tell.
-
-        The time since the last advance is not counted, because items are finished in groups.
-        """
-        seconds = self._last - self._began
-        return self.done / seconds if self.done and seconds >= _RATE_SECONDS else None
-
-    @property
-    def remaining(self) -> float | None:
-        """The remaining time in seconds, or None if it is unknown."""
-        if self.total is None or (rate := self.rate) is None:
-            return None
-        since = time.monotonic() - self._last
-        return max(0.0, (self.total - self.done) / rate - since)
 
 
 class Progress:
@@ -79,7 +44,7 @@ def counting(what: str, total: int | None) -> Iterator[Progress]:
     pace = Pace(what, total)
     _running.append(pace)
     try:
-        with _displayed(lambda terminal: terminal.counting_bar(pace)), _lines(pace, _counted):
+        with _displayed(lambda bars: bars.counting_bar(pace)), _lines(pace, _counted):
             yield Progress(pace.advance)
     finally:
         _running.remove(pace)
@@ -100,7 +65,7 @@ def fraction(what: str) -> Iterator[Callable[[str, float, float], None]]:
             pace.label = step
         pace.advance((done / total if total else 1.0) - pace.done)
 
-    with _displayed(lambda terminal: terminal.fraction_bar(pace)), _lines(pace, _percentage):
+    with _displayed(lambda bars: bars.fraction_bar(pace)), _lines(pace, _percentage):
         yield update
 
 
@@ -111,7 +76,7 @@ def waiting(what: str | Callable[[], str]) -> Iterator[Callable[[], None]]:
     `what` can be a function that returns the current label.
     """
     label = (lambda: what) if isinstance(what, str) else what
-    with _displayed(lambda terminal: terminal.spinner(label)) as spinner:
+    with _displayed(lambda bars: bars.spinner(label)) as spinner:
         yield lambda: _end(spinner)
 
 
@@ -119,15 +84,15 @@ def waiting(what: str | Callable[[], str]) -> Iterator[Callable[[], None]]:
 def _displayed(make: Callable[[Any], Any]) -> Iterator[Any]:
     """Show a display during the block, and suspend an outer one.
 
-    `make` returns it, given the module `terminal`. Yields the display, or None when stderr is not a
+    `make` returns it, given the module `bars`. Yields the display, or None when stderr is not a
     terminal.
     """
     if not on_terminal("stderr"):
         yield None
         return
-    from muniment.cli import terminal
+    from muniment.cli import bars
 
-    display = make(terminal)
+    display = make(bars)
     with suspended():
         displays.append(display)
         display.start()
@@ -185,17 +150,3 @@ def _line(pace: Pace, parts: list[str]) -> str:
     if (remaining := pace.remaining) is not None:
         parts.append(f"{duration(remaining)} left")
     return f"{pace.label}: {', '.join(parts)}" if parts else f"{pace.label} …"
-
-
-def rate_text(rate: float) -> str:
-    """Return a number of items in a second, with two significant digits."""
-    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
-
-
-def duration(seconds: float) -> str:
-    """Return a time as text in its largest unit or two: `40 s`, `4 min`, `2 h 5 min`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"

@@ -12,17 +12,11 @@ import muniment
 from muniment.cli import exit_codes
 from muniment.cli.answers import Answers
 from muniment.cli.options import parameters_given
-from muniment.cli.output import (
-    on_terminal,
-    one_line,
-    parameter_text,
-    write_data,
-    write_note,
-    write_prompt,
-)
+from muniment.cli.output import on_terminal, one_line, write_data, write_note, write_prompt
 from muniment.cli.progress import waiting
 from muniment.cli.signals import Terminated, forget, sparing_imports
 from muniment.cli.translation import help_formatter
+from muniment.cli.values import parameter_text
 from muniment.errors import MunimentError, PromptError, StoreError, UsageError
 from muniment.generation.seeds import parse_seed
 from muniment.language import gettext

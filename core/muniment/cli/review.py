@@ -7,18 +7,10 @@ import click
 from muniment.cli.audit_list import print_generations, prompt_excerpt
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
+from muniment.cli.listing import Column, emit
 from muniment.cli.options import headers_option, json_option, limit_option
-from muniment.cli.output import (
-    Column,
-    emit,
-    excerpt,
-    moment,
-    on_terminal,
-    one_line,
-    short_id,
-    write_json,
-    write_note,
-)
+from muniment.cli.output import on_terminal, one_line, write_json, write_note
+from muniment.cli.values import excerpt, moment, short_id
 from muniment.ledger.events import ReviewEntry
 from muniment.types.generations import Generation
 from muniment.types.verdicts import DECISIONS, Verdict

@@ -9,15 +9,12 @@ import click
 import muniment.store
 from muniment.cli import exit_codes
 from muniment.cli.context import CliContext
+from muniment.cli.field_lines import print_fields
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.options import json_option, output_option, overwrite_option
 from muniment.cli.output import (
-    coloured_status,
     on_terminal,
     one_line,
-    pluralize,
-    print_fields,
-    short_digest,
     write_bytes,
     write_data,
     write_json,
@@ -26,6 +23,7 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import fraction
+from muniment.cli.values import coloured_status, pluralize, short_digest
 from muniment.errors import (
     DamagedStoreError,
     MunimentError,

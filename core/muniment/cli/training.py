@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from muniment.cli.output import excerpt, moment, pluralize, short_digest
+from muniment.cli.values import excerpt, moment, pluralize, short_digest
 from muniment.ledger.payload_texts import TrainingText
 from muniment.names import versioned
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from muniment.cli.output import one_line, rule_counts
+from muniment.cli.output import one_line
+from muniment.cli.status_line import rule_counts
 from muniment.errors import PolicyError
 from muniment.types.generations import Generation
 from muniment.types.verdicts import Decision, Verdict
