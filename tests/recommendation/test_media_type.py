@@ -14,6 +14,7 @@ import pytest
 from rich.cells import cell_len, set_cell_size
 
 import muniment.testing
+from muniment import escaped
 from muniment.provenance import from_json
 from muniment_recommendation.ranking.document import (
     Contribution,
@@ -25,7 +26,6 @@ from muniment_recommendation.ranking.document import (
     write_ranking,
 )
 from muniment_recommendation.ranking.media_type import RankingType
-from muniment_recommendation.ranking.reason_texts import escaped
 
 TITLES = {
     "sea": "The Sea, the Sea",

@@ -12,7 +12,7 @@ from muniment.cli.error_handler import detach_stdout
 from muniment.cli.values import short_id
 from muniment.errors import MunimentError, StoreError
 from muniment.ids import new_id
-from muniment.session.session import BATCH_SIZE
+from muniment.types.requests import BATCH_SIZE
 
 FINISHED = ("completed", "blocked", "failed")
 """The statuses of generations that a resumed batch does not repeat."""

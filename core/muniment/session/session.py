@@ -41,12 +41,11 @@ from muniment.types.outputs import Output
 from muniment.types.provenance import Provenance
 from muniment.types.replays import Replay
 from muniment.types.replies import Chunk
+from muniment.types.requests import BATCH_SIZE
 from muniment.validation import check_texts, refuse_empty
 
 if TYPE_CHECKING:
     from muniment.generation.scoring import ScoredGroup
-
-BATCH_SIZE = 32  # requests in one call of a generator, which may run fewer at a time
 
 
 class Session(RecordWriter):

@@ -15,6 +15,8 @@ from muniment.types.models import Model
 from muniment.types.outputs import Output
 from muniment.types.replies import Chunk, Reply, Trace, Usage
 
+BATCH_SIZE = 32  # requests in one call of a generator, which may run fewer at a time
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
