@@ -44,6 +44,7 @@ FILTERS: list[tuple[list[str], list[str]]] = [
     (["--status", "blocked"], ["a bomb"]),
     (["--decision", "flag"], ["darn"]),
     (["--decision", "block"], ["a bomb"]),
+    (["--decision", "undecided"], ["fail"]),
     (["--filter", "words"], ["a bomb", "darn", "one two"]),
     (["--filter", "words", "--decision", "allow"], ["one two"]),
     (["--actor", "Ada"], ["darn"]),

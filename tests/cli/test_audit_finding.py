@@ -132,6 +132,7 @@ def test_a_name_without_similar_ones_has_no_suggestion(recorded: Here) -> None:
         ("flagged", "--decision flag"),
         ("block", "--decision block"),
         ("allowed", "--decision allow"),
+        ("undecided", "--decision undecided"),
     ],
 )
 def test_a_decision_given_as_a_status_names_the_option(

@@ -90,6 +90,16 @@ def test_a_generation_that_ended_without_a_finding_or_an_answer_is_not_allowed(
         if query.decision:
             expected = {"completed": "allow"} if query.seed is None else {}
         assert decisions == expected
+    for fields, prompts in (
+        ({}, {"interrupted", "failed"}),
+        ({"generator": "words"}, {"interrupted", "failed"}),
+        ({"status": "failed"}, {"failed"}),
+        ({"status": "completed"}, set()),
+        ({"seed": 1}, {"interrupted"}),
+    ):
+        undecided = Query(decision="undecided", **fields)
+        assert {item.prompt for item in store.generations(undecided)} == prompts, fields
+        assert store.count(undecided) == store.stats(undecided).total == len(prompts), fields
     failed = Query(decision="allow", status="failed")
     assert list(store.generations(failed)) == []
 

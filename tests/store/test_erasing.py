@@ -348,6 +348,67 @@ def test_retention_erases_what_was_kept_long_enough(store: Store, start: Any, fi
     assert store.retention.run("keeper").erased == 0
 
 
+@pytest.fixture
+def undecided(store: Store, start: Any, finish: Any) -> dict[str, Generation]:
+    """Generations with each way to end, 40 and 10 days old, by status and days.
+
+    `dead` is interrupted too, which is not recorded yet. No finding is recorded except for
+    `flagged`, which failed.
+    """
+    flag = (Verdict("flag", {}, (), "words", "1", "prompt", "flag", "default", 0.5),)
+    now = datetime.now(UTC)
+    names = ("completed", "failed", "interrupted", "flagged", "dead")
+    made = {
+        f"{name} {days}": start(f"{name} {days}", started_at=now - timedelta(days=days))
+        for name in names
+        for days in (40, 10)
+    }
+    fields = {name: {"status": name} for name in names[:3]}
+    fields["flagged"] = {"status": "failed", "verdicts": flag}
+    with Store.open(store.url, create=False) as closed_before_the_end:
+        dead = [g for name, g in made.items() if name.startswith("dead")]
+        closed_before_the_end.record_started(dead, policy_document="")
+    others = {name: g for name, g in made.items() if g not in dead}
+    store.record_started([*others.values()], policy_document="")
+    store.record_outcomes([finish(g, **fields[name.split()[0]]) for name, g in others.items()])
+    return made
+
+
+@pytest.mark.parametrize("decision", [None, "allow"])
+def test_retention_erases_undecided_generations_by_the_rules_of_allowed_ones(
+    store: Store, undecided: dict[str, Generation], decision: str | None
+) -> None:
+    store.retention.set_rule(Rule(None, decision, None, 30), "keeper")
+    store.holds.add(Query(ids=[undecided["failed 40"].id]), "court", "case 7")
+    expected = {"completed 40", "interrupted 40", "dead 40"}
+    expected |= {"flagged 40"} if decision is None else set()
+    plan = store.retention.plan()
+    assert (plan.erased, plan.held) == (len(expected), 1)
+    result = store.retention.run("keeper")
+    assert (result.erased, result.held, result.running) == (len(expected), 1, 0)
+    assert {name for name, g in undecided.items() if store.generation(g.id).erased} == expected
+    assert store.generation(undecided["interrupted 40"].id).prompt == ""
+    assert store.retention.plan().erased == 0
+    verified(store)
+
+
+def test_undecided_generations_are_kept_as_long_as_allowed_ones(
+    store: Store, undecided: dict[str, Generation]
+) -> None:
+    store.retention.set_rule(Rule(None, None, 60, None), "keeper")
+    store.retention.set_rule(Rule(None, "allow", 30, None), "keeper")
+    query = Query(decision="undecided")
+    plan = store.erasures.plan(query)
+    assert (plan.matching, plan.erased, plan.kept) == (6, 3, 3)
+    result = store.erasures.erase(query, "keeper")
+    assert (result.erased, result.kept) == (3, 3)
+    erased = {name for name, g in undecided.items() if store.generation(g.id).erased}
+    assert erased == {"failed 40", "interrupted 40", "dead 40"}
+    _, count = store.holds.add(query, "court", "case 7")
+    assert count == 6
+    verified(store)
+
+
 def test_a_generation_counts_once_for_several_rules(store: Store, start: Any, finish: Any) -> None:
     made = aged(store, start, finish)
     for kind, days in (("prompt", 20), ("output", 30), ("request", 90)):

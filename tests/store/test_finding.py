@@ -98,6 +98,9 @@ def found(store: Store, **wanted: Any) -> str:
         ({"model": "file-sha256:ab12"}, ""),
         ({"model": "tin"}, ""),
         ({"decision": "allow"}, "c"),
+        ({"decision": "undecided"}, "d"),
+        ({"decision": "undecided", "status": "started"}, "d"),
+        ({"decision": "undecided", "policy": "lax"}, "d"),
         ({"decision": "flag"}, "a"),
         ({"decision": "block"}, "b"),
         ({"filter": "words"}, "ba"),
@@ -233,6 +236,7 @@ FILTERS: list[dict[str, Any]] = [
     {"model": "tiny"},
     {"model": MODEL.digest},
     {"decision": "flag"},
+    {"decision": "undecided"},
     {"filter": "words"},
     {"filter": "words", "decision": "flag"},
     {"category": "abuse"},
@@ -246,7 +250,11 @@ FILTERS: list[dict[str, Any]] = [
     {"seed": 9},
     {"ids": [NEWS]},
 ]
-PAIRS = [one | other for one, other in itertools.combinations(FILTERS, 2)]
+PAIRS = [
+    one | other
+    for one, other in itertools.combinations(FILTERS, 2)
+    if not {"decision": "undecided", "filter": "words"}.items() <= (one | other).items()
+]
 
 
 @only_sqlite
@@ -358,7 +366,16 @@ def test_an_altered_policy_is_not_found_by_its_digest(
 
 
 @pytest.mark.parametrize(
-    "wanted", [{"category": " "}, {"policy": ""}, {"reviewed": "yes"}], ids=str
+    "wanted",
+    [
+        {"category": " "},
+        {"policy": ""},
+        {"reviewed": "yes"},
+        {"status": "done"},
+        {"decision": "blocked"},
+        {"filter": "words", "decision": "undecided"},
+    ],
+    ids=str,
 )
 def test_an_empty_or_malformed_filter_is_refused(wanted: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(wanted))):

@@ -44,8 +44,8 @@ from muniment.cli.values import (
     short_id,
     short_path,
 )
-from muniment.cli.verdicts import UNDECIDED
 from muniment.types.generations import Generation
+from muniment.types.verdicts import UNDECIDED
 from muniment.validation import split_list
 
 if TYPE_CHECKING:

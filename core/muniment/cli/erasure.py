@@ -364,7 +364,9 @@ def retention() -> None:
 @retention.command("set")
 @click.option("--payload", type=click.Choice(PAYLOADS), help="Kind of text (by default any).")
 @click.option(
-    "--decision", type=click.Choice(DECISIONS), help="Decision on the generation (by default any)."
+    "--decision",
+    type=click.Choice(DECISIONS),
+    help="Decision on the generation (by default any). Rules for allow include undecided ones.",
 )
 @click.option(
     "--min-days",

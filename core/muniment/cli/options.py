@@ -205,8 +205,13 @@ def parameters_given(
 # Those of `muniment.types.generations`, which takes too long to import for `--help`.
 STATUSES = ("started", "completed", "blocked", "failed", "interrupted")
 DECISIONS = ("allow", "flag", "block")
+FILTERED_DECISIONS = (*DECISIONS, "undecided")
 # Words for decisions that lists print next to the status.
-_DECIDED = {"allowed": "allow", "flagged": "flag", **{decision: decision for decision in DECISIONS}}
+_DECIDED = {
+    "allowed": "allow",
+    "flagged": "flag",
+    **{decision: decision for decision in FILTERED_DECISIONS},
+}
 
 
 class _StatusChoice(click.Choice[str]):
@@ -243,8 +248,9 @@ _FILTERS = {
     ),
     "decision": click.option(
         "--decision",
-        type=click.Choice(DECISIONS),
-        help="Most severe action taken, or with --filter the decision of that filter.",
+        type=click.Choice(FILTERED_DECISIONS),
+        help="Most severe action taken, or with --filter the decision of that filter. Undecided "
+        "generations failed, were interrupted or still run, without a finding.",
     ),
     "filter": click.option(
         "--filter", metavar="NAME", help="Name of a filter that checked the generation."

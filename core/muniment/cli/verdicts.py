@@ -10,13 +10,10 @@ from muniment.cli.output import one_line
 from muniment.cli.status_line import rule_counts
 from muniment.errors import PolicyError
 from muniment.types.generations import Generation
-from muniment.types.verdicts import Decision, Verdict
+from muniment.types.verdicts import UNDECIDED, Decision, Verdict
 
 if TYPE_CHECKING:
     from muniment.store import Store
-
-UNDECIDED = "undecided"
-"""The word for generations without a decision, such as interrupted ones."""
 
 _PARTICIPLES: dict[Decision, str] = {"allow": "allowed", "flag": "flagged", "block": "blocked"}
 

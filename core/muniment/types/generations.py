@@ -22,6 +22,8 @@ from muniment.types.scores import Score
 from muniment.types.verdicts import DECISIONS, Decision, Verdict
 
 Status: TypeAlias = Literal["started", "completed", "blocked", "failed", "interrupted"]
+UNDECIDED_STATUSES: tuple[Status, ...] = ("started", "failed", "interrupted")
+"""The statuses of a generation that is undecided unless a filter flagged or blocked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +171,12 @@ class Generation:
     def decision(self) -> Decision | None:
         """The most severe action of all verdicts, or None for an undecided generation.
 
-        One that completed without a finding is allowed, also without a filter. One that failed, was
-        interrupted or still runs is undecided without a finding.
+        One that completed without a finding is allowed, also without a filter. Without a finding,
+        a generation of the `UNDECIDED_STATUSES` is undecided.
         """
         actions = (verdict.action for verdict in self.verdicts)
         worst: Decision = max(actions, key=DECISIONS.index, default="allow")
-        undecided = worst == "allow" and self.status in ("started", "failed", "interrupted")
+        undecided = worst == "allow" and self.status in UNDECIDED_STATUSES
         return None if undecided else worst
 
     def to_json(self) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from muniment.types.media_types import BYTE_ORDER_MARK, shown_content
 Stage: TypeAlias = Literal["system", "prompt", "input", "output", "item"]
 Decision: TypeAlias = Literal["allow", "flag", "block"]
 DECISIONS: tuple[Decision, ...] = ("allow", "flag", "block")  # from mild to severe
+UNDECIDED: Literal["undecided"] = "undecided"
+"""The word for generations that have no decision, and the filter that finds them."""
 UNREAD_FILTER = "unread"  # of the verdict that blocks content which no filter reads
 _TEXT_TYPE = re.compile(r"text/.*|.*[/+](x-)?(json|jsonl|ndjson|xml|yaml|toml|javascript) *(;.*)?")
 

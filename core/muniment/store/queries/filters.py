@@ -18,13 +18,16 @@ from muniment.store.queries.query import (
 )
 from muniment.store.queries.score_conditions import ScoreConditions
 from muniment.store.queries.statements import AccessPath, Statements
-from muniment.types.verdicts import DECISIONS
+from muniment.types.generations import UNDECIDED_STATUSES
+from muniment.types.verdicts import DECISIONS, UNDECIDED
 
 MAX_NARROWING = 20_000  # up to this many numbers are joined with another index
 _ENDED = ("completed", "blocked", "failed", "interrupted")
-_NOT_DECIDED = ("failed", "interrupted")  # without a finding, nothing allowed their outputs
-UNDECIDED = f"g.decision = 'allow' AND g.status IN {_NOT_DECIDED}"
-"""SQL for an ended generation whose recorded `allow` is the lack of any finding."""
+IS_UNDECIDED = f"(g.decision IS NULL OR g.decision = 'allow' AND g.status IN {UNDECIDED_STATUSES})"
+"""SQL for an undecided generation. The column is NULL without an outcome.
+
+Of an ended generation without a finding it is `allow`, whatever the status.
+"""
 
 
 class Filters:
@@ -186,9 +189,12 @@ class Filters:
         if query.model is not None:
             checks["model"] = self._model_check(query.model)
         if decision is not None:
-            checks["decision"] = f"{unindexed('g.decision')} = '{decision}'"
-            if decision == "allow":
-                checks["decision"] += f" AND NOT ({UNDECIDED})"
+            recorded = f"{unindexed('g.decision')} = '{decision}'"
+            if decision == UNDECIDED:
+                recorded = IS_UNDECIDED
+            elif decision == "allow":
+                recorded += f" AND NOT {IS_UNDECIDED}"
+            checks["decision"] = recorded
         # Interrupted generations whose interruption is not recorded: "started" in the index.
         unrecorded: list[str] = []
         statuses: tuple[str, ...] = ("started", *_ENDED)
@@ -248,7 +254,8 @@ class Filters:
 
 def _decision_conditions(status: str, decision: str | None) -> Sequence[str]:
     if status == "started":  # without an outcome there is no decision
-        return () if decision else ("IS NULL",)
-    if decision == "allow" and status in _NOT_DECIDED:
-        return ()
+        return ("IS NULL",) if decision in (None, UNDECIDED) else ()
+    if decision in ("allow", UNDECIDED):
+        is_undecided = status in UNDECIDED_STATUSES
+        return ("= 'allow'",) if is_undecided == (decision == UNDECIDED) else ()
     return [f"= '{decision}'"] if decision else [f"= '{one}'" for one in DECISIONS]

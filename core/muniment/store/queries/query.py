@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast, get_args
 
 from sqlalchemy import Connection
 
-from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError
+from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError, choice_of
 from muniment.names import is_name, normal_name
 from muniment.representation import showing
 from muniment.store.database.tables import generation
 from muniment.types.generations import Status
-from muniment.types.verdicts import Decision
+from muniment.types.verdicts import DECISIONS, UNDECIDED, Decision
 from muniment.validation import check_counts, check_texts, parse_moment, refuse_empty
 
 _WITH_PARAMETERS = re.compile(r"([^<>=!(]+)\(.*\)\.([^<>=!()]+?)")
@@ -29,6 +29,10 @@ _TEXTS = (
     *("status", "generator", "model", "decision", "filter", "category", "policy", "made_with"),
     *("actor", "tag", "run"),
 )
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "status": get_args(Status),
+    "decision": (*DECISIONS, UNDECIDED),
+}
 _SCHEMES = ("", "file-sha256:", "tree1-sha256:")
 
 if TYPE_CHECKING:
@@ -50,8 +54,9 @@ class Query:
         status: The status. A started generation whose process has ended is interrupted.
         generator: The name of the generator.
         model: The model's name, its digest or a prefix of the digest.
-        decision: The most severe action taken, which undecided generations do not have. With
-            `filter`, the decision of that filter instead, whether or not the policy acted on it.
+        decision: The most severe action taken, or `undecided` for generations without a decision.
+            With `filter`, the decision of that filter instead, whether or not the policy acted on
+            it.
         filter: The name of a filter that returned a verdict.
         actor: The name of the actor.
         tag: A tag.
@@ -91,7 +96,7 @@ class Query:
     status: Status | None = None
     generator: str | None = None
     model: str | None = None
-    decision: Decision | None = None
+    decision: Decision | Literal["undecided"] | None = None
     filter: str | None = None
     actor: str | None = None
     tag: str | None = None
@@ -110,9 +115,15 @@ class Query:
     __repr__ = showing()
 
     def __post_init__(self) -> None:
-        """Raise UsageError if a text is empty, or a time, list, condition or order is malformed."""
+        """Raise UsageError if a text is empty or unknown, or another value is malformed."""
         # An empty text could match all generations or none, also in an erasure.
         refuse_empty(**{name: getattr(self, name) for name in _TEXTS})
+        for name, known in _CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise UsageError(f"no {name} is named {value!r:.80}{choice_of(str(value), known)}")
+        if self.filter is not None and self.decision == UNDECIDED:
+            raise UsageError("a filter's decision is never undecided; remove the filter")
         for name in ("generator", "model", "filter"):
             text = getattr(self, name)
             # The path of a model is recorded as given, because a file system distinguishes forms.

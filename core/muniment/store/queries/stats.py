@@ -21,7 +21,7 @@ from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import actor, policy
 from muniment.store.queries.erasures import erased_payloads
-from muniment.store.queries.filters import UNDECIDED
+from muniment.store.queries.filters import IS_UNDECIDED
 from muniment.store.queries.loader import entries_of
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
@@ -62,8 +62,7 @@ class Stats:
     Attributes:
         total: The number of generations.
         statuses: Counts by status.
-        decisions: Counts by decision, with "" for those that were not decided, such as
-            interrupted ones.
+        decisions: Counts by decision, with "" for undecided generations.
         generators: Counts by name of the generator.
         models: Counts by name of the model, with "" for those without a model.
         actors: Counts by name of the actor.
@@ -94,7 +93,7 @@ class Stats:
 
 # The groups by a value of the generation, as SQL.
 _COLUMNS = {
-    "decision": f"CASE WHEN {UNDECIDED} THEN NULL ELSE g.decision END",
+    "decision": f"CASE WHEN {IS_UNDECIDED} THEN NULL ELSE g.decision END",
     "generator": "g.generator",
     "model": "g.model_name",
     "policy": "g.policy",

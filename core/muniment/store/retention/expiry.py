@@ -17,7 +17,7 @@ from muniment.store.recording.references import actor_number
 from muniment.store.retention.erasure import ErasureResult, Erasures
 from muniment.store.retention.plan import ErasurePlan
 from muniment.store.retention.protection import GENERATION_KINDS, Rule, current_rules, days_for
-from muniment.types.verdicts import DECISIONS
+from muniment.types.verdicts import DECISIONS, UNDECIDED
 from muniment.validation import now
 
 
@@ -75,7 +75,7 @@ class Retention:
         No generation matches two of the queries, so that each is counted once.
         """
         rules, at = self.rules(), now()
-        for decision in DECISIONS:
+        for decision in (*DECISIONS, UNDECIDED):
             by_days = sorted(_kinds_by_max_days(rules, decision).items())
             ends = [at - timedelta(days=days) for days, _ in by_days]
             expired: list[Kind] = []

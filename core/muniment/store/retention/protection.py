@@ -34,6 +34,7 @@ from muniment.store.recording.events import HOLD_IN_FORCE, Events, add_text, rea
 from muniment.store.recording.ledger import append_with_rows, prepare
 from muniment.store.recording.references import actor_number
 from muniment.times import iso
+from muniment.types.verdicts import UNDECIDED
 from muniment.validation import now
 
 HOLD_BATCH = 1000  # generations in one entry of a hold
@@ -194,7 +195,8 @@ class Rule:
 
     Attributes:
         payload: The kind of payloads, or None for all kinds.
-        decision: The decision on the generations, or None for all decisions.
+        decision: The decision on the generations, or None for all decisions. A rule for `allow`
+            also applies to undecided generations.
         least_days: The minimum number of days, or None if not set.
         most_days: The maximum number of days, or None if not set.
     """
@@ -228,7 +230,12 @@ def days_for(
     decision: str | None,
     which: Literal["least_days", "most_days"],
 ) -> int | None:
-    """Return the days of the most specific rule for a kind and a decision, or None."""
+    """Return the days of the most specific rule for a kind and a decision, or None.
+
+    The rules for `allow` apply to undecided generations, and to those without an outcome (None).
+    """
+    if decision in (None, UNDECIDED):
+        decision = "allow"
     by_key = {rule.key: rule for rule in rules}
     for key in ((kind, decision), (kind, None), (None, decision), (None, None)):
         days: int | None = getattr(by_key.get(key), which, None)
