@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
+from collections.abc import Sequence
 from typing import TypeGuard
 
 RULE = "letters, digits, '.', '_' and '-'"
@@ -24,6 +26,21 @@ def normal_name(text: str) -> str:
     A keyboard or a file system may write an accented letter as two characters (NFD).
     """
     return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def plain_path(reference: str) -> str:
+    """Return the plain form of a path, which is `model` for `./model` and `model/`."""
+    return os.path.normpath(reference)
+
+
+def model_names(reference: str) -> Sequence[str]:
+    """Return the names that a model can be recorded by when a request has this reference.
+
+    These are the reference as written, its plain form as a path, and that in Unicode normal form.
+    """
+    plain = plain_path(reference)
+    name = normal_name(plain)
+    return list(dict.fromkeys((reference, plain, name if is_name(name) else plain)))
 
 
 def versioned(distribution: str, version: str) -> str:

@@ -215,31 +215,67 @@ def test_o_leaves_no_empty_file_behind(muniment: Here, lines: Path, tmp_path: Pa
     assert not target.exists()
 
 
-def test_a_batch_with_the_relative_path_of_a_model_is_resumed(
-    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+TALKER = "for r in requests: yield r.reply(Text(r.prompt))"
+
+
+def model_folders(
+    plugin_folder: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *names: str
 ) -> None:
+    """Make folders of models for the generator talker, and change to the folder that has them."""
     plugin_folder.generator(
-        "talker",
-        "for r in requests: yield r.reply(Text(r.prompt))",
-        attributes="uses_model = True\ndef load(self, model): pass",
+        "talker", TALKER, attributes="uses_model = True\ndef load(self, model): pass"
     )
-    for name in ("m", "other"):
+    for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / "w").write_text(name)
     monkeypatch.chdir(tmp_path)
+
+
+def test_a_batch_with_the_relative_path_of_a_model_is_resumed(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_folders(plugin_folder, tmp_path, monkeypatch, "m", "other")
     lines = tmp_path / "lines.jsonl"
-    lines.write_text('{"prompt": "a", "generator": "talker", "model": "./m"}\n')
-    assert muniment("batch", lines).code == 0
-    (value,) = muniment("audit", "list", "--json").json("generation")
-    assert value["model"]["name"] == str(tmp_path / "m")
-    for model in ("./m", "m", str(tmp_path / "m"), value["model"]["digest"]):
+    line = '{"prompt": "a", "generator": "talker", "model": "./m"}\n'
+    lines.write_text(line + line.replace('"a"', '"b", "seed": "none"'))
+    assert muniment("batch", lines).code == 1
+    invalid, value = muniment("audit", "list", "--json").json("generation")
+    assert (value["model"]["name"], invalid["model"]["name"]) == ("m", "m")
+    for model in ("./m", "m", "m/"):
         found = muniment("audit", "list", "--model", model, "--json").json("generation")
-        assert [item["id"] for item in found] == [value["id"]]
+        assert [item["id"] for item in found] == [invalid["id"], value["id"]]
     assert "no model" in muniment("audit", "list", "--model", "other").err
+    assert muniment("batch", lines, "--resume", "last").code == 0
+    (tmp_path / "m").rename(tmp_path / "moved")
     assert muniment("batch", lines, "--resume", "last").code == 0
     lines.write_text(lines.read_text().replace("./m", "./other"))
     refused = muniment("batch", lines, "--resume", "last")
     assert (refused.code, "model" in refused.err) == (2, True)
+
+
+def test_erasing_by_the_path_of_a_model_erases_every_line_of_it(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_folders(plugin_folder, tmp_path, monkeypatch, "m")
+    lines = tmp_path / "lines.jsonl"
+    line = '{"prompt": "a", "generator": "talker"}\n'
+    lines.write_text(line + line.replace('"a"', '"b", "seed": "none"'))
+    assert muniment("batch", lines, "-m", "./m").code == 1
+    assert muniment("audit", "erase", "--model", "./m", "--yes").code == 0
+    erased = muniment("audit", "list", "--json").json("generation")
+    assert [item["prompt"] for item in erased] == ["", ""]
+
+
+def test_a_line_with_a_very_long_name_of_a_model_does_not_stop_resuming(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_folders(plugin_folder, tmp_path, monkeypatch)
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text(json.dumps({"prompt": "a", "generator": "talker", "model": "x" * 300}))
+    assert muniment("batch", lines).code == 1
+    assert muniment("batch", lines, "--resume", "last").code == 0
+    assert muniment("audit", "list", "--model", "./" + "x" * 300).code == 0
+    assert muniment("generate", "talker", "a", "-m", "./" + "x" * 240).code == 2
 
 
 def test_a_file_of_other_things_is_not_made_into_that_of_a_resumed_run(

@@ -313,7 +313,7 @@ def test_an_erased_generation_is_marked_in_every_list(recorded: Here, muniment: 
     [
         (Model("gemma", DIGEST, ""), (), "gemma"),
         (Model("hub/gemma", DIGEST, ""), (), "hub/gemma"),
-        (Model("/srv/models/gemma", DIGEST, ""), (), "gemma"),
+        (Model("/srv/models/gemma", DIGEST, ""), (), "/srv/models/gemma"),
         (None, ("request",), "dice"),
         (Model("", DIGEST, ""), ("prompt", "request"), "[erased]"),
     ],

@@ -314,32 +314,67 @@ def test_a_folder_and_a_file_are_models_by_their_paths(
     assert models(home).resolve("~/模型 one", Keeper()).path == str(folder)
 
 
-@pytest.mark.parametrize("reference", ["m", "./m", "sub/../m", "link/../m", "~/m", ".//m/"])
-def test_a_folder_has_one_name_however_it_is_written(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        *(("m", "m"), ("./m", "m"), ("m/", "m"), (".//m/", "m"), ("sub/../m", "m")),
+        *(("link/../m", "link/../m"), ("~/m", "~/m"), ("~/./m/", "~/m"), ("./~", "./~")),
+        *(("./e\u0301", "e\u0301"), ("./m/w.bin", "m/w.bin"), ("./ ", "./ ")),
+    ],
+)
+def test_a_model_at_a_path_has_the_plain_form_of_the_path_as_its_name(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str, name: str
 ) -> None:
-    for name in ("m", "sub", "elsewhere/inside", "elsewhere/m"):
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "w.bin").write_bytes(name.encode())
+    for folder in ("m", "sub", "elsewhere/inside", "elsewhere/m", "~", "e\u0301", " "):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "w.bin").write_bytes(folder.encode())
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "inside")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     found = models(home).resolve(reference, Keeper())
-    assert found.name == found.path
-    assert Path(found.name).samefile(reference.replace("~", str(tmp_path)))
-    if not reference.startswith("link"):
-        assert found.name == str(tmp_path / "m")
+    assert (found.name, models(home).path_name(reference)) == (name, name)
+    assert Path(found.path).is_absolute()
+    assert Path(found.path).samefile(reference.replace("~/", f"{tmp_path}/"))
 
 
-def test_a_path_that_is_too_long_for_a_name_keeps_the_reference(
+def test_an_absolute_path_is_a_name_only_as_it_was_written(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "w.bin").write_bytes(b"1")
+    assert models(home).resolve(f"{tmp_path}/./m/", Keeper()).name == str(tmp_path / "m")
+
+
+def test_a_path_whose_plain_form_is_another_model_keeps_its_name(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / ("a" * 200) / ("b" * 200)
-    folder.mkdir(parents=True)
-    (folder / "w.bin").write_bytes(b"1")
-    monkeypatch.chdir(folder.parent)
-    found = models(home).resolve(folder.name, Keeper())
-    assert (found.name, found.path) == (folder.name, str(folder))
+    add(home)
+    keeper = Keeper()
+    monkeypatch.setattr(keeper, "packaged_models", lambda: [PackagedModel("packed", "packed")])
+    (home / "models" / "half").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in ("tiny", "packed", "half"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "w.bin").write_bytes(b"1")
+        found = models(home).resolve(f"./{name}", keeper)
+        assert (found.name, found.path) == (f"./{name}", str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    "reference", ["x" * 300, "./" + "x" * 300, "./a\0b", "./gone", "org/model"]
+)
+def test_a_reference_that_is_no_path_is_its_own_name(home: Path, reference: str) -> None:
+    assert models(home).path_name(reference) == reference
+
+
+def test_a_recorded_path_is_tried_before_its_name_which_can_be_a_hub_id(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hub" / "none").mkdir(parents=True)
+    (tmp_path / "hub" / "none" / "w.bin").write_bytes(b"1")
+    monkeypatch.chdir(tmp_path)
+    recorded, keeper = models(home).resolve("./hub/none", Keeper()), Keeper()
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(keeper, "find_model", lambda source: pytest.fail(source))
+    assert models(home).with_digest(recorded.digest, recorded, keeper) == recorded
 
 
 def test_an_added_model_wins_over_a_folder_of_the_same_name(

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from muniment.errors import UsageError
 from muniment.escapes import is_hidden
 from muniment.evaluator_names import parse_evaluators
-from muniment.names import is_name, is_object_name, normal_name
+from muniment.names import is_name, is_object_name, model_names, normal_name
 from muniment.plugins.discovery import Plugin
 from muniment.store.queries.query import Query, parse_condition, parse_order
 
@@ -55,11 +55,25 @@ def test_a_name_is_one_line_of_printable_text_in_normal_form(text: str) -> None:
 
 
 def test_names_in_another_normal_form_are_normalised() -> None:
-    query = Query(generator=NFD, model=NFD, filter=NFD)
-    assert (query.generator, query.model, query.filter) == (NFC, NFC, NFC)
+    query = Query(generator=NFD, filter=NFD)
+    assert (query.generator, query.filter) == (NFC, NFC)
     assert parse_condition(f"{NFD}<20")[0] == NFC
     assert parse_order(f"score:{NFD}")[0] == NFC
     assert parse_evaluators(f"{NFD}(a=1)")[0].name == NFC
+
+
+@pytest.mark.parametrize(
+    ("reference", "names"),
+    [
+        *(("m", ["m"]), ("./m/", ["./m/", "m"]), ("hub/m", ["hub/m"]), ("~/m", ["~/m"])),
+        *((NFD, [NFD, NFC]), (f"./{NFD}", [f"./{NFD}", NFD, NFC]), (f"a/{NFD}", [f"a/{NFD}"])),
+        ("tree1-sha256:00ff", ["tree1-sha256:00ff"]),
+    ],
+)
+def test_a_model_can_be_recorded_by_the_plain_form_of_its_path(
+    reference: str, names: list[str]
+) -> None:
+    assert model_names(reference) == names
 
 
 def test_a_single_file_plugin_can_have_a_chinese_name(tmp_path: Path) -> None:

@@ -73,6 +73,35 @@ def filled(store: Store, start: Any, finish: Any) -> dict[str, str]:
     return {g.prompt: g.id for g in (*first, *second)}
 
 
+@pytest.mark.parametrize(
+    ("written", "prompts"),
+    [
+        *(("m", "ma"), ("./m", "wma"), ("m/", "ma"), ("./m/", "ma"), ("a/../m", "ma")),
+        *(
+            ("./tiny", "t"),
+            ("e\u0301", "ce"),
+            ("\u00e9", "c"),
+            ("./e\u0301", "ce"),
+            ("x" * 300, ""),
+        ),
+    ],
+)
+def test_a_path_of_a_model_finds_the_name_as_written_and_its_plain_form(
+    store: Store, start: Any, finish: Any, written: str, prompts: str
+) -> None:
+    names = {"a": "m", "e": "e\u0301", "c": "\u00e9", "t": "tiny", "m": "m", "w": "./m"}
+    started = [
+        start(prompt, model=Model(name, "", ""), generator=f"g{prompt}")
+        for prompt, name in names.items()
+    ]
+    store.record_started(started, policy_document="")
+    store.record_outcomes([finish(one) for one in started])
+    assert sorted(found(store, model=written)) == sorted(prompts)
+    assert sorted(found(store, model=written, status="completed")) == sorted(prompts)
+    unknown = [reason for reason in store.obstacles(Query(model=written)) if "model" in reason]
+    assert bool(unknown) != bool(prompts)
+
+
 def found(store: Store, **wanted: Any) -> str:
     prompts = [g.prompt for g in store.generations(Query(**wanted))]
     if "limit" not in wanted:

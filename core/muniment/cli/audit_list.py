@@ -42,7 +42,6 @@ from muniment.cli.values import (
     moment,
     pluralize,
     short_id,
-    short_path,
 )
 from muniment.types.generations import Generation
 from muniment.types.verdicts import UNDECIDED
@@ -115,7 +114,7 @@ def _model_or_generator(generation: Generation) -> str:
     """Return the name of the model, or of the generator if it runs no model."""
     if generation.model is None:
         return generation.generator
-    return short_path(model_name(generation.model, generation))
+    return model_name(generation.model, generation)
 
 
 def prompt_excerpt(generation: Generation, length: int = 200) -> str:
@@ -313,7 +312,7 @@ def _print_line(item: Generation, text: str) -> None:
     from muniment.cli.wrapping import shortened, terminal_width
 
     started, status, identifier = moment(item.started_at), _status(item), _id(item)
-    names = [one_line(name) for name in (item.generator, short_path(_model(item))) if name]
+    names = [one_line(name) for name in (item.generator, _model(item)) if name]
     whole = [started, status, *names]
     heads = [whole[:length] for length in range(len(whole), 1, -1)]
     heads += [[started.rpartition(":")[0], status], [status]]
@@ -509,7 +508,7 @@ def _print_chart(name: str, counts: Mapping[str, int]) -> None:
     by_day = name == "day"
     rows = list(counts.items())[-_ROWS:] if by_day else list(counts.items())[:_ROWS]
     largest = max(number for _, number in rows)
-    labels = [excerpt(short_path(_shown(name, value)), 40) for value, _ in rows]
+    labels = [excerpt(_shown(name, value), 40) for value, _ in rows]
     width = max(map(cell_len, labels))
     write_data(f"\n{name}")
     for label, (_, number) in zip(labels, rows, strict=True):

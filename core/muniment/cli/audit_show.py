@@ -35,7 +35,6 @@ from muniment.cli.values import (
     parameter_text,
     pluralize,
     short_id,
-    short_path,
 )
 from muniment.cli.verdicts import decision_text, rule_names, verdict_text
 from muniment.diff import OutputDifference, differences
@@ -521,7 +520,7 @@ def _line(item: Generation, attempt: int | None, marked: bool) -> str:
         moment(item.started_at),
         coloured_status(item.status),
         one_line(item.generator),
-        *((one_line(short_path(model_name(item.model, item))),) if item.model else ()),
+        *((one_line(model_name(item.model, item)),) if item.model else ()),
     ]
     if item.line is not None:
         parts.append(f"line {item.line}, attempt {attempt}")

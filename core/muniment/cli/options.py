@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -321,27 +320,12 @@ def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> mun
         values["run"] = context.store.find_run(values["run"])
     if values["made_with"] is not None:
         values["made_with"] = _distribution(values["made_with"])
-    if values["model"] is not None:
-        values["model"] = _recorded_model(context.store, values["model"])
     return muniment.Query(**values)
 
 
 def no_match(store: Store, query: muniment.Query) -> str:
     """Return a note that no generation matches a query, with the reasons why none can."""
     return "; ".join(["no generation matches", *store.obstacles(query)])
-
-
-def _recorded_model(store: Store, model: str) -> str:
-    """Return the absolute path of a model's folder or file, by which one is recorded.
-
-    The name of a recorded model, and the beginning of its digest, are returned unchanged.
-    """
-    path = os.path.expanduser(model)
-    if not os.path.exists(path) or not store.obstacles(muniment.Query(model=model)):
-        return model
-    from muniment.models.registry import absolute_path
-
-    return str(absolute_path(Path(path)))
 
 
 def _distribution(plugin: str) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from muniment.cli.output import one_line, write_styled
-from muniment.cli.values import coloured_status, pluralize, short_id, short_path
+from muniment.cli.values import coloured_status, pluralize, short_id
 
 if TYPE_CHECKING:
     from muniment.types.generations import Generation
@@ -28,7 +28,7 @@ def write_status(generation: Generation, loading: float = 0.0) -> None:
     """
     parts: list[str] = []
     if generation.model is not None:
-        parts.append(short_path(generation.model.name, "stderr"))
+        parts.append(generation.model.name)
     parts.append(f"seed {generation.seed}")
     if counts := rule_counts(generation):
         parts.append(counts)

@@ -119,14 +119,6 @@ def model_name(model: Model, generation: Generation) -> str:
     return model.name or (ERASED if "request" in generation.erased else "")
 
 
-def short_path(name: str, stream: Stream = "stdout") -> str:
-    """Return the last part of an absolute path on a terminal, else the name unchanged.
-
-    The path of a model that was not added is its name.
-    """
-    return os.path.basename(name) if on_terminal(stream) and os.path.isabs(name) else name
-
-
 def pluralize(number: int, noun: str) -> str:
     """Return a number with its noun: `1 filter`, `1,204 entries`."""
     plural = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import msgspec
 
 from muniment.errors import UsageError, explain_invalid
 from muniment.generation.specs import GenerationSpec, requested_seed, unresolved
-from muniment.models.registry import absolute_path
+from muniment.names import model_names
 from muniment.plugins.objects import RegisteredObject
 from muniment.plugins.registry import Plugins
 from muniment.store import Store
@@ -202,7 +201,7 @@ def _changed(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> st
     Return None if the generation can have been made from the spec.
     """
     expected = unresolved(spec, "", recorded.run_id, recorded.actor, recorded.policy)
-    seed, model = requested_seed(spec), _named_as(recorded.model, spec.model)
+    seed = requested_seed(spec)
     fields: list[tuple[str, object, object]] = [
         ("prompt", recorded.prompt, expected.prompt),
         ("system prompt", recorded.system, expected.system),
@@ -211,7 +210,7 @@ def _changed(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> st
         fields += [
             ("seed", recorded.seed, recorded.seed if seed is None else seed),
             ("list of tags", recorded.tags, expected.tags),
-            ("model", model and model.name, expected.model and expected.model.name),
+            ("model", True, spec.model is None or _is_named(recorded.model, spec.model)),
         ]
     # A spec that could not be resolved has no plugins, and is recorded as requested.
     if spec.invalid is None and not recorded.plugins:
@@ -225,16 +224,9 @@ def _changed(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> st
     return _changed_request(recorded, spec, plugins)
 
 
-def _named_as(recorded: Model | None, reference: str | None) -> Model | None:
-    """Return a recorded model by the reference of a spec, if it is the path that it was named by.
-
-    None for a spec without a model.
-    """
-    if recorded is None or reference is None:
-        return None
-    path = Path(os.path.expanduser(reference))
-    same = recorded.name == str(absolute_path(path))
-    return replace(recorded, name=recordable_name(reference)) if same else recorded
+def _is_named(model: Model | None, reference: str) -> bool:
+    """Return whether a recorded model has one of the names that a reference can mean."""
+    return model is not None and model.name in map(recordable_name, model_names(reference))
 
 
 def _changed_input(

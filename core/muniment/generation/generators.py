@@ -85,6 +85,10 @@ class Generators:
             for name, reference in parameters.models().items()
         }
 
+    def model_name(self, reference: str) -> str:
+        """Return the name by which the model of a reference is recorded, if it is a path."""
+        return self._models.path_name(reference)
+
     def recorded_model(self, recorded: Model, generator: Generator) -> Model:
         """Return the model with the digest of a recorded one, which is hashed again once.
 

@@ -139,6 +139,12 @@ class Resolver:
             self._last_read = last = spec, registered, read
         return last[2]
 
+    def with_model_name(self, spec: GenerationSpec) -> GenerationSpec:
+        """Return a spec with the name of its model, by which generations of it are recorded."""
+        if spec.model is None:
+            return spec
+        return replace(spec, model=self._generators.model_name(spec.model))
+
     def bind(
         self,
         checked: CheckedSpec,

@@ -52,7 +52,8 @@ class Runner:
             if spec.line is None:
                 raise error
             label = self._moderator.policy.label
-            rejected.append(unresolved(spec, str(error), self._run_id, self._actor, label))
+            named = self._resolver.with_model_name(spec)
+            rejected.append(unresolved(named, str(error), self._run_id, self._actor, label))
             order.append(rejected[-1].id)
 
         # All specs are checked before one is bound, because binding may add a model.

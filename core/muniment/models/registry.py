@@ -12,12 +12,13 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from muniment.errors import ModelError, PromptError, UnknownNameError
+from muniment.errors import ModelError, UnknownNameError
 from muniment.files import make_folder, open_private, replacing, try_lock
 from muniment.hookspecs import ModelProvider
 from muniment.models.defaults import DefaultModels
@@ -33,11 +34,11 @@ from muniment.models.provided import (
     packaged_names,
 )
 from muniment.models.records import ModelRecord
-from muniment.names import RULE, is_name, normal_name
+from muniment.names import RULE, is_name, normal_name, plain_path
 from muniment.representation import showing
 from muniment.times import iso
 from muniment.types.models import Model, PackagedModel
-from muniment.validation import check_name
+from muniment.validation import recordable_name
 
 _LOCK_PAUSE = 0.1  # seconds between two attempts to lock
 _LABEL_BYTES = 1000
@@ -260,8 +261,8 @@ class Models:
         """Return the model of a name, with the digest of its current files.
 
         `reference` is the name of an added model, the path of a folder or file, or a hub id that
-        the generator can find. The name of a model at a path is its absolute path. `remembered`
-        allows cached hashes. Raises ModelError or UnknownNameError.
+        the generator can find. `path_name` returns the name of a model at a path.
+        `remembered` allows cached hashes. Raises ModelError or UnknownNameError.
         """
         hashes = FileHashes(self.hash_cache if remembered else None)
         name, path, added = self._locate(reference, generator)
@@ -291,14 +292,31 @@ class Models:
         _, path, added = self._locate(chosen, generator)
         return added.name if added is not None else str(path)
 
+    def path_name(self, reference: str, generator: object = None) -> str:
+        """Return the name of the model at a path: its plain form, such as `model` for `./model`.
+
+        The reference is returned unchanged if its plain form is the path of another file, or the
+        name of an added model or of a packaged one of the generator. So is one that is no path.
+        """
+        plain = plain_path(reference)
+        if not _is_same_path(plain, reference) or recordable_name(plain) != plain:
+            return reference
+        name = normal_name(plain)
+        is_taken = is_name(name) and (
+            self._record(name).exists() or self._exists(name) or name in packaged_names(generator)
+        )
+        return reference if is_taken else plain
+
     def with_digest(self, model_digest: str, hint: Model, generator: object) -> Model | None:
         """Return a model with exactly that digest, computed without a cache, or None."""
         names = [model.name for model in self._readable() if model.digest == model_digest]
-        for name in filter(None, dict.fromkeys([*names, hint.name, hint.path])):
+        # The path is first, because in another folder a relative one can be a hub id.
+        for name in filter(None, dict.fromkeys([*names, hint.path, hint.name])):
             with contextlib.suppress(ModelError, UnknownNameError):
                 model = self.resolve(name, generator, remembered=False)
                 if model.digest == model_digest:
-                    return model
+                    is_path = name == hint.path and hint.name
+                    return replace(model, name=hint.name) if is_path else model
         return None
 
     def _find(self, name: str) -> ModelRecord | None:
@@ -316,8 +334,7 @@ class Models:
             return added.name, self.path(added.name), added
         path = Path(os.path.expanduser(reference))
         if os.path.exists(path):
-            whole = absolute_path(path)
-            return _name_of(whole, reference), whole, None
+            return self.path_name(reference, generator), path.absolute(), None
         if isinstance(generator, ModelProvider) and is_hub_id(reference, generator):
             with model_errors(reference, f"model {reference} cannot be found", generator):
                 return reference, model_folder(generator, reference), None
@@ -368,25 +385,6 @@ class Models:
             ) from error
 
 
-def absolute_path(path: Path) -> Path:
-    """Return the absolute path without `.` and `..`, so that one model has one name.
-
-    Symbolic links are kept, because their names can have the suffix that the files lack.
-    """
-    whole = Path(os.path.abspath(path))
-    # `link/..` is not the folder that has the link.
-    return whole if whole.exists() and whole.samefile(path) else path.absolute()
-
-
-def _name_of(path: Path, reference: str) -> str:
-    """Return the name of a model that was not added: its path, unless no name can be that long."""
-    try:
-        check_name("model's name", str(path))
-    except PromptError:
-        return reference
-    return str(path)
-
-
 def _hashing_progress(folder: Path, notices: AdditionNotices) -> Callable[[int], None]:
     """Return a function that receives the sizes of hashed parts of the files of a folder."""
     total, done = sum(path.stat().st_size for path in files(folder).values()), 0
@@ -397,6 +395,13 @@ def _hashing_progress(folder: Path, notices: AdditionNotices) -> Callable[[int],
         notices.progress("computing the digest", done / total)
 
     return advance
+
+
+def _is_same_path(first: str, second: str) -> bool:
+    """Return whether two references are paths of one existing file or folder."""
+    paths = [os.path.expanduser(reference) for reference in (first, second)]
+    # `link/..` is not the folder that has the link.
+    return all(map(os.path.exists, paths)) and os.path.samefile(*paths)
 
 
 def _is_model_name(name: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from muniment.ledger.fields import milliseconds
+from muniment.names import model_names
 from muniment.store.database import leases
 from muniment.store.database.projections import seed_number
 from muniment.store.queries.origins import plugin_sets, policy_numbers
@@ -233,7 +234,8 @@ class Filters:
 
     def _model_check(self, model: str) -> str:
         digest = self._sql.without_index("g.model_digest")
-        conditions = [f"{self._sql.without_index('g.model_name')} = {self._sql.bind(model)}"]
+        names = ", ".join(map(self._sql.bind, model_names(model)))
+        conditions = [f"{self._sql.without_index('g.model_name')} IN ({names})"]
         for prefix in digest_prefixes(model):
             low, high = self._sql.bind(prefix), self._sql.bind(prefix + "~")
             conditions.append(f"({digest} >= {low} AND {digest} < {high})")

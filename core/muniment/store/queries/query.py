@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast, get_args
 from sqlalchemy import Connection
 
 from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError, choice_of
-from muniment.names import is_name, normal_name
+from muniment.names import is_name, model_names, normal_name
 from muniment.representation import showing
 from muniment.store.database.tables import generation
 from muniment.types.generations import Status
@@ -53,7 +53,8 @@ class Query:
         until: Latest start, excluded. A date as a text includes the whole day.
         status: The status. A started generation whose process has ended is interrupted.
         generator: The name of the generator.
-        model: The model's name, its digest or a prefix of the digest.
+        model: The model's name, its digest or a prefix of the digest. A path matches the name as
+            written, and its plain form, such as `model` for `./model`.
         decision: The most severe action taken, or `undecided` for generations without a decision.
             With `filter`, the decision of that filter instead, whether or not the policy acted on
             it.
@@ -124,9 +125,8 @@ class Query:
                 raise UsageError(f"no {name} is named {value!r:.80}{choice_of(str(value), known)}")
         if self.filter is not None and self.decision == UNDECIDED:
             raise UsageError("a filter's decision is never undecided; remove the filter")
-        for name in ("generator", "model", "filter"):
+        for name in ("generator", "filter"):
             text = getattr(self, name)
-            # The path of a model is recorded as given, because a file system distinguishes forms.
             if text is not None and is_name(normal_name(text)):
                 object.__setattr__(self, name, normal_name(text))
         object.__setattr__(self, "since", _moment("since", self.since))
@@ -230,7 +230,7 @@ def distinct_origins(connection: Connection, generator: str | None) -> Iterator[
 
 def is_model(model: str, name: str, digest: str) -> bool:
     """Return whether a filter's `model` is the name, the digest or a prefix of the digest."""
-    return name == model or any(map(digest.startswith, digest_prefixes(model)))
+    return name in model_names(model) or any(map(digest.startswith, digest_prefixes(model)))
 
 
 def digest_prefixes(model: str) -> Sequence[str]:
