@@ -162,6 +162,17 @@ class TestModels:
             assert f"`muniment generate pairs -m '{folder}'`" in used.err
         assert "is no model" in muniment("generate", "pairs", "hi", "-m", folder).err  # its own
 
+    @pytest.mark.parametrize("length", [20, 300])
+    def test_a_path_that_is_too_long_is_refused_as_any_other_missing_one(
+        self, muniment: Here, plugin_folder: PluginFolder, length: int
+    ) -> None:
+        plugin_folder.add(REFUSING, distribution="test-refusing")
+        path = "./" + "x" * length
+        refused = muniment("models", "add", path, "--generator", "words")
+        assert (refused.code, f"{path} is no model" in refused.err) == (1, True)
+        unknown = muniment("config", "set", "model.words", path)
+        assert (unknown.code, "does not exist" in unknown.err) == (2, True)
+
     def test_adding_and_removing_are_on_record(self, tiny: Here) -> None:
         (added,) = tiny("models", "add", "hello", "--generator", "tiny", "--json").json("model")
         tiny("models", "remove", "hello", "--yes")

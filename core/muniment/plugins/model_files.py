@@ -43,7 +43,7 @@ def _owner(folder: Path, registered: RegisteredObject, plugins: Plugins) -> str 
 
     So generators can share some names of files, such as `model.json`.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # `Path.is_dir` raises for a name that is too long
         return None
     found = {one.name: _described(folder, one) for one in plugins.objects("generator")}
     most = max(found.values(), default=0)
