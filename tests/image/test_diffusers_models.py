@@ -344,6 +344,8 @@ def test_unknown_hub_id_and_missing_network_are_errors_without_retries(
             hub.find("some-one/nothing")
     with pytest.raises(ModelError, match=r"some-one/nothing .* check the network") as unreachable:
         hub.find("some-one/nothing")  # no server listens at the address any more
+    with pytest.raises(ModelError, match="no model at"):
+        hub.find("./" + "x" * 300)
     assert time.monotonic() - began < 5
     assert fetched == []
     assert all("\n" not in str(error.value) for error in (unknown, unreachable))

@@ -122,6 +122,11 @@ def test_pickled_weights_are_refused(folder: Path, name: str) -> None:
     assert "pickle" in refused(folder, "")
 
 
+def test_a_name_that_is_too_long_for_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(muniment.ModelError, match="is not a folder"):
+        read_config(tmp_path / ("x" * 300))
+
+
 def test_pickle_under_the_name_of_safetensors_is_refused(folder: Path) -> None:
     torch.save({"weight": torch.zeros(1)}, folder / WEIGHTS)
     refused(folder, WEIGHTS)

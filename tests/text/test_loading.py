@@ -18,6 +18,7 @@ from muniment_text import choosing, layers, preparing
 from muniment_text.architecture import Architecture, describe_architecture
 from muniment_text.engine import Engine
 from muniment_text.errors import ModelUnusable
+from muniment_text.generator import TextGenerator
 from muniment_text.layers import _half
 from muniment_text.loading import load, read_transformers
 from muniment_text.preparing import prepare
@@ -160,9 +161,12 @@ def test_remote_code_is_never_run(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_path_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["nowhere", "x" * 300])
+def test_a_path_that_is_not_there_is_said_so(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelUnusable, match="no model at"):
-        load(tmp_path / "nowhere")
+        load(tmp_path / name)
+    with pytest.raises(muniment.ModelError, match="no model at"):
+        TextGenerator().add_model(f"./{name}", tmp_path, print)
 
 
 def test_a_hub_id_without_network_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:

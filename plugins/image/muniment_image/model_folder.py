@@ -6,6 +6,7 @@ Weights are read as safetensors only, because a pickle can run code when it is o
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 def read_config(folder: Path) -> ModelConfig:
     """Return the configuration of a model without loading it, or raise ModelError."""
     path = folder / CONFIG
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # `Path.is_dir` raises for a name that is too long
         raise _error(folder, "is not a folder; give the path of a model's folder")
     if not path.is_file():
         if _has_pickles(folder):

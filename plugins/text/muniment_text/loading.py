@@ -70,7 +70,7 @@ def resolve(source: str | Path, progress: Progress = silent) -> Path:
     and gets no newer revision. Raises ModelUnusable.
     """
     path = Path(os.path.expanduser(source))
-    if path.exists():
+    if os.path.exists(path):  # `Path.exists` raises for a name that is too long
         return path
     text = str(source)
     if not _HUB_ID.fullmatch(text) or text.startswith("."):

@@ -25,7 +25,7 @@ def find(source: str) -> Path:
     gets no newer revision. Raises ModelError.
     """
     path = Path(os.path.expanduser(source))
-    if path.exists():
+    if os.path.exists(path):  # `Path.exists` raises for a name that is too long
         return path
     if not _HUB_ID.fullmatch(source):
         raise muniment.ModelError(
