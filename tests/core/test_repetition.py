@@ -201,6 +201,26 @@ def test_a_model_of_a_folder_is_found_by_its_path_as_it_was_given(
     )
 
 
+def test_a_relative_path_with_the_form_of_a_hub_id_stays_a_path(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.plugin_folder.generator("named", NAMED, attributes=OF_MODELS)
+    (tmp_path / "org" / "model").mkdir(parents=True)
+    (tmp_path / "org" / "model" / "weights").write_text("w")
+    monkeypatch.chdir(tmp_path)
+    source = workspace.session.generate("x", model="./org/model")
+    assert source.model is not None
+    assert source.model.name == "org/model"
+    again = workspace.session.like(source.id)
+    assert run(workspace, again).model == source.model
+    assert again.model == "./org/model"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    workspace.session.release_models()
+    with pytest.raises(UsageError, match="this path does not exist"):
+        run(workspace, workspace.session.like(source.id))
+
+
 # ---- files from another store --------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from muniment.errors import UsageError, VerificationError
 from muniment.generation.specs import GenerationSpec
+from muniment.models.provided import is_hub_id_form
 from muniment.models.registry import Models
 from muniment.plugins.objects import RegisteredObject, checked_values
 from muniment.types.generations import Generation
@@ -184,4 +185,6 @@ def _reference(recorded: Model, models: Models) -> str:
             f"model {recorded.name} is not the recorded one any more, whose digest is "
             f"{recorded.digest}; add that one, or choose a model"
         )
-    return recorded.name
+    # In another folder, the name of a relative path can be the hub id of another model.
+    is_relative = is_hub_id_form(recorded.name) and recorded.path.endswith(f"/{recorded.name}")
+    return f"./{recorded.name}" if is_relative else recorded.name

@@ -23,9 +23,14 @@ def is_path(reference: str) -> bool:
 
 def is_hub_id(reference: str, generator: object) -> bool:
     """Return whether a reference can only be the hub id of a model that the generator can find."""
-    if "/" not in reference or not isinstance(generator, ModelProvider):
+    if not is_hub_id_form(reference) or not isinstance(generator, ModelProvider):
         return False
-    return not is_path(reference) and not os.path.exists(reference)
+    return not os.path.exists(reference)
+
+
+def is_hub_id_form(reference: str) -> bool:
+    """Return whether a reference has the form of a hub id, which some relative paths have, too."""
+    return "/" in reference and not is_path(reference)
 
 
 def packaged_models(generator: object) -> list[PackagedModel]:
