@@ -100,7 +100,7 @@ class Generator(ABC):
 
     `model_command` makes or adds a first model. The error for a home without one names it.
     `model_files` are names of files that the folder of each model has. When another generator
-    refuses such a folder, the error names this one.
+    with `model_files` refuses such a folder, the error names this one.
 
     Example:
         >>> class Shuffle(muniment.Generator):

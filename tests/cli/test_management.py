@@ -86,6 +86,9 @@ class Words(muniment.Generator):
 class Pairs(Words):
     name, model_files = "pairs", ("model.json", "pairs.json")
 
+class Any(Words):
+    name, model_files = "any", ()
+
 class Plain(muniment.Generator):
     name, media_type = "plain", "text/plain"
 
@@ -96,6 +99,7 @@ class Plain(muniment.Generator):
 def muniment_generators(register):
     register(Words)
     register(Pairs)
+    register(Any)
     register(Plain)
 """
 
@@ -157,10 +161,23 @@ class TestModels:
         added = muniment("models", "add", folder, "--generator", "words")
         assert added.code == 1
         assert f"`muniment models add '{folder}' --generator pairs`" in added.err
+        assert f"({folder} is no model)" in added.err  # its own reason
         for isolate in ((), ("--isolate",)):
             used = muniment("generate", "words", "hi", "-m", folder, *isolate)
             assert f"`muniment generate pairs -m '{folder}'`" in used.err
+            assert f"({folder} is no model)" in used.err
+            (shown,) = muniment("audit", "show", "last", "--json").json("generation")
+            assert f"({folder} is no model)" in shown["failure"]["message"]
         assert "is no model" in muniment("generate", "pairs", "hi", "-m", folder).err  # its own
+        # Any folder may be a model of a generator that declares no files.
+        for command in (
+            ("models", "add", folder, "--generator", "any"),
+            ("generate", "any", "hi", "-m", folder),
+            ("generate", "any", "hi", "-m", folder, "--isolate"),
+        ):
+            refused = muniment(*command).err
+            assert f"{folder} is no model" in refused
+            assert "pairs" not in refused
 
     @pytest.mark.parametrize("length", [20, 300])
     def test_a_path_that_is_too_long_is_refused_as_any_other_missing_one(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from muniment.errors import ModelError, PluginError
@@ -22,7 +22,8 @@ def naming_owner(
 ) -> Iterator[None]:
     """Replace a ModelError about a folder that another generator's `model_files` describe.
 
-    The new error has that generator in the `command`.
+    The new error has that generator in the `command`, and the message of the first error at its
+    end. An error of a generator without `model_files` stays, since any folder may be its own.
     """
     try:
         yield
@@ -34,7 +35,7 @@ def naming_owner(
         raise ModelError(
             error.model,
             f"{source} has the files of a model of generator {owner}, not {registered.name}; use "
-            f"`{fixed}`",
+            f"`{fixed}` ({error})",
         ) from error
 
 
@@ -43,7 +44,8 @@ def _owner(folder: Path, registered: RegisteredObject, plugins: Plugins) -> str 
 
     So generators can share some names of files, such as `model.json`.
     """
-    if not os.path.isdir(folder):  # `Path.is_dir` raises for a name that is too long
+    # `Path.is_dir` raises for a name that is too long.
+    if not _declared(registered) or not os.path.isdir(folder):
         return None
     found = {one.name: _described(folder, one) for one in plugins.objects("generator")}
     most = max(found.values(), default=0)
@@ -53,8 +55,14 @@ def _owner(folder: Path, registered: RegisteredObject, plugins: Plugins) -> str 
 
 def _described(folder: Path, registered: RegisteredObject) -> int:
     """Return the number of a generator's `model_files` if a folder has all of them, else 0."""
-    try:
-        names = getattr(registered.load_class(), "model_files", ())
-    except PluginError:
-        return 0
+    names = _declared(registered)
     return len(names) if all((folder / name).is_file() for name in names) else 0
+
+
+def _declared(registered: RegisteredObject) -> Sequence[str]:
+    """Return the `model_files` of a generator, or none if it cannot be loaded."""
+    try:
+        declared: Sequence[str] = getattr(registered.load_class(), "model_files", ())
+    except PluginError:
+        return ()
+    return declared
