@@ -14,13 +14,16 @@ MAX_NAME = 255  # characters of a name or a tag; PostgreSQL cannot index 2,700 b
 # Control characters and line ends, which would break a line of a table or a file.
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 _INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})  # general categories of Unicode
-_AGO = re.compile(r"([0-9]+) ?([a-z]+|[\u4e00-\u9fff]+?)(?: ago|前)?")
+_AGO = re.compile(r"([0-9]+) ?个?([a-z]+|[\u4e00-\u9fff]+?)(?: ago|前)?")
 _UNITS = {
     name: unit
     for unit in ("seconds", "minutes", "hours", "days", "weeks")
     for name in (unit[0], unit[:-1], unit)
 } | {"秒": "seconds", "分钟": "minutes", "小时": "hours", "天": "days", "周": "weeks"}
-_CHINESE_DATE = re.compile(r"([0-9]{4}) ?年 ?([0-9]{1,2}) ?月 ?([0-9]{1,2}) ?[日号]")
+_CHINESE_DATE = re.compile(r"([0-9]{4}) ?年 ?([0-9]{1,2}) ?月 ?([0-9]{1,2}) ?[日号]( ?(?=[0-9]))?")
+_DATE = r"\d{4}-?(?:\d{2}-?\d{2}|W\d{2}-?\d)"
+# `fromisoformat` takes any character between a date and a time, so it drops a digit there.
+_MOMENT = re.compile(rf"(?:{_DATE}|\d{{4}}-?W\d{{2}})(?:[Tt\W_].*)?")
 # Periods by their names: a unit, and how many of them ago.
 _PERIODS = {
     "today": ("day", 0),
@@ -173,9 +176,7 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
     ages Chinese, such as 2026年1月31日 or 7天前. Raises UsageError for any other text.
     """
     stripped = " ".join(unicodedata.normalize("NFKC", text).split())
-    stripped = _CHINESE_DATE.sub(
-        lambda match: f"{match[1]}-{match[2]:0>2}-{match[3]:0>2}", stripped, count=1
-    )
+    stripped = _CHINESE_DATE.sub(_iso_date, stripped, count=1)
     try:
         if (ago := _AGO.fullmatch(stripped.lower())) and ago[2] in _UNITS:
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
@@ -186,11 +187,13 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
         days = _days_of(*period, datetime.now(UTC).astimezone().date())
         return datetime.combine(days[end], datetime.min.time()).astimezone(UTC)
     try:
+        if not _MOMENT.fullmatch(stripped):
+            raise ValueError(stripped)
         moment = datetime.fromisoformat(stripped)
     except ValueError:
-        raise UsageError(f"{text!r} is not a time{_forms(name)}") from None
+        raise UsageError(f"{text!r} is not a time{_forms(name, text)}") from None
     try:
-        if end and re.fullmatch(r"\d{4}-?(\d{2}-?\d{2}|W\d{2}-?\d)", stripped):
+        if end and re.fullmatch(_DATE, stripped):
             if moment.date() == date.max:  # no day follows
                 return datetime.max.replace(tzinfo=UTC)
             moment += timedelta(days=1)
@@ -201,13 +204,21 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
         ) from None
 
 
-def _forms(name: str) -> str:
-    """Return the end of a clause about an invalid time: similar periods, or the forms of a time."""
+def _iso_date(match: re.Match[str]) -> str:
+    """Return a Chinese date in ISO 8601, with a space if a time follows."""
+    return f"{match[1]}-{match[2]:0>2}-{match[3]:0>2}{'' if match[4] is None else ' '}"
+
+
+def _forms(name: str, text: str) -> str:
+    """Return the end of a clause about an invalid time: similar periods, or the forms of a time.
+
+    `name` is the text in lower case.
+    """
     known = (*_PERIODS, *_CHINESE_PERIODS, *_CHINESE_SYNONYMS)
     # `monday` is no misspelt `today`, whose similarity is 0.73.
     if similar := [] if any(map(str.isdecimal, name)) else similar_names(name, known, least=0.75):
         return f" (did you mean {' or '.join(similar)}?)"
-    also = "" if name.isascii() else f", or one of {', '.join(_CHINESE_PERIODS)}"
+    also = "" if text.isascii() else f", or one of {', '.join(_CHINESE_PERIODS)}"
     return f"; use {MOMENTS}{also}"
 
 

@@ -95,6 +95,7 @@ def test_a_month_begins_on_its_first_day(shanghai: None) -> None:
             ("\N{FULLWIDTH DIGIT ONE}周前", timedelta(7)),
         ),
         *(("2 小时前", timedelta(hours=2)), ("30分钟", timedelta(minutes=30))),
+        *(("2个小时前", timedelta(hours=2)), ("3 个小时", timedelta(hours=3))),
     ],
 )
 def test_an_age_is_that_long_ago(text: str, age: timedelta) -> None:
@@ -114,13 +115,16 @@ def test_a_date_can_be_chinese_or_full_width(shanghai: None, text: str) -> None:
     assert parse_moment(text, end=True) == midnight(date(2026, 3, 3))
 
 
-def test_a_time_can_follow_a_chinese_date(shanghai: None) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2026年11月29日 14\N{FULLWIDTH COLON}30", "2026年11月29日14:30", "2026年11月29号 14:30"),
+        *("2026年11月29日T14:30", "2026-11-29 14:30", "2026-11-29t14:30", "20261129T1430"),
+    ],
+)
+def test_a_time_can_follow_a_date(shanghai: None, text: str) -> None:
     at = midnight(date(2026, 11, 29)) + timedelta(hours=14, minutes=30)
-    assert (
-        parse_moment("2026年11月29日 14\N{FULLWIDTH COLON}30")
-        == parse_moment("2026-11-29 14:30")
-        == at
-    )
+    assert parse_moment(text) == parse_moment(text, end=True) == at
 
 
 @pytest.mark.parametrize(
@@ -130,6 +134,9 @@ def test_a_time_can_follow_a_chinese_date(shanghai: None) -> None:
         "7x",
         "7个",
         "2026年13月2日",
+        "2026年1月31日112:00",
+        "2026年1月31日晚08:00",
+        "2026-01-31112:00",
         "3月2日",
         "monday",
         "1 month ago",
@@ -145,8 +152,9 @@ def test_another_text_is_refused_with_the_forms_that_are_allowed(text: str) -> N
 
 
 def test_a_text_in_another_script_is_refused_with_the_chinese_forms() -> None:
-    with pytest.raises(UsageError, match=r"今天.*上月"):
-        parse_moment("前天")
+    for text in ("前天", "2026年1月31日25:00"):
+        with pytest.raises(UsageError, match=r"今天.*上月"):
+            parse_moment(text)
     with pytest.raises(UsageError) as refused:
         parse_moment("soon")
     assert str(refused.value).isascii()
