@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+import muniment
 from muniment_recommendation.data.catalogue import CatalogueItem
 from muniment_recommendation.data.reading import read_data
 from muniment_recommendation.data.rows import Rows, TextsBuilder
@@ -198,6 +201,21 @@ def test_damaged_table_stays_when_a_user_is_removed(tmp_path: Path) -> None:
         remove_user(folder, "u")
     assert (folder / "interactions.csv").read_text() == content
     assert [entry.name for entry in tmp_path.iterdir()] == ["interactions.csv"]
+
+
+def test_removed_rows_are_those_of_the_user_in_a_table_that_changes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tables.write_folder(tmp_path, f"{HEADER}\nu,a,1\nv,b,2\n")
+    replacing = muniment.replacing
+
+    def after_a_change(path: Path, *, private: bool) -> AbstractContextManager[BinaryIO]:
+        path.write_text(f"{HEADER}\nv,b,2\nu,a,1\nu,c,3\n")
+        return replacing(path, private=private)
+
+    monkeypatch.setattr(muniment, "replacing", after_a_change)
+    assert remove_user(folder, "u") == 2
+    assert (folder / "interactions.csv").read_text() == f"{HEADER}\nv,b,2\n"
 
 
 # ---- counts ------------------------------------------------------------------------------------

@@ -112,16 +112,22 @@ def remove_user(path: Path, user: str) -> int:
     table = TableFile.open(source.interactions, is_atomic=source.is_atomic)
     column = table.required(USER_NAMES, "the ids of the users")
     target = Path(os.path.realpath(source.interactions))
-    records = enumerate(table.texts())
-    removed = {number for number, (record, _) in records if record and record[column] == user}
-    removed.discard(0)  # the header
-    if not removed:
+    if not sum(is_removed for is_removed, _ in _records(table, column, user)):
         return 0
+    removed = 0  # counted again, since another program may have changed the file
     try:
         with muniment.replacing(target, private=False) as file:
-            for number, (_, text) in enumerate(table.texts()):
-                if number not in removed:
+            for is_removed, text in _records(table, column, user):
+                if is_removed:
+                    removed += 1
+                else:
                     file.write(text.encode())
     except OSError as error:
         raise DataError(f"{target} cannot be written: {error.strerror}") from None
-    return len(removed)
+    return removed
+
+
+def _records(table: TableFile, column: int, user: str) -> Iterator[tuple[bool, str]]:
+    """Yield whether each record is one of a user, with its text. The header is never one."""
+    for number, (record, text) in enumerate(table.texts()):
+        yield bool(number and record) and record[column] == user, text
