@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import weakref
 from pathlib import Path
 
 import pytest
 
+from muniment import Session
+from muniment.cli.interruption import Presenter
+from muniment.testing import factories
 from support.commands import Here, Processes
 from support.plugins import PluginFolder
 
@@ -189,6 +193,20 @@ def test_without_results_the_old_file_stays(
 def interrupted(*arguments: object) -> None:
     """Stand for Ctrl-C before the first result is written."""
     raise KeyboardInterrupt
+
+
+class Id(str):
+    """An id of which a test knows whether anything refers to it."""
+
+
+def test_presenter_of_many_batches_keeps_the_ids_of_the_last_ones(home: Path) -> None:
+    presenter = Presenter(Session(home), "run", lambda generation: None, batch_size=2)
+    ids = [Id(number) for number in range(100)]
+    for identifier in ids:
+        presenter.show(factories.generation(id=identifier))
+    kept = [weakref.ref(identifier) for identifier in ids]
+    del ids, identifier
+    assert [reference() for reference in kept if reference()] == ["96", "97", "98", "99"]
 
 
 @pytest.mark.parametrize("command", [["batch"], ["generate", "echo"]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import muniment
@@ -46,13 +47,14 @@ class Presenter:
         """Take the run, of which `batch_size` generations at most are in progress together."""
         self._session, self._run, self._batch_size = session, run, batch_size
         self._show, self._showing = show, False
-        self._shown: set[str] = set()
+        # The newest generations of a run are of its last two batches at most.
+        self._shown: deque[str] = deque(maxlen=2 * batch_size)
         self._before = {item.id for item in self._newest(1)} if resumed else set()
 
     def show(self, generation: muniment.Generation) -> None:
         """Show a generation."""
         self._showing = True
-        self._shown.add(generation.id)
+        self._shown.append(generation.id)
         self._show(generation)
         self._showing = False
 
