@@ -208,6 +208,7 @@ def test_a_long_word_is_folded_in_its_column(
         ("  indented\n\nx", 20, ["  indented", "", "x"]),
         (f"a {'0' * 75} b", 40, ["a", "0" * 40, "0" * 35 + " b"]),
         (f"{'0' * 75} b", 75, ["0" * 75, "b"]),
+        ("x😀" * 16, 1, ["x", "😀"] * 16),
     ],
 )
 def test_wrapped_breaks_lines_between_words(text: str, width: int, lines: list[str]) -> None:

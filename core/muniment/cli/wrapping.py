@@ -69,12 +69,13 @@ def _parts(line: str, width: int, longest: int) -> Iterator[str]:
 def _folded(word: str, width: int) -> Iterator[str]:
     """Yield the pieces of a word, which end after a hyphen or the like if it is near the end."""
     while cell_len(word) > width:
-        piece = chop_cells(word, width)[0]
+        piece = chop_cells(word, width)[0] or word[0]  # a character of 2 cells in a line of 1
         if mark := _JOINT.search(piece):
             piece = piece[: mark.end()]
         yield piece
         word = word[len(piece) :]
-    yield word
+    if word:
+        yield word
 
 
 def shortened(text: str, width: int) -> str:
