@@ -333,6 +333,14 @@ def test_a_changed_file_is_refused(workspace: Workspace, changed: bytes) -> None
     assert len(workspace.recorded()) == 2
 
 
+def test_a_generator_that_became_empty_is_refused(workspace: Workspace) -> None:
+    workspace.plugin_folder.generator("facts", ECHO, media_type="application/json")
+    before, after = ([b'{"prompt": "a", "generator": "%s"}' % name] for name in (b"facts", b""))
+    list(workspace.session.batch(before))
+    with pytest.raises(muniment.UsageError, match="line 1 differs from the recorded line of run"):
+        list(workspace.session.batch(after, resume="last"))
+
+
 def test_a_line_is_recognised_however_it_writes_its_parameters(workspace: Workspace) -> None:
     workspace.plugin_folder.generator(
         "echo",

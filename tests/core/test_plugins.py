@@ -390,6 +390,15 @@ def test_a_kind_means_its_default_else_the_only_one(plugin_folder: PluginFolder)
     assert plugins.generator("echo", {"text": "other"}).name == "echo"
 
 
+def test_an_empty_name_means_no_generator_of_application(plugin_folder: PluginFolder) -> None:
+    for name in ("facts", "more"):
+        plugin_folder.generator(name, ECHO, media_type="application/json")
+        plugins = plugin_folder.plugins()
+        for unknown in ("", "application"):
+            with pytest.raises(UnknownNameError, match=f"no generator named '{unknown}'"):
+                plugins.generator(unknown, {})
+
+
 def test_a_generators_own_name_wins_over_the_kind_but_not_over_the_setting(
     plugin_folder: PluginFolder,
 ) -> None:
@@ -405,9 +414,9 @@ def test_an_unknown_generator_tells_the_known_ones_and_what_is_broken(
     plugin_folder.generator("echo", ECHO)
     plugin_folder.add("raise RuntimeError('no luck')", distribution="unlucky")
     plugins = plugin_folder.plugins()
-    for name, defaults in (("video", {}), ("text", {"text": "gone"})):
+    for name, defaults, known in (("video", {}, "echo, text"), ("text", {"text": "gone"}, "echo")):
         with pytest.raises(
-            UnknownNameError, match=r"available: echo(, text)?; plugin unlucky cannot be"
+            UnknownNameError, match=rf"available: {known}; plugin unlucky cannot be"
         ):
             plugins.generator(name, defaults)
 

@@ -261,7 +261,7 @@ def _changed_request(recorded: Generation, spec: GenerationSpec, plugins: Plugin
         registered = plugins.find("generator", recorded.generator)
     except UsageError:  # not installed any more, so its parameters cannot be parsed
         return None
-    if spec.generator not in (registered.name, registered.media_kind):
+    if spec.generator not in {registered.name, registered.media_kind} - {""}:
         return "generator"
     fields = registered.parameters.fields()
     for name, value in spec.parameters.items():

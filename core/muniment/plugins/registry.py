@@ -117,7 +117,8 @@ class Plugins:
         if name in defaults:
             return self.find("generator", defaults[name])
         objects = self.objects("generator")
-        of_kind = [registered for registered in objects if registered.media_kind == name]
+        # The kind of application/* is empty, which is no name.
+        of_kind = [registered for registered in objects if name and registered.media_kind == name]
         if any(registered.name == name for registered in objects):
             return self.find("generator", name)
         if not of_kind:
