@@ -38,7 +38,10 @@ class Gates:
         self.attributes = textwrap.dedent(f"""
             def wait(self, name):
                 import os, time
+                deadline = time.monotonic() + 60
                 while not os.path.exists(os.path.join({str(folder)!r}, name)):
+                    if time.monotonic() > deadline:
+                        raise TimeoutError(name)
                     time.sleep(0.01)
             """)
 
