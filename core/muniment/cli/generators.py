@@ -44,9 +44,9 @@ class GeneratorGroup(click.Group, ABC):
     ) -> click.Command:
         """Return the command of a generator."""
 
+    @abstractmethod
     def shared_parameters(self) -> list[click.Parameter]:
         """Return the parameters that the commands of all generators have."""
-        raise NotImplementedError
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, `--isolate` first, as plugins are loaded to find the generator."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from muniment.errors import UsageError
 from muniment.generation import seeds
@@ -19,9 +18,6 @@ from muniment.types.experiments import Cell
 from muniment.types.generations import Failure, Generation
 from muniment.types.models import Model
 from muniment.validation import check_counts, check_texts, escape_unencodable, now, recordable_name
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,7 @@ class SelfTests:
     def _run(self, decoder: type, test: Test) -> str | None:
         reason = test()
         if self._folder is not None:
-            # A folder that cannot be written means that the next process runs the test again.
-            # The result is a cache: without space, or with a folder in its place, each test runs.
+            # Without space, or with a folder in place of the file, the next process runs it again.
             with contextlib.suppress(OSError, muniment.UsageError):
                 self._store(decoder, passed=reason is None)
         return reason
