@@ -179,7 +179,7 @@ for _columns in (
     # Two, because in one a filter needs a lookup for each recorded pair of both.
     ("policy", "seq"),
     ("plugins", "seq"),
-    # One index for all combinations of these filters (`queries/planner.py`), as each index slows
+    # One index for all combinations of these filters (`queries/filters.py`), as each index slows
     # down writing.
     ("generator", "model_name", "model_digest", "status", "decision", "seq"),
 ):
