@@ -306,15 +306,22 @@ class VerificationError(MunimentError):
     """Evidence that was altered, truncated, rolled back or replaced after it was recorded."""
 
 
-def similar_names(name: str, known: Iterable[str], *, least: float = 0.6) -> list[str]:
+_MOST_NAMES = 3  # in a suggestion
+_LEAST_SIMILARITY = 0.75  # as difflib measures it; that of `monday` and `today` is 0.73
+
+
+def similar_names(name: str, known: Iterable[str]) -> list[str]:
     """Return the known names that are spelled similarly, the most similar first.
 
-    `least` is the required similarity, as `difflib` measures it.
+    Names that begin with two or more given characters follow.
     """
     from difflib import get_close_matches
 
-    spelled = {item.casefold(): item for item in known}
-    return [spelled[match] for match in get_close_matches(name.casefold(), spelled, cutoff=least)]
+    folded, spelled = name.casefold(), {item.casefold(): item for item in known}
+    found = get_close_matches(folded, spelled, cutoff=_LEAST_SIMILARITY)
+    if len(folded) > 1:
+        found += [item for item in spelled if item.startswith(folded) and item not in found]
+    return [spelled[item] for item in found[:_MOST_NAMES]]
 
 
 def choice_of(name: str, known: Sequence[str]) -> str:

@@ -215,8 +215,7 @@ def _forms(name: str, text: str) -> str:
     `name` is the text in lower case.
     """
     known = (*_PERIODS, *_CHINESE_PERIODS, *_CHINESE_SYNONYMS)
-    # `monday` is no misspelt `today`, whose similarity is 0.73.
-    if similar := [] if any(map(str.isdecimal, name)) else similar_names(name, known, least=0.75):
+    if similar := [] if any(map(str.isdecimal, name)) else similar_names(name, known):
         return f" (did you mean {' or '.join(similar)}?)"
     also = "" if text.isascii() else f", or one of {', '.join(_CHINESE_PERIODS)}"
     return f"; use {MOMENTS}{also}"

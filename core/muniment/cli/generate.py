@@ -153,7 +153,9 @@ class _GeneratorCommand(click.Command):
         try:
             extra = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            if error.possibilities:
+            from muniment.cli.suggestions import similar_options
+
+            if similar_options(error):
                 raise
             sentence = error.message.rstrip(".")
             raise click.NoSuchOption(

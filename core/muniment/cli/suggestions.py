@@ -23,6 +23,8 @@ _SYNONYMS = [
         "all index list log ls queue runs",
         "cat describe get info inspect print show status view",
         "check doctor test validate verify",
+        "accept approve confirm",
+        "deny overturn refuse reject",
         "again redo repeat replay reproduce rerun",
         "compare diff difference",
         "count statistics stats summary",
@@ -67,8 +69,21 @@ def similar_choices(error: click.BadParameter) -> str:
     if not error.message.startswith(before) or not error.message.endswith(after):
         return ""
     value = error.message.removeprefix(before).removesuffix(after)[1:-1]
-    similar = similar_names(value, map(str, choice.choices))[:_MOST]
-    return f"Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
+    return _question(similar_names(value, map(str, choice.choices)))
+
+
+def similar_options(error: click.NoSuchOption) -> list[str]:
+    """Return the options of the command that an unknown one may mean."""
+    if error.ctx is None or not error.option_name.startswith("--"):
+        return []
+    names = [
+        name.removeprefix("--")
+        for parameter in error.ctx.command.get_params(error.ctx)
+        if isinstance(parameter, click.Option) and not parameter.hidden
+        for name in (*parameter.opts, *parameter.secondary_opts)
+        if name.startswith("--")
+    ]
+    return [f"--{name}" for name in similar_names(error.option_name.removeprefix("--"), names)]
 
 
 def unknown_option(error: click.NoSuchOption, ctx: click.Context) -> str:
@@ -85,7 +100,13 @@ def unknown_option(error: click.NoSuchOption, ctx: click.Context) -> str:
     for path, parameters in _named_commands(ctx):
         if _has_option(parameters, error.option_name):
             return _misplaced(error, path)
-    return error.format_message()
+    return f"{error.message} {_question(similar_options(error))}".rstrip()
+
+
+def _question(names: Iterable[str]) -> str:
+    """Return a question whether one of the names is meant, or an empty text without names."""
+    meant = " or ".join(map(repr, names))
+    return f"Did you mean {meant}?" if meant else ""
 
 
 def _misplaced(error: click.NoSuchOption, path: str) -> str:
@@ -139,17 +160,13 @@ def _suggestions(ctx: click.Context, name: str) -> list[str]:
         found = elsewhere(_same) or similar
     else:
         found = list(dict.fromkeys([*similar, *_synonyms(name, own)])) or elsewhere(_same)
-    if found := found or elsewhere(_synonyms) or elsewhere(_similar):
+    if found := found or elsewhere(_synonyms) or elsewhere(similar_names):
         return found
     return [f"`{root.command_path} generate {name}`"] if _is_generator(ctx, name) else []
 
 
 def _same(name: str, names: Collection[str]) -> list[str]:
     return [name] if name in names else []
-
-
-def _similar(name: str, names: Collection[str]) -> list[str]:
-    return similar_names(name, names, least=0.75)
 
 
 def _synonyms(name: str, names: Collection[str]) -> list[str]:
