@@ -58,11 +58,22 @@ def test_results_come_in_the_order_of_the_lines(muniment: Here, lines: Path) -> 
 
 def test_without_json_texts_stand_under_headings(muniment: Here, lines: Path) -> None:
     result = muniment("batch", lines)
+    third, second, first = (row[0] for row in muniment("audit", "list").rows)
     assert result.out == (
-        "--- line 1 · completed ---\none two\n"
-        "--- line 3 · completed ---\n卫星 卫星\n"
-        "--- line 4 · completed ---\nimage/png, 5 bytes\n"
+        f"--- line 1 · completed · {first} ---\none two\n"
+        f"--- line 3 · completed · {second} ---\n卫星 卫星\n"
+        f"--- line 4 · completed · {third} ---\nimage/png, 5 bytes\n"
     )
+
+
+def test_a_flagged_line_is_named_and_counted(
+    muniment: Here, tmp_path: Path, policy_file: Path
+) -> None:
+    file = written(tmp_path / "lines.jsonl", {"prompt": "darn"}, {"prompt": "a moon"})
+    result = muniment("batch", file, "--policy", policy_file)
+    assert "--- line 1 · completed, flagged · " in result.out
+    assert "--- line 2 · completed · " in result.out
+    assert result.err.splitlines()[-1].endswith("  2 completed; 1 flagged")
 
 
 def test_the_run_is_named_at_the_start_and_at_the_end(muniment: Here, lines: Path) -> None:

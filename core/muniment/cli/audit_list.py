@@ -43,6 +43,7 @@ from muniment.cli.values import (
     pluralize,
     short_id,
 )
+from muniment.cli.verdicts import status_text
 from muniment.types.generations import Generation
 from muniment.types.verdicts import UNDECIDED
 from muniment.validation import split_list
@@ -128,12 +129,6 @@ def prompt_excerpt(generation: Generation, length: int = 200) -> str:
     return " ".join(filter(None, (marks, excerpt(generation.prompt, length))))
 
 
-def _status(generation: Generation) -> str:
-    """Return the status for a terminal, and whether it was flagged."""
-    flagged = generation.decision == "flag"
-    return f"{generation.status}, flagged" if flagged else generation.status
-
-
 _PIPED: list[Column[Generation]] = [
     ("id", _id),
     ("started", "started_at"),
@@ -149,7 +144,7 @@ _PIPED: list[Column[Generation]] = [
 _ON_TERMINAL: list[Column[Generation]] = [
     ("id", _id),
     ("started", "started_at"),
-    ("status", _status),
+    ("status", status_text),
     ("model", _model_or_generator),
     ("actor", lambda generation: generation.actor or ERASED),
     ("tags", "tags"),
@@ -311,7 +306,7 @@ def _print_line(item: Generation, text: str) -> None:
 
     from muniment.cli.wrapping import shortened, terminal_width
 
-    started, status, identifier = moment(item.started_at), _status(item), _id(item)
+    started, status, identifier = moment(item.started_at), status_text(item), _id(item)
     names = [one_line(name) for name in (item.generator, _model(item)) if name]
     whole = [started, status, *names]
     heads = [whole[:length] for length in range(len(whole), 1, -1)]
@@ -369,7 +364,7 @@ def runs(context: CliContext, limit: int, as_json: bool) -> None:
     )
 
 
-_BAR = 30  # width of the longest bar, in cells
+_BAR = 30  # cells of the longest bar, if the terminal is wide enough
 _ROWS = 12  # rows of each table on a terminal
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _COUNTS = ("status", "decision", "generator", "model", "actor", "day")
@@ -495,24 +490,46 @@ def _print_charts(record: Mapping[str, Any]) -> None:
         _print_chart(name, {row["value"]: row["count"] for row in record[name]})
     for key, (name, unit) in _SUMMARIES.items():
         if record[key] is not None:
-            line = "  ".join(f"{statistic} {value:,}" for statistic, value in record[key].items())
-            write_data(f"\n{name}{unit}\n  {line}")
+            write_data(f"\n{name}{unit}")
+            for line in _lines(
+                f"{statistic} {value:,}" for statistic, value in record[key].items()
+            ):
+                write_data(f"  {line}")
+
+
+def _lines(parts: Iterable[str]) -> Iterator[str]:
+    """Yield lines of whole parts that fit behind an indent of two cells of the terminal."""
+    from muniment.cli.wrapping import terminal_width
+
+    line = ""
+    for part in parts:
+        if line and len(line) + 2 + len(part) > terminal_width() - 2:
+            yield line
+            line = ""
+        line = f"{line}  {part}" if line else part
+    yield line
 
 
 def _print_chart(name: str, counts: Mapping[str, int]) -> None:
     """Print a bar chart of the last days, or of the most common values."""
     from rich.cells import cell_len
 
+    from muniment.cli.wrapping import shortened, terminal_width
+
     if not counts or set(counts) == {""}:
         return
     by_day = name == "day"
     rows = list(counts.items())[-_ROWS:] if by_day else list(counts.items())[:_ROWS]
     largest = max(number for _, number in rows)
-    labels = [excerpt(_shown(name, value), 40) for value, _ in rows]
+    # A label may take half of the line. The longest bar takes the space that is left.
+    number_width, columns = len(f"{largest:,}"), terminal_width()
+    most = min(40, (columns - number_width) // 2)
+    labels = [shortened(one_line(_shown(name, value)), most) for value, _ in rows]
     width = max(map(cell_len, labels))
+    longest = max(1, min(_BAR, columns - width - number_width - 5))
     write_data(f"\n{name}")
     for label, (_, number) in zip(labels, rows, strict=True):
-        eighths = max(1, round(number * _BAR * 8 / largest))
+        eighths = max(1, round(number * longest * 8 / largest))
         bar = "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
         write_data(f"  {label}{' ' * (width - cell_len(label))}  {bar} {number:,}")
     if len(counts) > len(rows):

@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 import click
@@ -50,8 +51,8 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import OutputFile, described, input_path, without_end
 from muniment.cli.progress import counting
-from muniment.cli.values import coloured_status, pluralize
-from muniment.cli.verdicts import outcome_sentence
+from muniment.cli.values import coloured_status, pluralize, short_id
+from muniment.cli.verdicts import outcome_sentence, status_text
 from muniment.errors import MunimentError, UsageError
 from muniment.files import open_private, replacing
 from muniment.ids import new_id
@@ -156,10 +157,12 @@ def batch(
         remaining = None if total is None else total - done
         write_note(f"run {run}  if interrupted, add --resume {run} to the same command")
         counts: Counter[str] = Counter()
+        decisions: Counter[str] = Counter()
         failures: Counter[str] = Counter()  # by evaluator
 
         def show(item: Generation) -> None:
             counts[item.status] += 1
+            decisions[item.decision or ""] += 1
             failures.update({score.evaluator for score in item.scores if score.failure})
             _print_result(item, as_json, results)
 
@@ -176,7 +179,7 @@ def batch(
                     bar.advance(1)
         except KeyboardInterrupt:
             raise Interrupted(_interruption(session, run, total)) from None
-    write_note(f"run {run}  {_summary(counts, failures)}")
+    write_note(f"run {run}  {_summary(counts, failures, decisions['flag'])}")
     return exit_codes.worst(map(exit_codes.of_status, counts))
 
 
@@ -223,21 +226,24 @@ def _interruption(session: muniment.Session, run: str, total: int | None) -> str
     finished = Counter({status: counts[status] for status in FINISHED if counts[status]})
     done = finished.total()
     amount = f"{done:,} of {pluralize(total, 'line')}" if total else pluralize(done, "line")
-    by_status = f" ({_summary(finished, Counter())})" if done else ""
+    by_status = f" ({_summary(finished)})" if done else ""
     advice = f"add --resume {run} to continue" if counts else "run the command again"
     parts = (f"{amount} done{by_status}", advice, interrupted_in(session, run))
     return "; ".join(filter(None, parts))
 
 
-def _summary(counts: Counter[str], failures: Counter[str]) -> str:
-    """Return the number of results by status, and of the failures of each evaluator."""
+def _summary(
+    counts: Counter[str], failures: Mapping[str, int] = MappingProxyType({}), flagged: int = 0
+) -> str:
+    """Return the numbers of results by status, of flagged ones and of failures of evaluators."""
     order = ("completed", "blocked", "failed", "interrupted")
     parts = [f"{counts[status]:,} {status}" for status in order if counts[status]]
     parts += [
         f"evaluator {one_line(name)} failed {pluralize(number, 'time')}"
         for name, number in sorted(failures.items())
     ]
-    return " · ".join(parts) or "nothing to generate"
+    summary = " · ".join(parts) or "nothing to generate"
+    return f"{summary}; {flagged:,} flagged" if flagged else summary
 
 
 def _print_result(item: Generation, as_json: bool, results: Results | None) -> None:
@@ -247,7 +253,8 @@ def _print_result(item: Generation, as_json: bool, results: Results | None) -> N
     elif as_json:
         write_json(item)
     else:
-        write_styled(f"--- line {item.line} · {coloured_status(item.status)} ---")
+        status = coloured_status(status_text(item))
+        write_styled(f"--- line {item.line} · {status} · {short_id(item.id)} ---")
         for output in item.outputs:
             write_data(described(output) if output.text is None else without_end(output.text))
     write_notes(item)

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 _PARTICIPLES: dict[Decision, str] = {"allow": "allowed", "flag": "flagged", "block": "blocked"}
 
 
+def status_text(generation: Generation) -> str:
+    """Return the status for a terminal, and whether the generation was flagged."""
+    flagged = generation.decision == "flag"
+    return f"{generation.status}, flagged" if flagged else generation.status
+
+
 def rule_names(document: str) -> Sequence[str]:
     """Return the names of the rules of a recorded policy, or none if it cannot be read."""
     from muniment.generation.policy import parse_policy
