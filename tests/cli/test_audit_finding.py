@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,15 @@ def test_stats_count_the_erased_generations(muniment: Here, policy_file: Path) -
     assert stats["erased"] == 2
     for shown in (muniment(*by), muniment("audit", "stats"), muniment.on_terminal(*by)):
         assert "texts of 3 generations were erased" in shown.err + shown.out
+
+
+@pytest.mark.parametrize("width", [24, 40, 100])
+def test_stats_fit_the_terminal(recorded: Here, width: int) -> None:
+    recorded("generate", "echo", "a moon", "--actor", "a person with a long name")
+    lines = recorded.on_terminal("audit", "stats", width=width).out.splitlines()
+    assert max(map(len, lines)) <= width
+    assert any("█" in line for line in lines)
+    assert re.findall(r"p50 \d", "\n".join(lines))
 
 
 def test_stats_off_a_terminal_is_tab_separated(recorded: Here) -> None:
