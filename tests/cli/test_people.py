@@ -58,6 +58,30 @@ def test_reviews_empty_the_queue_and_change_nothing(recorded: Here) -> None:
     assert recorded("audit", "verify", "--all").code == 0
 
 
+def test_the_queue_has_the_filters_of_lists(recorded: Here) -> None:
+    for filters, prompts in (
+        (("--category", "weapons"), ["a bomb"]),
+        (("--category", "rude"), ["darn"]),
+        (("--status", "completed"), ["darn"]),
+        (("--actor", "Ada", "--since", "today"), ["darn"]),
+        (("--policy", "team"), ["a bomb", "darn"]),
+    ):
+        found = recorded("review", "queue", "--json", *filters).json("generation")
+        assert [generation["prompt"] for generation in found] == prompts, filters
+    assert "1 of 2" in recorded.on_terminal("review", "queue", "-n", "1").out
+    assert "1 of" not in recorded.on_terminal("review", "queue", "--actor", "Ada", "-n", "1").out
+    none = recorded("review", "queue", "--category", "weapon")
+    assert none.err.startswith("no generation needs a review; no category 'weapon' is recorded")
+
+
+def test_a_review_names_the_decision_that_it_is_about(recorded: Here) -> None:
+    approved = recorded("review", "approve", "last").err
+    assert approved.startswith("Marked the decision to block as right: ")
+    (flagged,) = shown(recorded, "--actor", "Ada")
+    overturned = recorded("review", "overturn", str(flagged["id"])).err
+    assert overturned == f"Marked the decision to flag as wrong: {flagged['id']}\n"
+
+
 def test_a_second_review_by_the_same_person_is_told_and_recorded(recorded: Here) -> None:
     first = recorded("review", "approve", "last", "--json")
     other = recorded("--actor", "Eve", "review", "approve", "last")

@@ -517,11 +517,15 @@ def test_flagged_and_blocked_generations_are_unreviewed_until_a_review(
     store: Store, start: Any, finish: Any
 ) -> None:
     made = aged(store, start, finish)
-    assert {g.prompt for g in store.events.unreviewed()} == {"block 1", "block 40", "block 100"}
-    assert len(list(store.events.unreviewed(2))) == 2
+    assert {g.prompt for g in store.events.unreviewed(Query())} == {
+        "block 1",
+        "block 40",
+        "block 100",
+    }
+    assert len(list(store.events.unreviewed(Query(limit=2)))) == 2
     store.events.add_review(made["block 40"].id, "mod", "approve")
     store.events.add_review(made["block 1"].id, "mod", "overturn", "harmless")
-    assert [g.prompt for g in store.events.unreviewed()] == ["block 100"]
+    assert [g.prompt for g in store.events.unreviewed(Query())] == ["block 100"]
     assert store.generation(made["block 1"].id).decision == "block"  # the record stays
     [review] = store.events.of(made["block 1"].id, ReviewEntry)
     assert (review.entry.decision, review.text("reason")) == ("overturn", "harmless")

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @click.command
 @click.argument("references", metavar="[ID]...", nargs=-1)
-@partial(filter_options, without="status")
+@partial(filter_options, without=("status",))
 @click.option(
     "--older-than",
     type=moment_of,

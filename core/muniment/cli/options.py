@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -298,13 +298,13 @@ _FILTERS = {
 FILTER_NAMES = tuple(_FILTERS)
 
 
-def filter_options(command: _Command, *, without: str = "") -> _Command:
+def filter_options(command: _Command, *, without: Collection[str] = ()) -> _Command:
     """Add the filter options to a command, which passes them as `**filters` to `query_of`.
 
-    `without` omits the filter of which the command has an option of its own.
+    `without` omits filters that the command sets, or of which it has an option of its own.
     """
     for name, option in reversed(_FILTERS.items()):
-        if name != without:
+        if name not in without:
             command = option(command)
     return command
 
@@ -323,9 +323,9 @@ def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> mun
     return muniment.Query(**values)
 
 
-def no_match(store: Store, query: muniment.Query) -> str:
+def no_match(store: Store, query: muniment.Query, result: str = "no generation matches") -> str:
     """Return a note that no generation matches a query, with the reasons why none can."""
-    return "; ".join(["no generation matches", *store.obstacles(query)])
+    return "; ".join([result, *store.obstacles(query)])
 
 
 def _distribution(plugin: str) -> str:

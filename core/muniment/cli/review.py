@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import click
 
 from muniment.cli.audit_list import print_generations, prompt_excerpt
 from muniment.cli.context import CliContext
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.listing import Column, emit
-from muniment.cli.options import headers_option, json_option, limit_option
+from muniment.cli.options import (
+    filter_options,
+    headers_option,
+    json_option,
+    limit_option,
+    no_match,
+    query_of,
+)
 from muniment.cli.output import on_terminal, one_line, write_json, write_note
 from muniment.cli.values import excerpt, moment, short_id
 from muniment.ledger.events import ReviewEntry
@@ -64,19 +74,22 @@ def review() -> None:
 
 
 @review.command
+@partial(filter_options, without=("decision", "filter", "reviewed"))
 @limit_option(20)
 @headers_option
 @json_option
 @click.pass_obj
-def queue(context: CliContext, limit: int, as_json: bool) -> None:
+def queue(context: CliContext, /, limit: int, as_json: bool, **filters: Any) -> None:
     """List flagged and blocked generations without a review, newest first.
+
+    A generation must match all given options.
 
     The reason is that of the most severe verdict, with its category. Piped output has the columns
     of `audit list`, and then filter, category and reason.
     """
-    events = context.store.events
-    queued, total = events.unreviewed(limit or None), events.unreviewed_count
-    empty = "no generation needs a review"
+    events, query = context.store.events, query_of(context, filters, limit=limit)
+    queued, total = events.unreviewed(query), partial(events.unreviewed_count, query)
+    empty = partial(no_match, context.store, query, "no generation needs a review")
     if on_terminal() and not as_json:
         emit(
             queued,
@@ -139,6 +152,7 @@ _QUEUE: list[Column[Generation]] = [
 
 
 _PARTICIPLES = {"approve": "approved", "overturn": "overturned"}
+_JUDGEMENTS = {"approve": "right", "overturn": "wrong"}
 
 
 @review.command
@@ -183,7 +197,9 @@ def _review(
     if as_json:
         write_json(recorded)
     else:
-        write_note(f"Marked as {_PARTICIPLES[decision]}: {short_id(identifier, 'stderr')}")
+        reviewed = session.store.generation(identifier).decision
+        verdict, shown = _JUDGEMENTS[decision], short_id(identifier, "stderr")
+        write_note(f"Marked the decision to {reviewed} as {verdict}: {shown}")
     if earlier:
         last = earlier[-1]
         write_note(

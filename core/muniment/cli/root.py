@@ -97,10 +97,10 @@ class _Root(LazyGroup):
     def _has_actor_filter(self, ctx: click.Context, words: list[str]) -> bool:
         """Return whether `--actor` after these words filters generations by their actor.
 
-        It does in `audit` and `hold`, which record no actor, and in a command of a plugin that
-        declares the option itself.
+        It does in `audit` and `hold`, in `review queue`, which records no actor, and in a command
+        of a plugin that declares the option itself.
         """
-        if words[:1] in (["audit"], ["hold"]):
+        if words[:1] in (["audit"], ["hold"]) or words[:2] == ["review", "queue"]:
             return True
         command: click.Command | None = self
         added = False  # by a plugin: of the core's other commands, none declares the option

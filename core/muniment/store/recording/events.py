@@ -7,7 +7,7 @@ Each event is an entry with an actor and rows in the table `event`. Trainings ar
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -55,6 +55,7 @@ from muniment.types.generations import Generation
 from muniment.types.plugins import PluginRef
 from muniment.types.replays import Difference, Replay
 from muniment.types.scores import Score
+from muniment.types.verdicts import Decision
 from muniment.validation import check_text, now
 
 E = TypeVar("E", bound=Event)
@@ -329,20 +330,24 @@ class Events:
             [recorded] = read_events(connection, type(entry), [number or 0])
         return recorded
 
-    def unreviewed(self, limit: int | None = None) -> Iterator[Generation]:
-        """Yield flagged and blocked generations without a review, the newest first."""
+    def unreviewed(self, query: Query) -> Iterator[Generation]:
+        """Yield flagged and blocked generations without a review, the newest first.
+
+        They also pass the filters of the query.
+        """
+        queries = _unreviewed(query)
         return loader.in_pages(
             self._database,
-            limit,
+            query.limit,
             lambda connection, before, size: loader.load_numbers(
-                connection, _unreviewed(connection, before, size)
+                connection, _newest(connection, queries, before, size)
             ),
         )
 
-    def unreviewed_count(self) -> int:
-        """Return the number of flagged and blocked generations without a review."""
+    def unreviewed_count(self, query: Query) -> int:
+        """Return the number of generations that `unreviewed` yields without a limit."""
         with self._database.reading() as connection:
-            return sum(QueryPlanner(connection, query).count() for query in _UNREVIEWED)
+            return sum(QueryPlanner(connection, part).count() for part in _unreviewed(query))
 
 
 def add_text(payloads: Payloads, kind: Kind, text: str | None) -> str | None:
@@ -396,13 +401,20 @@ def has_key(connection: Connection, event_class: type[Event], key: str) -> bool:
     return bool(connection.scalar(select(exists().where(is_key))))
 
 
-_UNREVIEWED = tuple(Query(decision=decision, reviewed=False) for decision in ("flag", "block"))
+_REVIEWED: tuple[Decision, ...] = ("flag", "block")  # decisions that a person reviews
 
 
-def _unreviewed(connection: Connection, before: int | None, size: int) -> Sequence[int]:
-    """Return the numbers of up to `size` generations below `before` that need a review."""
+def _unreviewed(query: Query) -> Sequence[Query]:
+    """Return the queries for generations that need a review, one for each decision."""
+    return [replace(query, decision=decision, reviewed=False) for decision in _REVIEWED]
+
+
+def _newest(
+    connection: Connection, queries: Sequence[Query], before: int | None, size: int
+) -> Sequence[int]:
+    """Return the numbers of up to `size` generations below `before` that match a query."""
     numbers: list[int] = []
-    for query in _UNREVIEWED:
+    for query in queries:
         numbers += QueryPlanner(connection, query).page(before, size)
     return sorted(numbers, reverse=True)[:size]
 
