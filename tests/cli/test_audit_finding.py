@@ -127,6 +127,20 @@ def test_a_name_without_similar_ones_has_no_suggestion(recorded: Here) -> None:
     assert "no model 'gemma' is recorded; no tag 'zzzzz' is recorded\n" in result.err
 
 
+def test_a_rule_given_as_a_filter_names_its_filter(
+    recorded: Here, policy_file: Path, tmp_path: Path
+) -> None:
+    named = tmp_path / "named.yaml"
+    text = policy_file.read_text("utf-8")
+    named.write_text(text.replace("filter: words", "filter: words\n    name: secrets"), "utf-8")
+    recorded("generate", "echo", "a bomb", "--policy", named)
+    for command in ("list", "stats", "tail"):
+        result = recorded("audit", command, "--filter", "secrets")
+        assert "; secrets is a rule of filter words; use --filter words\n" in result.err, command
+    assert "is a rule" not in recorded("audit", "list", "--filter", "words", "--seed", "1").err
+    assert "is a rule" not in recorded("audit", "list", "--filter", "nothing").err
+
+
 @pytest.mark.parametrize(
     ("word", "option"),
     [

@@ -31,6 +31,14 @@ def test_lines_on_standard_output_are_generations(recorded: Here) -> None:
     assert [generation["prompt"] for generation in tagged] == ["一 two"]
 
 
+def test_a_terminal_gets_records_on_demand_only(recorded: Here) -> None:
+    refused = recorded.on_terminal("audit", "export")
+    assert (refused.code, "add -o FILE, or -o -" in refused.out) == (2, True)
+    assert "three" not in refused.out
+    printed = recorded.on_terminal("audit", "export", "-o", "-")
+    assert (printed.code, "three" in printed.out) == (0, True)
+
+
 def test_the_ending_of_the_file_says_the_format(recorded: Here, tmp_path: Path) -> None:
     for name in ("all.jsonl", "all.csv", "all.parquet", "all", "all.NDJSON"):
         target = tmp_path / name

@@ -23,7 +23,7 @@ from muniment.cli.options import (
     private_option,
     query_of,
 )
-from muniment.cli.output import write_note
+from muniment.cli.output import on_terminal, write_note
 from muniment.cli.output_file import OutputFile
 from muniment.cli.output_folder import OutputFolder
 from muniment.cli.progress import counting
@@ -76,6 +76,8 @@ def export(
     included. A message on standard error names a generation whose texts were altered after they
     were recorded.
 
+    A terminal needs -o FILE, or -o - to print the records there.
+
     An interrupted export leaves FILE.part and FILE.part.json. Run the same command with --resume
     to continue it, which results in the same file.
 
@@ -95,6 +97,8 @@ def export(
             raise click.UsageError(f"{option} has no effect on records; add --outputs FOLDER.")
     if folder is not None and output in (None, "-"):
         raise click.UsageError("--outputs needs a file for the records; add -o FILE.")
+    if output is None and on_terminal():
+        raise click.UsageError("the output is a terminal; add -o FILE, or -o - to print there.")
     destination = OutputFile("-" if output is None else output, overwrite=overwrite or resume)
     target, query = destination.target, query_of(context, filters, limit=limit)
     files = None

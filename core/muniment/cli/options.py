@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
@@ -14,7 +15,7 @@ import muniment
 from muniment.cli.context import CliContext, context_of
 from muniment.cli.listing import want_headers
 from muniment.cli.output import one_line, write_note
-from muniment.errors import UsageError
+from muniment.errors import PolicyError, UsageError
 from muniment.language import english_of, gettext
 from muniment.names import split_version
 from muniment.validation import parse_moment
@@ -325,7 +326,22 @@ def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> mun
 
 def no_match(store: Store, query: muniment.Query, result: str = "no generation matches") -> str:
     """Return a note that no generation matches a query, with the reasons why none can."""
-    return "; ".join([result, *store.obstacles(query)])
+    return "; ".join([result, *store.obstacles(query), *_filters_of_rule(store, query.filter)])
+
+
+def _filters_of_rule(store: Store, name: str | None) -> list[str]:
+    """Return a clause that names the filter of a rule, if `name` is a rule and no filter."""
+    if name is None or not store.obstacles(muniment.Query(filter=name)):
+        return []
+    from muniment.generation.policy import parse_policy
+
+    for document in store.policy_documents():
+        with contextlib.suppress(PolicyError):  # of another version of Muniment
+            policy = parse_policy(document, "")
+            for rule_name, rule in zip(policy.rule_names, policy.filters, strict=True):
+                if rule_name == name != rule.filter:
+                    return [f"{name} is a rule of filter {rule.filter}; use --filter {rule.filter}"]
+    return []
 
 
 def _distribution(plugin: str) -> str:

@@ -32,7 +32,7 @@ from muniment.store.database.tables import (
 from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries import contents
 from muniment.store.queries.loader import PAGE, entries_of, in_pages, load, load_numbers, number_of
-from muniment.store.queries.origins import policy_document
+from muniment.store.queries.origins import policy_document, policy_documents
 from muniment.store.queries.planner import Position, QueryPlanner
 from muniment.store.queries.query import COLUMNS, GenerationRow, Query
 from muniment.store.queries.recorded_names import obstacles
@@ -136,6 +136,11 @@ class Finder:
         """
         with self._database.reading() as connection:
             return _policy_document(connection, number_of(connection, generation, id))
+
+    def policy_documents(self) -> list[str]:
+        """Return the recorded policies, the newest first, without erased and altered ones."""
+        with self._database.reading() as connection:
+            return list(policy_documents(connection))
 
     def policy_of_run(self, run_id: str) -> str | None:
         """Return the recorded policy of the first generation of a run, or None without one.
