@@ -335,10 +335,13 @@ def impossible(workspace: Workspace, *generations: Generation) -> str:
 
 
 def test_without_its_plugin_a_replay_is_impossible(workspace: Workspace) -> None:
-    workspace.plugin_folder.generator("dice", DICE)
+    workspace.plugin_folder.generator("dice", DICE, distribution="dice-dist")
     done = generate(workspace, "x")
     workspace.plugin_folder.all.clear()
-    assert impossible(workspace, *done) == "no generator named 'dice'"
+    missing = "no generator named 'dice'; dice-dist 1.0 is not installed"
+    assert impossible(workspace, *done) == missing
+    workspace.plugin_folder.generator("dice", DICE.replace("prompt", "id"))
+    assert impossible(workspace, *done) == missing
 
 
 def test_with_a_broken_plugin_a_replay_is_impossible(workspace: Workspace) -> None:

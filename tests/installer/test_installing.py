@@ -615,6 +615,17 @@ note: This error originates from a subprocess, and is likely not a problem with 
 def test_the_reason_of_a_pip_that_pip_ran_is_the_one_that_is_told() -> None:
     assert "setuptools>=40.8.0 is in no index" in str(_failure("wheel", BUILDING))
     assert str(_failure("wheel", "no space\nnote: read on\n")).endswith(": no space")
+    build = (
+        "  × Getting requirements to build wheel did not run successfully.\n"
+        "  ╰─> [14 lines of output]\n"
+        "      error: Multiple top-level modules discovered in a flat-layout: ['a', 'b'].\n"
+        "      [end of output]\n"
+        "ERROR: Failed to build 'file:///x/y' when getting requirements to build wheel\n"
+    )
+    assert str(_failure("wheel", build)) == (
+        "pip failed: Failed to build '…' when getting requirements to build wheel: "
+        "Multiple top-level modules discovered in a flat-layout: ['a', 'b']."
+    )
     crash = "ERROR: Exception:\nTraceback (most recent call last):\nzipfile.BadZipFile: not a zip\n"
     assert str(_failure("wheel", crash)) == "pip failed: zipfile.BadZipFile: not a zip"
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from muniment.config import Config
+from muniment.config import Config, normalised
 from muniment.errors import ModelError, UnknownNameError, UsageError
 from muniment.generation import seeds
 from muniment.generation.generators import Generators
@@ -23,6 +23,7 @@ from muniment.plugins.registry import Plugins
 from muniment.types.generations import Generation
 from muniment.types.inputs import Input
 from muniment.types.models import Model
+from muniment.types.plugins import PluginRef
 from muniment.types.requests import Request
 from muniment.validation import check_id, check_name, check_text, now
 
@@ -275,6 +276,10 @@ class Resolver:
             # Only a plugin of one file has no version.
             files = [f"{item.distribution}.py" for item in generation.plugins if not item.version]
             if not files:
+                if missing := _missing(generation.plugins, plugins):
+                    verb = "is" if len(missing) == 1 else "are"
+                    hint = f"{' and '.join(missing)} {verb} not installed"
+                    raise UnknownNameError("generator", name, hint=hint) from error
                 raise
             known = ", ".join(item.name for item in plugins.objects("generator")) or "none"
             raise UsageError(
@@ -298,6 +303,17 @@ class Resolver:
             with quiet_stdout():
                 bound.generator.retest()
         return bound.generator
+
+
+def _missing(recorded: Iterable[PluginRef], plugins: Plugins) -> list[str]:
+    """Return the names and versions of recorded plugins of which no version is installed."""
+    present = {"muniment", *(item.distribution for item in plugins.installed), *plugins.disabled}
+    names = set(map(normalised, present))
+    return [
+        f"{plugin.distribution} {plugin.version}"
+        for plugin in recorded
+        if normalised(plugin.distribution) not in names
+    ]
 
 
 def _not_given(spec: GenerationSpec, parameters: Parameters) -> set[str]:

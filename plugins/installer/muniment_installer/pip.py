@@ -28,7 +28,8 @@ _ALWAYS = ("--disable-pip-version-check", "--no-input", "--no-color")
 _WHEELS = ("--only-binary", ":all:")
 # Settings that make pip install into another environment.
 _OTHER_PLACES = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON", "PIP_DRY_RUN")
-_ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+")
+_ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+?(?='?(?:\s|$))")  # without a last quote
+_BUILD_ERROR = re.compile(r"\s+(?:error|[\w.]+Error): (?!subprocess-exited-with-error)(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,11 @@ def _failure(command: str, output: str) -> InstallError:
             if "after connection broken by" in output:
                 why = "cannot be downloaded: the index cannot be reached (a bundle needs no index)"
             return InstallError(missing[1], f"{missing[1]} {why}")
-    return InstallError(command, f"pip failed: {' '.join(errors[:2]) or _last(lines)}")
+    reason = " ".join(errors[:2])
+    # An indented error is that of a build, and the last one is the most precise.
+    if built := [found[1] for line in lines if (found := _BUILD_ERROR.match(line))]:
+        reason = ": ".join([*errors[:1], built[-1]])
+    return InstallError(command, f"pip failed: {reason or _last(lines)}")
 
 
 def _cause(line: str) -> str:
