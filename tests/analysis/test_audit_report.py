@@ -307,7 +307,7 @@ def test_a_training_that_came_with_a_model_is_counted_apart(
     session = workspace.session
     made = report(session)
     assert made.events == {"claimed_training": 1, "model": 1}
-    assert "came with added models" in made.markdown()
+    assert "training records of added models" in made.markdown()
     session.record_training(training("here"))
     session.record_training(muniment.Training(model=None, status="stopped"))
     assert report(session).events == {"training": 2, "claimed_training": 1, "model": 1}
@@ -621,6 +621,29 @@ def test_without_a_file_counts_and_findings_are_printed(workspace: Workspace) ->
     assert "category\tinsult\tblock\t2" in counts.splitlines()
     assert [line.split("\t")[0] for line in found.splitlines()] == ["block", "block", "flag"]
     assert "Not verified" in result.stderr
+
+
+def test_the_printed_report_begins_with_its_period_and_has_a_line_for_each_fact(
+    workspace: Workspace,
+) -> None:
+    result = call(workspace, "--since", "2026-01-05", "--until", "2226-01-12")
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("From 2026-01-05 00:00 to 2226-01-13 00:00.")
+    assert TimeZone(local=True).name(datetime.now(UTC)).partition(" ")[0] in lines[0]
+    facts = [line for line in lines if line.startswith("  ")]
+    for name in ("log", "entries", "root", "signing key", "query since", "people"):
+        assert sum(line.startswith(f"  {name}: ") for line in facts) == 1
+    assert max(map(len, facts)) <= 80
+
+
+def test_a_printed_report_with_failed_generations_names_the_command_that_lists_them(
+    workspace: Workspace, plugin_folder: PluginFolder
+) -> None:
+    assert "--status failed" not in call(workspace).stderr
+    plugin_folder.generator("broken", "for r in requests: yield r.fail('no')")
+    workspace.close()
+    list(workspace.session.run([muniment.GenerationSpec("x", generator="broken")]))
+    assert "muniment audit list --status failed" in call(workspace).stderr
 
 
 def test_a_sample_key_needs_replays(workspace: Workspace) -> None:

@@ -18,6 +18,7 @@ from .tables import (
     count_rows,
     count_tables,
     finding_tables,
+    period,
     state_tables,
     summary,
     warnings,
@@ -61,24 +62,6 @@ def markdown(report: AuditReport) -> str:
 def csv(report: AuditReport) -> str:
     """Return every count as a row of CSV."""
     return csv_text(("group", "value", "decision", "count"), count_rows(report))
-
-
-def period(report: AuditReport) -> str:
-    """Return the period of the report, the time when it was made, and the time zone of both."""
-    zone = report.zone
-    times = {
-        "until": zone.text(report.until),
-        "at": zone.text(report.at),
-        "zone": report.time_zone,
-    }
-    if report.since is None:
-        return gettext(
-            "From the first generation to {until}. Made at {at}. Days and times in {zone}."
-        ).format(**times)
-    since = zone.text(report.since)
-    return gettext("From {since} to {until}. Made at {at}. Days and times in {zone}.").format(
-        since=since, **times
-    )
 
 
 def _section(table: Table, mark: str) -> str:

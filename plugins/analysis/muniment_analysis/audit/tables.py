@@ -101,6 +101,24 @@ def state_tables(report: AuditReport) -> Iterator[Table]:
     yield _record_table(report)
 
 
+def period(report: AuditReport) -> str:
+    """Return the period of the report, the time when it was made, and the time zone of both."""
+    zone = report.zone
+    times = {
+        "until": zone.text(report.until),
+        "at": zone.text(report.at),
+        "zone": report.time_zone,
+    }
+    if report.since is None:
+        return gettext(
+            "From the first generation to {until}. Made at {at}. Days and times in {zone}."
+        ).format(**times)
+    since = zone.text(report.since)
+    return gettext("From {since} to {until}. Made at {at}. Days and times in {zone}.").format(
+        since=since, **times
+    )
+
+
 def summary(report: AuditReport) -> str:
     """Return the numbers of generations, of blocked, flagged and failed ones as a sentence."""
     parts = [
@@ -175,8 +193,8 @@ def _event_names() -> dict[str, str]:
         "hold": gettext("holds placed"),
         "release": gettext("holds released"),
         "retention": gettext("changes of retention rules"),
-        "training": gettext("trainings of models here"),
-        "claimed_training": gettext("records of trainings that came with added models"),
+        "training": gettext("models trained here"),
+        "claimed_training": gettext("training records of added models"),
         "experiment": gettext("experiments"),
         "model": gettext("models added or removed"),
         "installation": gettext("changes of plugins"),
@@ -374,7 +392,7 @@ def _record_table(report: AuditReport) -> Table:
             (gettext("signed entries"), f"{checkpoint.entries:,}"),
             (gettext("signed root"), checkpoint.root),
         ]
-    condition = gettext("query: {name}")
+    condition = gettext("query {name}")
     rows += [(condition.format(name=name), value) for name, value in report.query.items()]
     numbers = gettext("numbers, which hold in this report only")
     rows.append((gettext("people"), gettext("names") if report.names else numbers))

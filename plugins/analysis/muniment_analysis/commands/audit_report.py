@@ -100,9 +100,10 @@ def report(
     verification finds a problem or a replay diverges. With -o, a line on standard error has the
     results of the verification and of the replays.
 
-    Without -o the counts and the listed generations are printed. Piped output has tab-separated
-    columns: group, value, decision, count. After an empty line follow those of generations:
-    decision, id, actor, reasons, review.
+    Without -o the counts and the listed generations are printed. The period, the warnings and the
+    state of the record go to standard error. Piped output has tab-separated columns: group, value,
+    decision, count. After an empty line follow those of generations: decision, id, actor, reasons,
+    review.
     """
     from muniment_analysis.pages.files import json_text, report_files, write_report_files
 
@@ -153,6 +154,7 @@ def _note_outcome(report: AuditReport) -> None:
 def _print(report: AuditReport) -> None:
     from muniment_analysis.audit import tables
 
+    write_note(tables.period(report))
     names = [name for name, _ in _COUNTS]
     counts = [dict(zip(names, row, strict=True)) for row in tables.count_rows(report)]
     emit(counts, _COUNTS, as_json=False)
@@ -173,13 +175,18 @@ def _print(report: AuditReport) -> None:
         empty="no generation was blocked or flagged",
     )
     write_note(tables.summary(report))
-    write_note(f"days in {report.time_zone}")
+    if report.statuses.get("failed"):
+        write_note(
+            "For the failed ones, run `muniment audit list --status failed` with the same filters."
+        )
     for warning in tables.warnings(report):
         write_note(f"Warning: {warning}")
     for table in tables.state_tables(report):
-        write_note(f"{table.title}: {_line(table)}")
+        _print_state(table)
 
 
-def _line(table: Table) -> str:
-    rows = [f"{row[0]} {row[1]}" for row in table.rows]
-    return ", ".join(rows) or table.note
+def _print_state(table: Table) -> None:
+    """Print a table as a line with its title and note, and a line for each row."""
+    write_note(f"{table.title}: {table.note}" if table.note else f"{table.title}:")
+    for name, *values in table.rows:
+        write_note(f"  {name}: {', '.join(map(str, values))}")
