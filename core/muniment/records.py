@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, to_builtins
@@ -19,7 +19,7 @@ from muniment.types.outputs import FinishReason, Output
 from muniment.types.plugins import PluginRef
 from muniment.types.replies import Usage
 from muniment.types.scores import Score
-from muniment.types.verdicts import Decision, Reason, Stage
+from muniment.types.verdicts import Decision, Judgement, Reason, Stage, Verdict
 
 
 class RecordedModel(Struct, frozen=True, gc=False):
@@ -133,12 +133,35 @@ class RecordedVerdict(Struct, frozen=True, gc=False):
     parameter: str | None
 
 
+class RecordedReview(Struct, frozen=True, gc=False):
+    """A person's decision on the action of the filters.
+
+    Attributes:
+        at: The time of the review.
+        actor: The name of the actor.
+        decision: `approve` if the action was right, `overturn` if it was wrong.
+        reason: The text. None if there is none, or if it was erased or altered.
+        altered: The kinds of the texts that were changed after they were recorded. These texts are
+            None.
+    """
+
+    at: str
+    actor: str
+    decision: Judgement
+    reason: str | None
+    altered: Sequence[str]
+
+
 class GenerationRecord(Struct, frozen=True, gc=False):
     """A generation, with all its texts. Times are in UTC, with milliseconds.
 
     Attributes:
         run_id: The run that the generation belongs to.
         actor: The user or program that made the request.
+        decision: The most severe action of all verdicts, `allow` without a finding. None if the
+            generation is undecided: without a finding, and failed, interrupted or still running.
+        categories: The categories that filters found, of verdicts that did not allow or whose
+            action did not. Sorted by name.
         generator: The name of the generator. If the request could not be resolved, the requested
             name.
         model: None if the generator uses no model.
@@ -163,12 +186,15 @@ class GenerationRecord(Struct, frozen=True, gc=False):
         erased: The kinds of the erased payloads, such as `prompt`, `request`, `output`, `detail`.
         altered: The kinds of the payloads that were changed after they were recorded, and `entry`
             for an entry. Their texts are empty.
+        reviews: The reviews, the oldest first. Only from `audit show` and `audit export`.
     """
 
     id: str
     run_id: str
     actor: str
     status: Status
+    decision: Decision | None
+    categories: Sequence[str]
     generator: str
     model: RecordedModel | None
     prompt: str
@@ -194,6 +220,7 @@ class GenerationRecord(Struct, frozen=True, gc=False):
     altered: Sequence[str]
     started_at: str
     finished_at: str | None
+    reviews: Sequence[RecordedReview] | UnsetType = UNSET
 
 
 def record(generation: Generation) -> GenerationRecord:
@@ -205,6 +232,8 @@ def record(generation: Generation) -> GenerationRecord:
         run_id=generation.run_id,
         actor=generation.actor,
         status=generation.status,
+        decision=generation.decision,
+        categories=_categories(generation.verdicts),
         generator=generation.generator,
         model=None if model is None else RecordedModel(model.name, model.digest),
         prompt=generation.prompt,
@@ -259,6 +288,12 @@ def to_json(generation: Generation) -> dict[str, Any]:
     """Return the record of a generation as a JSON object."""
     values: dict[str, Any] = to_builtins(record(generation))
     return values
+
+
+def _categories(verdicts: Iterable[Verdict]) -> Sequence[str]:
+    """Return the categories with a score above 0 of verdicts that have a consequence."""
+    found = (item for item in verdicts if not item.decision == item.action == "allow")
+    return sorted({name for item in found for name, score in item.categories.items() if score > 0})
 
 
 def _input(item: Input, gone: Collection[str]) -> RecordedInput:

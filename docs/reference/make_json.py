@@ -25,7 +25,13 @@ from muniment.ledger.fields import PluginAct, Seed, Ulid, UncheckedUlid
 from muniment.ledger.schema import payload_fields, reference_fields
 from muniment.models.records import ModelRecord
 from muniment.models.training import TrainingClaim
-from muniment.records import GenerationRecord, RecordedCell, RecordedOutput, RecordedVerdict
+from muniment.records import (
+    GenerationRecord,
+    RecordedCell,
+    RecordedOutput,
+    RecordedReview,
+    RecordedVerdict,
+)
 from muniment.store.export.formats import CSV_COLUMNS
 from muniment.store.queries.finder import Run
 from muniment.store.retention.erasure import ErasureResult
@@ -54,6 +60,7 @@ NAMES: dict[Any, str] = make_entries.NAMES | {
     Generation: "generation",
     RecordedCell: "cell",
     RecordedOutput: "output",
+    RecordedReview: "review",
     RecordedVerdict: "verdict",
     PluginRef: "plugin_used",
     Candidate: "candidate",

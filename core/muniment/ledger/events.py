@@ -18,7 +18,6 @@ from muniment.ledger.fields import (
     Count,
     EntryOf,
     Fingerprint,
-    Judgement,
     ModelAct,
     ModelDigest,
     PayloadOf,
@@ -33,6 +32,7 @@ from muniment.ledger.fields import (
     Ulid,
 )
 from muniment.types.replays import ReplayResult
+from muniment.types.verdicts import Judgement
 
 
 class Event(Entry):

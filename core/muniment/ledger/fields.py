@@ -81,7 +81,6 @@ PluginNumbers: TypeAlias = Annotated[list[Count], EntryOf("plugin")]
 
 Rating: TypeAlias = Literal["up", "down", "1", "2", "3", "4", "5"]
 Action: TypeAlias = Literal["impression", "click", "like", "dislike", "buy"]
-Judgement: TypeAlias = Literal["approve", "overturn"]
 Cause: TypeAlias = Literal["request", "retention"]
 PluginAct: TypeAlias = Literal["installed", "upgraded", "removed", "enabled", "disabled"]
 ModelAct: TypeAlias = Literal["added", "removed"]

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from muniment.ledger.events import ExperimentEntry, FeedbackEntry, ReviewEntry, TrainingEntry
-    from muniment.ledger.fields import Judgement, ModelAct, PluginAct
+    from muniment.ledger.fields import ModelAct, PluginAct
     from muniment.models.training import Training
     from muniment.store import Rule
     from muniment.store.recording.events import RecordedEvent
     from muniment.store.retention.erasure import ErasureResult
+    from muniment.types.verdicts import Judgement
 
 
 class RecordWriter(RecordReader):

@@ -12,6 +12,7 @@ from muniment.types.media_types import BYTE_ORDER_MARK, shown_content
 
 Stage: TypeAlias = Literal["system", "prompt", "input", "output", "item"]
 Decision: TypeAlias = Literal["allow", "flag", "block"]
+Judgement: TypeAlias = Literal["approve", "overturn"]  # of a reviewer
 DECISIONS: tuple[Decision, ...] = ("allow", "flag", "block")  # from mild to severe
 UNDECIDED: Literal["undecided"] = "undecided"
 """The word for generations that have no decision, and the filter that finds them."""

@@ -8,20 +8,25 @@ of its own, so that a long export does not hold a snapshot open.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from msgspec import structs
+from sqlalchemy import Connection
 
-from muniment.records import GenerationRecord, record
+from muniment.ledger.events import ReviewEntry
+from muniment.records import GenerationRecord, RecordedReview, record
 from muniment.store.database.engine import Database, chunks
+from muniment.store.database.tables import event
 from muniment.store.export.formats import FORMATS
 from muniment.store.queries import loader
 from muniment.store.queries.loader import SharedReader, load
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
+from muniment.store.recording.events import select_events
+from muniment.times import iso
 from muniment.types.generations import Generation
 
 FIRST_PAGE = 16  # generations of the first page, when their size is unknown
@@ -80,6 +85,7 @@ def encode_page(
                 record(replace(generation, status="started") if row != now else generation)
                 for row, now, generation in zip(past, rows, loaded, strict=True)
             ]
+            records = _with_reviews(records, part, _reviews(connection, part, size))
             if write_outputs is not None:
                 pairs = zip(records, loaded, strict=True)
                 records = [_with_files(item, write_outputs(written)) for item, written in pairs]
@@ -126,6 +132,36 @@ def pages(
                 yield page
         while futures:
             yield futures.popleft().result()
+
+
+def _reviews(
+    connection: Connection, numbers: Sequence[int], size: int
+) -> dict[int, list[RecordedReview]]:
+    """Return the reviews among the first `size` entries by generation, the oldest first."""
+    condition = event.c.subject.in_(numbers) & (event.c.seq < size)
+    reviews: dict[int, list[RecordedReview]] = {}
+    for item in select_events(connection, ReviewEntry, condition):
+        review = RecordedReview(
+            at=iso(item.at),
+            actor=item.actor,
+            decision=item.entry.decision,
+            reason=item.text("reason"),
+            altered=item.altered,
+        )
+        reviews.setdefault(item.entry.generation, []).append(review)
+    return reviews
+
+
+def _with_reviews(
+    records: Sequence[GenerationRecord],
+    numbers: Sequence[int],
+    reviews: Mapping[int, Sequence[RecordedReview]],
+) -> list[GenerationRecord]:
+    """Return records of the generations with these numbers with their reviews."""
+    return [
+        structs.replace(item, reviews=reviews.get(number, ()))
+        for item, number in zip(records, numbers, strict=True)
+    ]
 
 
 def _with_files(item: GenerationRecord, names: Sequence[str | None]) -> GenerationRecord:

@@ -106,18 +106,23 @@ def _csv_columns() -> Iterator[tuple[str, tuple[str, ...]]]:
             continue
         if name == "outputs":
             yield "output", ("text",)
+        if name == "reviews":
+            yield "review", ("judgement",)
         yield name, (name,)
 
 
 CSV_COLUMNS: Mapping[str, tuple[str, ...]] = dict(_csv_columns())
 """The columns of a CSV file. Lists and objects are JSON in their cells, empty cells are missing
-values. `output` has the text outputs, which `outputs` then omits."""
+values. `output` has the text outputs, which `outputs` then omits. `review` has the decision of the
+newest review."""
 
 
 def _value(record: GenerationRecord, path: tuple[str, ...]) -> Any:
     if path == ("text",):
         texts = (output.text for output in record.outputs)
         return "\n\n".join(text for text in texts if text is not None)
+    if path == ("judgement",):
+        return record.reviews[-1].decision if record.reviews else ""
     value: Any = record
     for name in path:
         value = value and getattr(value, name)

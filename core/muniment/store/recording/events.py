@@ -31,7 +31,6 @@ from muniment.ledger.events import (
 from muniment.ledger.fields import (
     MODEL_DIGEST,
     Action,
-    Judgement,
     ModelAct,
     PluginAct,
     Rating,
@@ -55,7 +54,7 @@ from muniment.types.generations import Generation
 from muniment.types.plugins import PluginRef
 from muniment.types.replays import Difference, Replay
 from muniment.types.scores import Score
-from muniment.types.verdicts import Decision
+from muniment.types.verdicts import Decision, Judgement
 from muniment.validation import check_text, now
 
 E = TypeVar("E", bound=Event)
