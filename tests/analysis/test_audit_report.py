@@ -194,6 +194,7 @@ def test_erased_reasons_are_not_invented(session: Session) -> None:
     session.erase(Query(ids=[blocked.id]))
     newest = report(session).blocked.listed[0]
     assert newest.id == blocked.id
+    assert "[erased]" in report(session).html()
     assert MARKUP not in [reason.message for reason in newest.reasons]
 
 

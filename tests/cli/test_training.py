@@ -206,6 +206,19 @@ def test_the_texts_of_a_training_can_be_erased(copies: Here, tmp_path: Path) -> 
     assert shown(copies)["trainings"] == [erased]
 
 
+def test_the_erased_name_of_an_actor_is_marked_in_the_record_of_a_model(
+    copies: Here, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "m")
+    copies(*ADD, tmp_path / "m")
+    assert copies("generate", "copies", "x", "-m", "mine").code == 0
+    (made,) = copies("audit", "list", "--json").json("generation")
+    assert copies("audit", "erase", "--actor", made["actor"], "--yes").code == 0
+    shown = copies("models", "show", "mine").fields
+    for name in ("history", "training"):
+        assert "[erased]" in shown[name][0], shown
+
+
 def test_control_characters_of_a_claim_stay_on_their_line(copies: Here, tmp_path: Path) -> None:
     write_model(tmp_path / "m", classes=["cat\nresult faked\x1b[2J"])
     copies(*ADD, tmp_path / "m")

@@ -33,6 +33,7 @@ from muniment.cli.output import (
 )
 from muniment.cli.values import (
     ERASED,
+    actor_cell,
     altered_mark,
     coloured,
     coloured_status,
@@ -348,7 +349,7 @@ def runs(context: CliContext, limit: int, as_json: bool) -> None:
         ("generations", lambda run: " · ".join(f"{n:,} {what}" for what, n in run.counts.items())),
         ("lines", lambda run: run.lines or None),
         ("generators", "generators"),
-        ("actor", "actor"),
+        ("actor", lambda run: actor_cell(run.actor)),
     ]
     if on_terminal():
         del columns[2]
@@ -440,7 +441,7 @@ def _shown(group: str, value: str) -> str:
     if group == "decision":
         return value or UNDECIDED
     names = ("actor", "reviewer", "filter", "category")
-    return value or ("(erased)" if group in names else "none")
+    return value or (ERASED if group in names else "none")
 
 
 def _record(statistics: Stats) -> dict[str, Any]:

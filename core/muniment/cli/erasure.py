@@ -34,7 +34,7 @@ from muniment.cli.output import (
     write_note_on_copies,
 )
 from muniment.cli.progress import counting, waiting
-from muniment.cli.values import excerpt, moment, pluralize, short_id
+from muniment.cli.values import actor_cell, excerpt, moment, pluralize, short_id
 from muniment.language import gettext, ngettext
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ def _status(context: CliContext, as_json: bool) -> int:
     columns: list[Column[ErasureRecord]] = [
         ("entry", "entry"),
         ("when", "at"),
-        ("by", "actor"),
+        ("by", lambda item: actor_cell(item.actor)),
         ("erased", _erased) if on_terminal() else ("generations", "generations"),
         ("bytes", lambda item: "pending" if item.pending else "gone"),
         ("reason", "reason"),
@@ -334,7 +334,7 @@ def list_(context: CliContext, as_json: bool) -> None:
         [
             ("hold", lambda hold: short_id(hold.id)),
             ("since", "at"),
-            ("by", "actor"),
+            ("by", lambda item: actor_cell(item.actor)),
             ("generations", "generations"),
             ("reason", "reason"),
         ],

@@ -23,7 +23,7 @@ from muniment.cli.listing import emit, emit_one
 from muniment.cli.options import headers_option, json_option
 from muniment.cli.output import one_line, write_data, write_json, write_note
 from muniment.cli.progress import counting
-from muniment.cli.values import moment, short_digest
+from muniment.cli.values import ERASED, moment, short_digest
 from muniment.config import normalised
 from muniment.errors import PluginError, UnknownNameError, UsageError
 from muniment.failures import explain
@@ -194,7 +194,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
                 "history",
                 lambda _: "\n".join(
                     f"{moment(event.at)}  {event.entry.act} {event.entry.plugin.version}  "
-                    f"{event.actor}  {signer_text(event.entry.signer)}"
+                    f"{event.actor or ERASED}  {signer_text(event.entry.signer)}"
                     for event in history
                 ),
             ),

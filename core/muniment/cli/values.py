@@ -114,6 +114,11 @@ ERASED = "[erased]"
 """The mark in place of an erased text or name."""
 
 
+def actor_cell(name: str) -> str:
+    """Return the name of an actor, or on a terminal a mark if it was erased."""
+    return name or (ERASED if on_terminal() else "")
+
+
 def model_name(model: Model, generation: Generation) -> str:
     """Return the name of a model of a generation, or a mark if it was erased."""
     return model.name or (ERASED if "request" in generation.erased else "")

@@ -37,7 +37,12 @@ def display(group: str, value: str) -> str:
     if group == "decision":
         return gettext("(undecided)")
     is_erased = group in ("actor", "reviewer", "filter", "category")
-    return gettext("(erased)") if is_erased else gettext("(none)")
+    return _erased() if is_erased else gettext("(none)")
+
+
+def _erased() -> str:
+    """Return the mark in place of an erased text or name."""
+    return gettext("[erased]")
 
 
 def count_rows(report: AuditReport) -> Iterator[tuple[str, str, str, int]]:
@@ -287,7 +292,7 @@ def reasons_text(item: Finding) -> str:
     if item.altered:
         altered = gettext("altered after it was recorded: {kinds}")
         texts.append(altered.format(kinds=", ".join(item.altered)))
-    return "; ".join(texts) or gettext("(erased)")
+    return "; ".join(texts) or _erased()
 
 
 def review_text(item: Finding) -> str:
@@ -308,7 +313,7 @@ def review_text(item: Finding) -> str:
 
 def _origin(reason: FindingReason) -> str:
     """Return the filter and the judged content, such as `blocklist (output)`."""
-    origin = f"{reason.filter or gettext('(erased)')} ({reason.stage})"
+    origin = f"{reason.filter or _erased()} ({reason.stage})"
     if reason.decision != reason.action:
         differing = gettext(", {decision} with the action {action}")
         origin += differing.format(decision=reason.decision, action=reason.action)
