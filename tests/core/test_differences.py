@@ -1,4 +1,4 @@
-"""What two generations differ in: texts by words and characters, the rest by name."""
+"""Differences between two generations: of texts by words and characters, of the rest by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`muniment image words`: the words or labels that a model knows."""
+"""`muniment image words`: the words or labels that a model accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where Muniment may be installed: by pipx, by uv, or where nothing may be."""
+"""Installing plugins into environments of pipx, of uv and of the system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is erased is gone from every file of the store, and everything else still holds."""
+"""Erased texts are gone from every file of the store, and everything else still holds."""
 
 from __future__ import annotations
 

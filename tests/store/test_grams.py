@@ -1,4 +1,4 @@
-"""What a text is found by: words, and characters and pairs of them where no spaces are written."""
+"""The parts of a text by which it is found: words, or characters and pairs of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is recorded is what is read back, and no text of a user's is in an entry."""
+"""Generations are read back as they were recorded, and no text of a user is in an entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is searched for is found, with the place where it stands, and nothing else is."""
+"""Searching: the texts that match are found, each with the place of the match, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever alters the database by hand is found out (column by column: `test_attacks.py`)."""
+"""Alterations of the database by hand are found (column by column: `test_attacks.py`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is made once for all processes of a test run: a folder that they share, and locks in it."""
+"""Objects that are made once for all processes of a test run, in a folder with locks."""
 
 from __future__ import annotations
 

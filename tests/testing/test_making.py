@@ -1,4 +1,4 @@
-"""What a plugin is given, made up for a test, is what the pipeline gives."""
+"""Objects that are made for tests of plugins are like those of the pipeline."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Answers:
     ) -> None:
         """Take the file of `-o`, or None for stdout, and the format of its content.
 
-        `notices` know how long models were loaded.
+        `notices` has the seconds for which models were loaded.
         """
         self._notices = notices
         self.code = exit_codes.DONE  # the most severe one

@@ -45,7 +45,7 @@ def emit(
     record's own `to_json()`, else its keys or fields.
 
     `empty` is a note for standard error, or returns one, printed when there are no records. When
-    `limit` records were printed on a terminal, a note says so. With `total`, which returns the
+    `limit` records were printed on a terminal, a note follows. With `total`, which returns the
     number of all records, it is "20 of 53", and omitted when these are all.
     """
     rows: list[Sequence[object]] = []

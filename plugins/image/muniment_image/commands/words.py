@@ -1,4 +1,4 @@
-"""The command `muniment image words`, which lists the words or labels that a model knows."""
+"""The command `muniment image words`, which lists the words or labels that a model accepts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Row(NamedTuple):
 @json_option
 @pass_session
 def words(session: muniment.Session, text: str | None, model: str | None, as_json: bool) -> None:
-    """List the words or labels that a model knows.
+    """List the words or labels that a model accepts.
 
     Of a model with captions, each line has the words of one meaning, such as `heart 心 心形 爱心`.
     They have the same effect. The last line has the words that are ignored. Of a model with labels,
