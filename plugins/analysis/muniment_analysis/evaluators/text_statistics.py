@@ -30,7 +30,11 @@ class TextStatistics(muniment.Evaluator):
 
     def evaluate(self, generation: muniment.Generation) -> Mapping[str, float]:
         """Return the measures. A ratio is omitted if there is no n-gram of its length."""
-        texts = [output.text for output in generation.outputs if output.text is not None]
+        texts = [
+            output.text or ""
+            for output in generation.outputs
+            if output.media_type.startswith("text/")  # not the JSON of a list
+        ]
         if not texts:
             return {}
         word_lists = [words(text) for text in texts]
