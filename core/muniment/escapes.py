@@ -31,8 +31,8 @@ _HIDDEN = re.compile(
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 # Hidden characters that the characters after them decide, at most six: the tags of a flag.
-_UNDECIDED = re.compile("[\u200b-\u200d\ufe0e\ufe0f\U000e0000-\U000e0fff]")
-_MOST_UNDECIDED = 6
+_PENDING = re.compile("[\u200b-\u200d\ufe0e\ufe0f\U000e0000-\U000e0fff]")
+_MOST_PENDING = 6
 _NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 _NON_JOINER, _JOINER = "\u200c", "\u200d"
@@ -87,7 +87,7 @@ def is_hidden(character: str) -> bool:
 def settled(text: str) -> int:
     """Return the length of the part of a growing text whose escapes no further text can change."""
     end = len(text)
-    while end and len(text) - end < _MOST_UNDECIDED and _UNDECIDED.match(text, end - 1):
+    while end and len(text) - end < _MOST_PENDING and _PENDING.match(text, end - 1):
         end -= 1
     return end
 

@@ -165,10 +165,10 @@ class _GeneratorCommand(click.Command):
             ) from None
         if extra and not ctx.resilient_parsing:
             words = [ctx.params["prompt"], *extra]
-            raise click.UsageError(self._misplaced(given, words, ctx), ctx)
+            raise click.UsageError(self._several_prompts(given, words, ctx), ctx)
         return extra
 
-    def _misplaced(self, given: list[str], words: list[str], ctx: click.Context) -> str:
+    def _several_prompts(self, given: list[str], words: list[str], ctx: click.Context) -> str:
         """Return the error for several prompts, or for options after `--`, with the remedy."""
         known = {option for item in self.params for option in item.opts}
         first = next((n for n, word in enumerate(words) if word.partition("=")[0] in known), 0)
