@@ -261,8 +261,8 @@ class Models:
         """Return the model of a name, with the digest of its current files.
 
         `reference` is the name of an added model, the path of a folder or file, or a hub id that
-        the generator can find. `path_name` returns the name of a model at a path.
-        `remembered` allows cached hashes. Raises ModelError or UnknownNameError.
+        the generator can find. `path_name` returns the name of a model at a path. `remembered`
+        allows cached hashes. Raises ModelError or UnknownNameError.
         """
         hashes = FileHashes(self.hash_cache if remembered else None)
         name, path, added = self._locate(reference, generator)
@@ -296,10 +296,12 @@ class Models:
         """Return the name of the model at a path: its plain form, such as `model` for `./model`.
 
         The reference is returned unchanged if its plain form is the path of another file, or the
-        name of an added model or of a packaged one of the generator. So is one that is no path.
+        name of an added or packaged model. So is a reference that is no path.
         """
         plain = plain_path(reference)
-        if not _is_same_path(plain, reference) or recordable_name(plain) != plain:
+        if plain == reference or not _is_same_path(plain, reference):
+            return reference
+        if recordable_name(plain) != plain:  # the name of a folder can be a space
             return reference
         name = normal_name(plain)
         is_taken = is_name(name) and (

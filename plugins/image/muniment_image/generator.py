@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -145,7 +144,7 @@ class ImageGenerator(muniment.Generator):
     ) -> Mapping[str, Any]:
         """Copy a packaged model, or a folder of `muniment image train`, unchanged into `into`."""
         folder = Path(source).expanduser()
-        if source in PACKAGED and not os.path.exists(folder):
+        if source in PACKAGED and not folder.exists():
             folder = PACKAGED_FOLDER / source
         progress("checking", 0.0)
         load_model(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,7 +147,7 @@ class TextGenerator(muniment.Generator):
     ) -> Mapping[str, Any]:
         """Convert a folder, hub id, .gguf file or the default model into `into`."""
         default = source in (DEFAULT_NAME, DEFAULT_SOURCE)
-        if default and os.path.exists(source):
+        if default and Path(source).exists():
             default = False
         try:
             prepare(DEFAULT_SOURCE if default else source, into, progress)
