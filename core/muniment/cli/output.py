@@ -12,15 +12,12 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import click
 
 from muniment.escapes import escaped, json_escaped, settled
 from muniment.times import iso
-
-if TYPE_CHECKING:
-    pass
 
 Stream: TypeAlias = Literal["stdout", "stderr"]
 _COLOUR_CODE = re.compile(r"(\x1b\[[0-9;:]*m)")
