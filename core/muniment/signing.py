@@ -74,8 +74,9 @@ class KeyStore:
                 os.fsync(file.fileno())
         except FileExistsError:
             raise UsageError(
-                f"the key {path} exists already, and keys are never overwritten; to use a new one, "
-                "move that file away and give the new public key to your verifiers"
+                f"the key {path} exists already, and keys are never overwritten; `muniment keys "
+                "show` prints its public key; to use a new key, move that file away and give the "
+                "new public key to your verifiers"
             ) from None
         except OSError as error:
             raise MunimentError(f"cannot write the key {path}: {error.strerror}") from None

@@ -66,6 +66,7 @@ def test_a_key_is_made_once_and_is_its_owner_s_alone(muniment: Here, home: Path)
     again = muniment("keys", "generate")
     assert again.code == 2
     assert "never overwritten" in again.err
+    assert "`muniment keys show`" in again.err
     assert private.read_bytes() == before
 
 

@@ -117,6 +117,8 @@ def test_mistakes_are_one_sentence_and_the_shell_goes_on(
         ("/again", "prompt"),
         ("/nothing", "/nothing"),
         ("/quit now", "/quit now"),
+        ("/agian", "did you mean /again?"),
+        ("/sys be brief", "did you mean /system?"),
     ]:
         with subtests.test(line=line):
             result = muniment("shell", "echo", stdin=f"{line}\nafter\n".encode())

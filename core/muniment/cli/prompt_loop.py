@@ -17,12 +17,20 @@ from muniment.cli.progress import waiting
 from muniment.cli.signals import Terminated, forget, sparing_imports
 from muniment.cli.translation import help_formatter
 from muniment.cli.values import parameter_text
-from muniment.errors import MunimentError, PromptError, StoreError, UsageError
+from muniment.errors import (
+    MunimentError,
+    PromptError,
+    StoreError,
+    UsageError,
+    similar_names,
+)
 from muniment.generation.seeds import parse_seed
 from muniment.language import gettext
 from muniment.plugins.objects import RegisteredObject
 from muniment.types.generations import Generation
 from muniment.types.replies import Chunk
+
+_COMMANDS = ("set", "seed", "system", "again", "help", "quit", "exit")
 
 # Lines that are meant as commands, and what to do instead.
 _HINTS = {
@@ -176,9 +184,11 @@ class PromptLoop:
             case "help", "":
                 write_note(_help())
             case _:
+                similar = [f"/{name}" for name in similar_names(command, _COMMANDS)]
+                meant = f" (did you mean {' or '.join(similar)}?)" if similar else ""
                 raise UsageError(
-                    f"the shell has no command {one_line(line):.80}; /help lists the commands, and "
-                    "a prompt that begins with / is written with //"
+                    f"the shell has no command {one_line(line):.80}{meant}; /help lists the "
+                    "commands, and a prompt that begins with / is written with //"
                 )
         return None
 
