@@ -27,6 +27,19 @@ def test_help_and_h_print_what_the_option_help_prints(
     assert muniment("help", *words).out == expected
 
 
+@pytest.mark.parametrize("words", [(), ("audit", "show"), ("generate",), ("generate", "echo")])
+def test_help_fits_a_narrow_terminal(
+    muniment: Here, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = muniment(*words, "--help").out
+    assert narrow.startswith(" ".join(("Usage: muniment", *words)))
+    assert "\nOptions:\n" in narrow
+    assert max(map(len, narrow.splitlines())) <= 40
+    monkeypatch.setenv("COLUMNS", "80")
+    assert narrow.split() == muniment(*words, "--help").out.split()
+
+
 def test_help_of_an_unknown_command_is_an_error(muniment: Here) -> None:
     result = muniment("help", "audit", "lst")
     assert (result.code, result.out) == (2, "")

@@ -1,4 +1,4 @@
-"""Copies of commands with translated help, made only when the language is not English."""
+"""Copies of commands with translated help, or with help for a narrow terminal."""
 
 from __future__ import annotations
 
@@ -76,6 +76,15 @@ def translated_copy(command: click.Command, distribution: str) -> click.Command:
         copied.commands = {
             name: translated_copy(nested, distribution) for name, nested in copied.commands.items()
         }
+    return copied
+
+
+def wide_copy(command: click.Command) -> click.Command:
+    """Return a copy of a command that formats its help with `WideFormatter`."""
+    copied = copy.copy(command)
+    _format_wide(copied)
+    if isinstance(copied, click.Group) and not isinstance(copied, LazyGroup):
+        copied.commands = {name: wide_copy(nested) for name, nested in copied.commands.items()}
     return copied
 
 

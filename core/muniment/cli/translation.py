@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import click
 
 CORE = "muniment"
+CLICK_LEAST = 50  # cells of a line of help; click formats for no narrower terminal
 
 
 class Translations:
@@ -63,9 +64,16 @@ def paragraphs(text: str) -> list[str]:
 
 
 def translated(command: click.Command, distribution: str = CORE) -> click.Command:
-    """Return a command with its help translated: a copy, or in English the command itself."""
+    """Return a command with its help translated: a copy, or in English the command itself.
+
+    For a terminal that is too narrow for the formatter of click, it is a copy in English, too.
+    """
     if language() == "en":
-        return command
+        if not _too_narrow():
+            return command
+        from muniment.cli.translated_help import wide_copy
+
+        return wide_copy(command)
     from muniment.cli.translated_help import translated_copy
 
     return translated_copy(command, distribution)
@@ -82,13 +90,20 @@ def translated_option(option: click.Option, distribution: str) -> click.Option:
 
 def help_formatter() -> click.HelpFormatter:
     """Return the formatter of help texts in the language of the user."""
-    if language() == "en":
+    if language() == "en" and not _too_narrow():
         import click
 
         return click.HelpFormatter()
     from muniment.cli.wide_formatter import WideFormatter
 
     return WideFormatter()
+
+
+def _too_narrow() -> bool:
+    """Return whether click would format help for a wider terminal, with lines that are cut."""
+    import shutil
+
+    return shutil.get_terminal_size().columns < CLICK_LEAST + 2
 
 
 @functools.cache

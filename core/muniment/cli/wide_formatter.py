@@ -1,4 +1,4 @@
-"""Format help that contains Chinese: wide characters, and lines without spaces to wrap at."""
+"""Format help in Chinese, which has wide characters and few spaces, and for narrow terminals."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 import click
 from rich.cells import cell_len
 
-from muniment.language import gettext
+from muniment.cli.translation import CLICK_LEAST
+from muniment.language import gettext, language
 from muniment.line_breaking import wrap
 
 _LEAST_WIDTH = 20
-_CLICK_LEAST = 50  # click formats for no narrower terminal
 
 
 class WideFormatter(click.HelpFormatter):
@@ -23,13 +23,14 @@ class WideFormatter(click.HelpFormatter):
         self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None
     ) -> None:
         super().__init__(indent_increment, width, max_width)
-        if width is None and self.width == _CLICK_LEAST:
+        if width is None and self.width == CLICK_LEAST:
             columns = shutil.get_terminal_size().columns
             self.width = max(min(self.width, columns - 2), _LEAST_WIDTH)
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
         """Write the usage line, with the arguments below it where they do not fit beside it."""
-        start = f"{gettext('Usage:') if prefix is None else prefix.rstrip()}{prog} "
+        label = gettext("Usage:") if prefix is None else prefix.rstrip()
+        start = f"{label}{' ' if language() == 'en' else ''}{prog} "
         if cell_len(start) + 20 <= self.width:
             self._write_lines(wrap(args, self.width, " " * cell_len(start), start))
         else:
@@ -37,7 +38,8 @@ class WideFormatter(click.HelpFormatter):
 
     def write_heading(self, heading: str) -> None:
         """Write a heading."""
-        self.write(f"{'':>{self.current_indent}}{gettext(heading)}：\n")
+        colon = ":" if language() == "en" else "："
+        self.write(f"{'':>{self.current_indent}}{gettext(heading)}{colon}\n")
 
     def write_text(self, text: str) -> None:
         r"""Write paragraphs. One that begins with `\b` keeps its lines."""
@@ -51,7 +53,7 @@ class WideFormatter(click.HelpFormatter):
         """Write terms and their descriptions in two columns."""
         rows = list(rows)
         longest = max((cell_len(term) for term, _ in rows), default=0)
-        column = min(longest, col_max, self.width // 3 if self.width < _CLICK_LEAST else col_max)
+        column = min(longest, col_max, self.width // 3 if self.width < CLICK_LEAST else col_max)
         indent = " " * (self.current_indent + column + col_spacing)
         for term, text in rows:
             start = " " * self.current_indent + term
