@@ -214,16 +214,19 @@ def test_a_generation_as_json_has_the_documented_fields(workspace: Workspace) ->
         "x", seed=2**64 - 1, policy=workspace.policy("{filter: fine}"), tags=["t"]
     )
     body = json.loads(json.dumps(done.to_json()))
-    assert list(body)[:8] == [
+    assert list(body)[:10] == [
         "id",
         "run_id",
         "actor",
         "status",
+        "decision",
+        "categories",
         "generator",
         "model",
         "prompt",
         "system",
     ]
+    assert (body["decision"], body["categories"]) == ("flag", ["odd"])
     assert body["seed"] == "18446744073709551615"
     assert body["parameters"] == {"words": ["a"]}
     assert body["outputs"][0] == {

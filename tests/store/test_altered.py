@@ -157,7 +157,7 @@ def test_exports_report_altered_payloads(
     for format in ("jsonl", "csv", "parquet"):
         store.export(tmp_path / format, format).run()
     lines = [json.loads(line) for line in (tmp_path / "jsonl").read_text().splitlines()]
-    assert lines[0] == json.loads(json.dumps(listed.to_json()))
+    assert lines[0] == json.loads(json.dumps(listed.to_json() | {"reviews": []}))
     altered = [] if payload_kind == "trace" else [payload_kind]
     assert [line["altered"] for line in lines] == [altered, []]
     table = parquet.read_table(tmp_path / "parquet").to_pylist()
@@ -167,6 +167,24 @@ def test_exports_report_altered_payloads(
     assert [json.loads(row["altered"] or "[]") for row in rows] == [altered, []]
     for content in ((tmp_path / "jsonl").read_text(), text, repr(table)):
         assert FORGED not in content
+
+
+def test_an_export_reports_altered_reviews(
+    store: Store, url: str, rich: Generation, tmp_path: Path
+) -> None:
+    store.events.add_review(rich.id, "Ada", "approve", "the block was right")
+    store.events.add_review(rich.id, "Ada", "approve", "it still is")
+    first = "seq = (SELECT min(seq) FROM entry WHERE kind = 'review')"
+    [row] = ask(url, f"SELECT canonical_bytes FROM entry WHERE {first}")
+    forged = bytes(row.canonical_bytes).replace(b'"approve"', b'"overturn"')
+    assert change(url, f"UPDATE entry SET canonical_bytes = :it WHERE {first}", {"it": forged})
+    assert change(url, "UPDATE payload SET content = :it WHERE kind = 'reason'", {"it": b"FORGED"})
+    job = store.export(tmp_path / "all", "jsonl", Query(ids=[rich.id]))
+    job.run()
+    record = json.loads((tmp_path / "all").read_text())
+    found = [(item["reason"], item["altered"]) for item in record["reviews"]]
+    assert found == [(None, ["entry", "reason"]), (None, ["reason"])]
+    assert (job.altered, job.first_altered) == (1, rich.id)
 
 
 @each_kind

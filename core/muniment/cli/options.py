@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +14,7 @@ import muniment
 from muniment.cli.context import CliContext, context_of
 from muniment.cli.listing import want_headers
 from muniment.cli.output import one_line, write_note
-from muniment.errors import PolicyError, UsageError
+from muniment.errors import UsageError
 from muniment.language import english_of, gettext
 from muniment.names import split_version
 from muniment.validation import parse_moment
@@ -326,22 +325,24 @@ def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> mun
 
 def no_match(store: Store, query: muniment.Query, result: str = "no generation matches") -> str:
     """Return a note that no generation matches a query, with the reasons why none can."""
-    return "; ".join([result, *store.obstacles(query), *_filters_of_rule(store, query.filter)])
+    return "; ".join([result, *store.obstacles(query), *_rule_hint(store, query)])
 
 
-def _filters_of_rule(store: Store, name: str | None) -> list[str]:
-    """Return a clause that names the filter of a rule, if `name` is a rule and no filter."""
+_MOST_POLICIES = 100  # the newest ones, in which a rule is looked up
+
+
+def _rule_hint(store: Store, query: muniment.Query) -> Iterator[str]:
+    """Yield the filters of a rule whose name was given as that of a filter."""
+    name = query.filter
     if name is None or not store.obstacles(muniment.Query(filter=name)):
-        return []
-    from muniment.generation.policy import parse_policy
+        return
+    from muniment.cli.verdicts import filters_of_rule
 
-    for document in store.policy_documents():
-        with contextlib.suppress(PolicyError):  # of another version of Muniment
-            policy = parse_policy(document, "")
-            for rule_name, rule in zip(policy.rule_names, policy.filters, strict=True):
-                if rule_name == name != rule.filter:
-                    return [f"{name} is a rule of filter {rule.filter}; use --filter {rule.filter}"]
-    return []
+    for filter in filters_of_rule(store.policy_documents(_MOST_POLICIES), name):
+        yield (
+            f"{name} is a rule of filter {filter}; use --filter {filter}, or --category with a "
+            "category of the rule"
+        )
 
 
 def _distribution(plugin: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from muniment.cli.output import one_line
@@ -32,6 +33,19 @@ def rule_names(document: str) -> Sequence[str]:
         return parse_policy(document, "").rule_names
     except PolicyError:  # erased, or of another version of Muniment
         return ()
+
+
+def filters_of_rule(documents: Iterable[str], name: str) -> list[str]:
+    """Return the filters of the rules with a name in recorded policies, sorted."""
+    from muniment.generation.policy import parse_policy
+
+    filters: set[str] = set()
+    for document in documents:
+        with suppress(PolicyError):  # erased, or of another version of Muniment
+            policy = parse_policy(document, "")
+            pairs = zip(policy.rule_names, policy.filters, strict=True)
+            filters |= {rule.filter for rule_name, rule in pairs if rule_name == name}
+    return sorted(filters)
 
 
 def outcome_sentence(generation: Generation, store: Store) -> str:

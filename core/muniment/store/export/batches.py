@@ -91,7 +91,7 @@ def encode_page(
                 records = [_with_files(item, write_outputs(written)) for item, written in pairs]
             data += FORMATS[format].lines(records)
             length += sum(map(_length, loaded))
-            altered += [generation.id for generation in loaded if generation.altered]
+            altered += [item.id for item in records if _is_altered(item)]
     return Page(data, len(numbers), numbers[-1], length, altered)
 
 
@@ -140,7 +140,7 @@ def _reviews(
     """Return the reviews among the first `size` entries by generation, the oldest first."""
     condition = event.c.subject.in_(numbers) & (event.c.seq < size)
     reviews: dict[int, list[RecordedReview]] = {}
-    for item in select_events(connection, ReviewEntry, condition):
+    for item in select_events(connection, ReviewEntry, condition, allow_altered=True):
         review = RecordedReview(
             at=iso(item.at),
             actor=item.actor,
@@ -150,6 +150,11 @@ def _reviews(
         )
         reviews.setdefault(item.entry.generation, []).append(review)
     return reviews
+
+
+def _is_altered(item: GenerationRecord) -> bool:
+    """Return whether texts of a generation or of its reviews were altered."""
+    return bool(item.altered) or any(review.altered for review in item.reviews or ())
 
 
 def _with_reviews(

@@ -27,12 +27,13 @@ from muniment.store.database.tables import (
     generation,
     generation_parent,
     ledger_head,
+    policy,
     run,
 )
 from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries import contents
 from muniment.store.queries.loader import PAGE, entries_of, in_pages, load, load_numbers, number_of
-from muniment.store.queries.origins import policy_document, policy_documents
+from muniment.store.queries.origins import policy_document
 from muniment.store.queries.planner import Position, QueryPlanner
 from muniment.store.queries.query import COLUMNS, GenerationRow, Query
 from muniment.store.queries.recorded_names import obstacles
@@ -137,11 +138,6 @@ class Finder:
         with self._database.reading() as connection:
             return _policy_document(connection, number_of(connection, generation, id))
 
-    def policy_documents(self) -> list[str]:
-        """Return the recorded policies, the newest first, without erased and altered ones."""
-        with self._database.reading() as connection:
-            return list(policy_documents(connection))
-
     def policy_of_run(self, run_id: str) -> str | None:
         """Return the recorded policy of the first generation of a run, or None without one.
 
@@ -151,6 +147,15 @@ class Finder:
             number = connection.scalar(select(run.c.seq).where(run.c.id == run_id))
             # The number of a run is that of its first generation.
             return None if number is None else _policy_document(connection, number)
+
+    def policy_documents(self, limit: int) -> list[str]:
+        """Return up to `limit` recorded policies, the newest first.
+
+        A policy that was erased or altered is "".
+        """
+        newest = select(policy.c.seq).order_by(policy.c.seq.desc()).limit(limit)
+        with self._database.reading() as connection:
+            return [policy_document(connection, n) for n in connection.scalars(newest).all()]
 
     def find(self, ref: str) -> str:
         """Return the complete id of a generation.

@@ -48,13 +48,6 @@ def policy_document(connection: Connection, number: int) -> str:
     return decode_text(PolicyText, texts.get("policy")).document
 
 
-def policy_documents(connection: Connection) -> Iterator[str]:
-    """Yield the documents of the recorded policies, the newest first."""
-    for number in connection.scalars(select(policy.c.seq).order_by(policy.c.seq.desc())).all():
-        if document := policy_document(connection, number):
-            yield document
-
-
 def plugin_sets(connection: Connection, wanted: str) -> Iterator[str]:
     """Yield the values of `generation.plugins` with a distribution, or with it at a version.
 

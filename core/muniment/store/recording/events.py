@@ -361,20 +361,32 @@ def add_text(payloads: Payloads, kind: Kind, text: str | None) -> str | None:
 
 
 def read_events(
-    connection: Connection, event_class: type[E], numbers: Sequence[int]
+    connection: Connection,
+    event_class: type[E],
+    numbers: Sequence[int],
+    *,
+    allow_altered: bool = False,
 ) -> list[RecordedEvent[E]]:
-    """Return the events with these numbers, in the order of the numbers."""
+    """Return the events with these numbers, in the order of the numbers.
+
+    Raise DamagedStoreError for an event whose bytes were altered. With `allow_altered`, it is
+    returned without texts, and `altered` contains `entry`.
+    """
     events = []
     with corruption_as_store_error(database_of(connection).url):
         for part in chunks(numbers):
-            entries = loader.entries_of(connection, part)
+            altered: set[int] = set()
+            entries = loader.entries_of(connection, part, altered if allow_altered else None)
             shared = loader.SharedReader(connection).read(entries.values())
             stored = loader.payloads_of(connection, part)
             for number in part:
                 entry, texts = entries[number], Texts()
                 if not isinstance(entry, event_class):
                     raise ValueError(f"entry {number} is not a {event_class.__name__}")
-                texts.add(entry, stored.get(number, {}))
+                if number in altered:
+                    texts.add_altered(entry)
+                else:
+                    texts.add(entry, stored.get(number, {}))
                 plugins = [shared.plugins[plugin] for plugin in getattr(entry, "plugins", ())]
                 events.append(
                     RecordedEvent(number, entry, shared.actors[entry.actor], texts, tuple(plugins))
@@ -387,11 +399,16 @@ def select_events(
     event_class: type[E],
     condition: ColumnElement[bool],
     newest: int | None = None,
+    *,
+    allow_altered: bool = False,
 ) -> list[RecordedEvent[E]]:
-    """Return the events of a class that meet a condition, the oldest first."""
+    """Return the events of a class that meet a condition, the oldest first.
+
+    See `read_events` for `allow_altered`.
+    """
     statement = select(event.c.seq).where(event.c.kind == kind_of(event_class), condition)
     numbers = connection.scalars(statement.order_by(event.c.seq.desc()).limit(newest)).all()
-    return read_events(connection, event_class, numbers[::-1])
+    return read_events(connection, event_class, numbers[::-1], allow_altered=allow_altered)
 
 
 def has_key(connection: Connection, event_class: type[Event], key: str) -> bool:
