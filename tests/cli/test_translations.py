@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import muniment.testing
+from muniment.provenance.labels import visible_label
 from muniment.testing.translations.catalogue import LANGUAGE, catalogue_file, read, strings
 
 _REPOSITORY = Path(__file__).parents[2]
@@ -69,6 +70,13 @@ def test_term_of_the_glossary_has_one_translation(term: str) -> None:
         if chinese not in translation
     ]
     assert not wrong
+
+
+@pytest.mark.parametrize("distribution", ["muniment", "muniment-image"])
+def test_help_of_the_visible_label_quotes_its_words(distribution: str) -> None:
+    messages = read(catalogue_file(distribution, LANGUAGE), LANGUAGE)
+    [label] = [m.string for m in messages if str(m.id).startswith("Language of a label ")]
+    assert f"“{visible_label('zh')}”" in label
 
 
 class TestCore(muniment.testing.TranslationContract):
