@@ -590,6 +590,8 @@ def test_the_outcome_is_printed_beside_a_file(workspace: Workspace, tmp_path: Pa
 def test_the_page_and_markdown_are_in_the_language_of_the_user_and_data_in_english(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    reviewed(workspace.session, "judge", "block", "overturn")
+    reviewed(workspace.session, "second judge", "block", "approve")
     made = report(workspace.session)
     english = made.html(), made.markdown(), made.csv(), made.to_json()
     printed = call(workspace)
@@ -598,7 +600,10 @@ def test_the_page_and_markdown_are_in_the_language_of_the_user_and_data_in_engli
     assert '<html lang="en">' in english[0]
     assert '<html lang="zh-Hans">' in page
     for text in (page, markdown):
-        assert "6 次生成：2 次被拦截（33.3 %）" in text
+        assert "6 次生成：2 次被拦截（33.3%）" in text
+        assert re.search("reviewer 1[^|<>;]*；reviewer 2", text)
+        assert "该时段的事件" in text
+        assert "未验证" in text
         assert "insult" in text
         assert "Blocked generations" not in text
     assert (made.csv(), made.to_json()) == english[2:]

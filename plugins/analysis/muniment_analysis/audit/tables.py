@@ -94,9 +94,9 @@ def state_tables(report: AuditReport) -> Iterator[Table]:
     """Yield the tables of events, of the replays, of the verification and of the record."""
     names = _event_names()
     events = [(names[kind], report.events[kind]) for kind in KINDS if kind in report.events]
-    note = gettext("All events in this period, whatever the filters select.")
+    note = gettext("All of them, whatever the filters select.")
     yield Table(
-        gettext("Events of the whole record"),
+        gettext("Events in this period"),
         (gettext("event"), gettext("number")),
         events,
         note if events else gettext("None in this period."),
@@ -127,7 +127,7 @@ def period(report: AuditReport) -> str:
 def summary(report: AuditReport) -> str:
     """Return the numbers of generations, of blocked, flagged and failed ones as a sentence."""
     parts = [
-        template.format(number=f"{count:,}", share=f"{100 * count / report.total:.1f} %")
+        template.format(number=f"{count:,}", share=_percent(count / report.total))
         for template, count in (
             (gettext("{number} blocked ({share})"), report.decisions.get("block", 0)),
             (gettext("{number} flagged ({share})"), report.decisions.get("flag", 0)),
@@ -157,8 +157,8 @@ def warnings(report: AuditReport) -> Iterator[str]:
     """Yield what a reader must know before the numbers."""
     if report.verification is None:
         yield gettext(
-            "Not verified: the numbers are those of the database. --verify compares it with the "
-            "ledger."
+            "Not verified: the numbers are those of the database. --verify compares the database "
+            "with the ledger."
         )
     elif not report.verification.ok:
         found = gettext("The verification found {problems}.")
@@ -292,7 +292,7 @@ def reasons_text(item: Finding) -> str:
     if item.altered:
         altered = gettext("altered after it was recorded: {kinds}")
         texts.append(altered.format(kinds=", ".join(item.altered)))
-    return "; ".join(texts) or _erased()
+    return gettext("; ").join(texts) or _erased()
 
 
 def review_text(item: Finding) -> str:
@@ -308,7 +308,7 @@ def review_text(item: Finding) -> str:
             if count > 1:
                 text += gettext(" ({number} times)").format(number=count)
             texts.append(text)
-    return "; ".join(texts) or gettext("not reviewed")
+    return gettext("; ").join(texts) or gettext("not reviewed")
 
 
 def _origin(reason: FindingReason) -> str:
@@ -353,7 +353,7 @@ def _replay_table(results: ReplayResults | None) -> Table:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+    return gettext("{number} %").format(number=f"{100 * value:.1f}")
 
 
 def _interval(estimate: Estimate) -> str:
