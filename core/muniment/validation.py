@@ -14,13 +14,23 @@ MAX_NAME = 255  # characters of a name or a tag; PostgreSQL cannot index 2,700 b
 # Control characters and line ends, which would break a line of a table or a file.
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 _INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})  # general categories of Unicode
-_AGO = re.compile(r"([0-9]+) ?个?([a-z]+|[\u4e00-\u9fff]+?)(?: ago|前)?")
+_NUMERALS = {numeral: number for number, numeral in enumerate("一二三四五六七八九", 1)}
+_NUMERAL = f"[{''.join(_NUMERALS)}]"
+_NUMBER = f"[0-9]+|{_NUMERAL}?十{_NUMERAL}?|{_NUMERAL}|两"
+_AGO = re.compile(rf"({_NUMBER}) ?个?([a-z]+|[\u4e00-\u9fff]+?)(?: ago|前)?")
 _UNITS = {
     name: unit
     for unit in ("seconds", "minutes", "hours", "days", "weeks")
     for name in (unit[0], unit[:-1], unit)
-} | {"秒": "seconds", "分钟": "minutes", "小时": "hours", "天": "days", "周": "weeks"}
+} | {
+    "秒": "seconds",
+    "分钟": "minutes",
+    "小时": "hours",
+    "天": "days",
+    **dict.fromkeys(("周", "星期", "礼拜"), "weeks"),
+}
 _CHINESE_DATE = re.compile(r"([0-9]{4}) ?年 ?([0-9]{1,2}) ?月 ?([0-9]{1,2}) ?[日号]( ?(?=[0-9]))?")
+_DATE_WITH_SLASHES = re.compile(r"^([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})(?![0-9])")
 _DATE = r"\d{4}-?(?:\d{2}-?\d{2}|W\d{2}-?\d)"
 # `fromisoformat` takes any character between a date and a time, so it drops a digit there.
 _MOMENT = re.compile(rf"(?:{_DATE}|\d{{4}}-?W\d{{2}})(?:[Tt\W_].*)?")
@@ -44,10 +54,12 @@ _CHINESE_PERIODS = {
 _CHINESE_SYNONYMS = {
     "今日": "今天",
     "昨日": "昨天",
-    "这周": "本周",
+    **dict.fromkeys(("这周", "本星期", "这星期", "这个星期", "这礼拜", "这个礼拜"), "本周"),
+    **dict.fromkeys(("上星期", "上个星期", "上礼拜", "上个礼拜"), "上周"),
     "这个月": "本月",
     "上个月": "上月",
 }
+_CHINESE_FORMS = ("2026年1月31日", "7天前", "三天前", *_CHINESE_PERIODS)
 MOMENTS = (
     "2026-01-31, 2026-01-31T12:00, an age (30m, 2h, 7d, 2w), today, yesterday, 'this week', "
     "'last week', 'this month' or 'last month'"
@@ -173,13 +185,14 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
 
     A date or a period means its first instant, or with `end` the first instant after it. Without a
     zone both are local. Weeks begin on Monday. Digits and marks can be full-width, and dates and
-    ages Chinese, such as 2026年1月31日 or 7天前. Raises UsageError for any other text.
+    ages Chinese, such as 2026年1月31日, 7天前 or 三天前. Raises UsageError for any other text.
     """
     stripped = " ".join(unicodedata.normalize("NFKC", text).split())
     stripped = _CHINESE_DATE.sub(_iso_date, stripped, count=1)
+    stripped = _DATE_WITH_SLASHES.sub(_iso_date, stripped)
     try:
         if (ago := _AGO.fullmatch(stripped.lower())) and ago[2] in _UNITS:
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: _number(ago[1])})
     except (ValueError, OverflowError):
         raise UsageError(f"{text!r} is too far back; use a later date, or fewer days") from None
     name = _CHINESE_SYNONYMS.get(stripped, stripped.lower().replace("-", " "))
@@ -205,8 +218,17 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
 
 
 def _iso_date(match: re.Match[str]) -> str:
-    """Return a Chinese date in ISO 8601, with a space if a time follows."""
-    return f"{match[1]}-{match[2]:0>2}-{match[3]:0>2}{'' if match[4] is None else ' '}"
+    """Return a date in ISO 8601, with a space if a time follows a Chinese one."""
+    space = " " if match.re is _CHINESE_DATE and match[4] is not None else ""
+    return f"{match[1]}-{match[2]:0>2}-{match[3]:0>2}{space}"
+
+
+def _number(text: str) -> int:
+    """Return a number in digits, or a Chinese one below 100."""
+    if text.isdecimal():
+        return int(text)
+    tens, ten, ones = text.replace("两", "二").rpartition("十")
+    return (_NUMERALS.get(tens, 1) * 10 if ten else 0) + _NUMERALS.get(ones, 0)
 
 
 def _forms(name: str, text: str) -> str:
@@ -217,7 +239,7 @@ def _forms(name: str, text: str) -> str:
     known = (*_PERIODS, *_CHINESE_PERIODS, *_CHINESE_SYNONYMS)
     if similar := [] if any(map(str.isdecimal, name)) else similar_names(name, known):
         return f" (did you mean {' or '.join(similar)}?)"
-    also = "" if text.isascii() else f", or one of {', '.join(_CHINESE_PERIODS)}"
+    also = "" if text.isascii() else f", or one of {', '.join(_CHINESE_FORMS)}"
     return f"; use {MOMENTS}{also}"
 
 

@@ -63,6 +63,7 @@ def this_week() -> tuple[date, date]:
         *(("today", 1, 0), ("Yesterday", 1, 1), ("今天", 1, 0), ("昨天", 1, 1)),
         *(("今日", 1, 0), ("昨日", 1, 1), ("本周", 7, 0), ("这周", 7, 0)),
         *(("this week", 7, 0), ("last  week", 7, 1), ("last-week", 7, 1), ("上周", 7, 1)),
+        *(("上星期", 7, 1), ("上个礼拜", 7, 1), ("这个星期", 7, 0)),
     ],
 )
 def test_a_period_is_its_first_instant_or_the_next_ones(
@@ -96,6 +97,9 @@ def test_a_month_begins_on_its_first_day(shanghai: None) -> None:
         ),
         *(("2 小时前", timedelta(hours=2)), ("30分钟", timedelta(minutes=30))),
         *(("2个小时前", timedelta(hours=2)), ("3 个小时", timedelta(hours=3))),
+        *(("三天前", timedelta(3)), ("一周前", timedelta(7)), ("两个星期前", timedelta(14))),
+        *(("十天", timedelta(10)), ("十二天", timedelta(12)), ("二十天前", timedelta(20))),
+        ("九十九天前", timedelta(99)),
     ],
 )
 def test_an_age_is_that_long_ago(text: str, age: timedelta) -> None:
@@ -106,7 +110,7 @@ def test_an_age_is_that_long_ago(text: str, age: timedelta) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("2026年3月2日", "2026 年 3 月 2 日", "2026年03月02号"),
+        *("2026年3月2日", "2026 年 3 月 2 日", "2026年03月02号", "2026/3/2", "2026/03/02"),
         "\N{FULLWIDTH DIGIT TWO}026\N{FULLWIDTH HYPHEN-MINUS}03-02",
     ],
 )
@@ -120,6 +124,7 @@ def test_a_date_can_be_chinese_or_full_width(shanghai: None, text: str) -> None:
     [
         *("2026年11月29日 14\N{FULLWIDTH COLON}30", "2026年11月29日14:30", "2026年11月29号 14:30"),
         *("2026年11月29日T14:30", "2026-11-29 14:30", "2026-11-29t14:30", "20261129T1430"),
+        *("2026/11/29 14:30", "2026/11/29T14:30"),
     ],
 )
 def test_a_time_can_follow_a_date(shanghai: None, text: str) -> None:
@@ -133,6 +138,11 @@ def test_a_time_can_follow_a_date(shanghai: None, text: str) -> None:
         "soon",
         "7x",
         "7个",
+        "三五天前",
+        "一月前",
+        "2026/13/2",
+        "2026/1/311",
+        "2026/1/3112",
         "2026年13月2日",
         "2026年1月31日112:00",
         "2026年1月31日晚08:00",
@@ -153,7 +163,7 @@ def test_another_text_is_refused_with_the_forms_that_are_allowed(text: str) -> N
 
 def test_a_text_in_another_script_is_refused_with_the_chinese_forms() -> None:
     for text in ("前天", "2026年1月31日25:00"):
-        with pytest.raises(UsageError, match=r"今天.*上月"):
+        with pytest.raises(UsageError, match=r"2026年1月31日, 7天前, .*今天.*上月"):
             parse_moment(text)
     with pytest.raises(UsageError) as refused:
         parse_moment("soon")
