@@ -321,7 +321,11 @@ def test_a_checkpoint_with_a_false_signature_gives_no_proof(
 
 @pytest.mark.parametrize(
     ("kinds", "why"),
-    [("trace,detail", "it has no detail"), ("promt", "(did you mean prompt?)")],
+    [
+        ("trace,detail", "it has no detail to disclose; disclose only its trace"),
+        ("detail", "it has no detail to disclose"),
+        ("promt", "(did you mean prompt?)"),
+    ],
 )
 def test_what_is_not_there_cannot_be_disclosed(
     kinds: str, why: str, muniment: Here, key: PublicKey

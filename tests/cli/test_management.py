@@ -755,6 +755,7 @@ class TestMistakes:
             (["audit", "show"], "Missing argument 'ID'. Try 'muniment audit show --help'."),
             (["audit", "list", "--jsn"], "No such option '--jsn'. Did you mean '--json'? Try "),
             (["audit", "list", "--sinc"], "Did you mean '--since'? Try "),
+            (["-v"], "Did you mean '-V'? Try "),
             (["audit", "list", "--rev"], "Did you mean '--reviewed'? Try "),
             (["audit", "list", "--isolate"], "No such option '--isolate'. Try "),
             (["--isolate", "generate", "x", "y"], "write it after `muniment generate NAME`"),

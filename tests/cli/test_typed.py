@@ -73,7 +73,9 @@ def test_the_version_has_a_short_option(muniment: Here) -> None:
         (("version",), "`muniment --version`"),
         (("echo",), "`muniment generate echo`"),
         (("audit", "install"), "`muniment plugins install`"),
-        (("config", "help"), "`muniment help`"),
+        (("config", "help"), "`muniment help config`"),
+        (("audit", "help"), "`muniment help audit`"),
+        (("policy", "list"), "show"),
     ],
 )
 def test_an_unknown_command_names_the_one_that_is_meant(

@@ -21,6 +21,7 @@ _SYNONYMS = [
         "import load restore",
         "clean delete del drop erase forget remove rm uninstall unset",
         "all index list log ls queue runs",
+        "list show",
         "cat describe get info inspect print show status view",
         "check doctor test validate verify",
         "accept approve confirm",
@@ -74,16 +75,18 @@ def similar_choices(error: click.BadParameter) -> str:
 
 def similar_options(error: click.NoSuchOption) -> list[str]:
     """Return the options of the command that an unknown one may mean."""
-    if error.ctx is None or not error.option_name.startswith("--"):
+    if error.ctx is None:
         return []
     names = [
-        name.removeprefix("--")
+        name
         for parameter in error.ctx.command.get_params(error.ctx)
         if isinstance(parameter, click.Option) and not parameter.hidden
         for name in (*parameter.opts, *parameter.secondary_opts)
-        if name.startswith("--")
     ]
-    return [f"--{name}" for name in similar_names(error.option_name.removeprefix("--"), names)]
+    if not error.option_name.startswith("--"):
+        return [name for name in names if name.swapcase() == error.option_name]
+    long = [name.removeprefix("--") for name in names if name.startswith("--")]
+    return [f"--{name}" for name in similar_names(error.option_name.removeprefix("--"), long)]
 
 
 def unknown_option(error: click.NoSuchOption, ctx: click.Context) -> str:
@@ -147,6 +150,9 @@ def _suggestions(ctx: click.Context, name: str) -> list[str]:
     root = ctx.find_root()
     if any(f"--{name}" in option.opts for option in root.command.params):
         return [f"`{root.command_path} --{name}`"]
+    if name == "help":
+        _, *groups = ctx.command_path.split()
+        return [f"`{' '.join((root.command_path, name, *groups))}`"]
     own = _names(ctx.command, ctx) if isinstance(ctx.command, click.Group) else []
     others = {path: names for path, names in _groups(root) if path != ctx.command_path}
 

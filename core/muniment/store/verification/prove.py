@@ -121,6 +121,8 @@ def _disclosed_payloads(
                 number, reference.kind, reference.position, row.salt, row.content
             )
     if missing:
+        present = " and ".join(sorted(set(kinds) - missing))
+        remedy = f"disclose only its {present}" if present else "disclose something else"
         raise _not_provable(
-            id, f"it has no {' and no '.join(sorted(missing))}, which cannot be disclosed"
+            id, f"it has no {' and no '.join(sorted(missing))} to disclose; {remedy}"
         )
