@@ -279,7 +279,8 @@ def test_a_generator_whose_plugin_is_broken_is_an_error_that_says_so(
     plugin_folder.add("raise RuntimeError('no luck')", distribution="test-broken")
     result = muniment("generate", "lucky", "hi")
     assert result.code == 2
-    assert "no luck" in result.err.splitlines()[-1]
+    (line,) = result.err.splitlines()
+    assert "no luck" in line
 
 
 def test_the_prompt_can_come_from_standard_input(muniment: Here) -> None:

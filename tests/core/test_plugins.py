@@ -390,6 +390,20 @@ def test_a_kind_means_its_default_else_the_only_one(plugin_folder: PluginFolder)
     assert plugins.generator("echo", {"text": "other"}).name == "echo"
 
 
+def test_a_generator_of_another_first_party_plugin_does_not_stand_for_text(
+    plugin_folder: PluginFolder,
+) -> None:
+    plugin_folder.generator("recommendation-article", ECHO)
+    plugins = plugin_folder.plugins()
+    with pytest.raises(UnknownNameError, match="muniment-text"):
+        plugins.generator("text", {})
+    assert plugins.generator("recommendation-article", {}).name == "recommendation-article"
+    chosen = plugins.generator("text", {"text": "recommendation-article"})
+    assert chosen.name == "recommendation-article"
+    plugin_folder.generator("echo", ECHO)
+    assert plugin_folder.plugins().generator("text", {}).name == "echo"
+
+
 def test_an_empty_name_means_no_generator_of_application(plugin_folder: PluginFolder) -> None:
     for name in ("facts", "more"):
         plugin_folder.generator(name, ECHO, media_type="application/json")

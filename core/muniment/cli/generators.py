@@ -74,10 +74,11 @@ class GeneratorGroup(click.Group, ABC):
                 registered = session.plugins.generator(cmd_name, session.config.generators())
                 return translated(self.command_of(cmd_name, registered, None))
             return None
-        warn_broken(session.plugins.load())
+        broken = session.plugins.load()
         try:
             registered = session.plugins.generator(cmd_name, session.config.generators())
         except UnknownNameError as error:
+            warn_broken(failure for failure in broken if failure.message not in str(error))
             unloaded = session.plugins.broken or session.plugins.disabled
             if error.name != cmd_name or error.kind != "generator" or unloaded:
                 raise
@@ -93,6 +94,7 @@ class GeneratorGroup(click.Group, ABC):
             if self.takes_prompt and not similar_names(cmd_name, available):
                 hint = _as_prompt(cmd_name, available)
             raise UnknownNameError("generator", cmd_name, available, hint) from None
+        warn_broken(broken)
         media_type = None
         if not registered.media_type.startswith("text/"):
             media_type = session.media.registered(registered.media_type)

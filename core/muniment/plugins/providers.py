@@ -65,6 +65,16 @@ def install_command(distribution: str = discovery.INSTALLER, disabled: Collectio
     return f"pip install {distribution}"
 
 
+def needs_own_name(generator: str, kind: str) -> bool:
+    """Return whether only its own name, and not that of its media kind, selects a generator.
+
+    `recommendation-article` makes text, but from a list and not from a prompt alone. So it does
+    not replace `text` where muniment-text is missing.
+    """
+    own, provider = FIRST_PARTY.get(generator), FIRST_PARTY.get(kind)
+    return own is not None and (provider is None or own.distribution != provider.distribution)
+
+
 def absence_hint(
     name: str, installed: Iterable[str], disabled: Collection[str], broken: Mapping[str, str]
 ) -> str:

@@ -28,7 +28,7 @@ from muniment.plugins import discovery
 from muniment.plugins.declarations import BASES, Kind
 from muniment.plugins.discovery import Plugin
 from muniment.plugins.objects import RegisteredObject, registered_object
-from muniment.plugins.providers import absence_hint
+from muniment.plugins.providers import absence_hint, needs_own_name
 from muniment.plugins.quiet_output import quiet_stdout
 from muniment.representation import showing
 from muniment.types.inputs import InputSpec
@@ -111,18 +111,23 @@ class Plugins:
         - the generator with exactly that name
         - the only generator of that media kind
 
-        Raises UnknownNameError or AmbiguousNameError.
+        A generator that `needs_own_name` is none of the last. Raises UnknownNameError or
+        AmbiguousNameError.
         """
         name = normal_name(name)
         if name in defaults:
             return self.find("generator", defaults[name])
         objects = self.objects("generator")
         # The kind of application/* is empty, which is no name.
-        of_kind = [registered for registered in objects if name and registered.media_kind == name]
+        of_kind = [
+            registered
+            for registered in objects
+            if name and registered.media_kind == name and not needs_own_name(registered.name, name)
+        ]
         if any(registered.name == name for registered in objects):
             return self.find("generator", name)
         if not of_kind:
-            known = self.generator_names()
+            known = [known for known in self.generator_names() if known != name]
             raise UnknownNameError("generator", name, known, self._hint("generator", name))
         if len(of_kind) > 1:
             raise AmbiguousNameError(
