@@ -11,7 +11,11 @@ _WIDE_CLOSING, _CLOSING = "。，、；：？！）》〉」』】〕．", "”�
 _WIDE_OPENING, _OPENING = "（《〈「『【〔", "“‘([{"
 _NOT_FIRST = _WIDE_CLOSING + _CLOSING
 
-_OPEN = f"[{re.escape(_WIDE_OPENING + _OPENING)}]{{0,9}}"  # without a limit, quadratic time
+# A straight quote after a space or a mark, and before a character, opens a quotation.
+_CLOSING_QUOTE = "(?:(?<=\\w)[\"']|[\"'](?!\\w))"
+_OPEN = (  # without a limit, quadratic time
+    f"(?:[{re.escape(_WIDE_OPENING + _OPENING)}]|(?<!\\w)[\"']){{0,9}}"
+)
 _CLOSE = f"[{re.escape(_NOT_FIRST)}]*"
 # A line may end on both sides of a Chinese, Japanese or Korean character.
 _ANYWHERE = (
@@ -22,7 +26,7 @@ _START = f"{_OPEN}(?:{_ANYWHERE}|[{_WIDE_OPENING}])"
 _WORD_END = f"[{_WIDE_CLOSING}]{_CLOSE}"
 _WORD = f"(?:(?:(?!{_START})[^ {_WIDE_CLOSING}])+(?:{_WORD_END})?|{_WORD_END})"
 _PART = re.compile(
-    f" +|{_OPEN}{_ANYWHERE}[{_WIDE_CLOSING}”’％…—·]*(?:[,.;:?!)\\]}}]{_WORD}?)?"
+    f" +|{_OPEN}{_ANYWHERE}(?:[{_WIDE_CLOSING}”’％…—·]|{_CLOSING_QUOTE})*(?:[,.;:?!)\\]}}]{_WORD}?)?"
     f"|{_OPEN}[{_WIDE_OPENING}]{_OPEN}{_WORD}?|{_WORD}"
 )
 

@@ -204,6 +204,9 @@ def test_a_long_word_is_folded_in_its_column(
         ("one，two。", 6, ["one，", "two。"]),  # none begins with a comma
         ("红心.yaml 最", 8, ["红", "心.yaml", "最"]),
         ("don’t“红”心", 5, ["don’t", "“红”", "心"]),
+        ("词 '红心' 出", 6, ["词 '红", "心' 出"]),  # a straight quote stays at its character
+        ('"红心"。最', 5, ['"红', '心"。', "最"]),
+        ("'红'、'心。'", 5, ["'红'、", "'心。'"]),
         ("한국어", 4, ["한국", "어"]),
         ("  indented\n\nx", 20, ["  indented", "", "x"]),
         (f"a {'0' * 75} b", 40, ["a", "0" * 40, "0" * 35 + " b"]),
