@@ -26,7 +26,8 @@ _START = f"{_OPEN}(?:{_ANYWHERE}|[{_WIDE_OPENING}])"
 _WORD_END = f"[{_WIDE_CLOSING}]{_CLOSE}"
 _WORD = f"(?:(?:(?!{_START})[^ {_WIDE_CLOSING}])+(?:{_WORD_END})?|{_WORD_END})"
 _PART = re.compile(
-    f" +|{_OPEN}{_ANYWHERE}(?:[{_WIDE_CLOSING}”’％…—·]|{_CLOSING_QUOTE})*(?:[,.;:?!)\\]}}]{_WORD}?)?"
+    f" +|{_OPEN}{_ANYWHERE}(?:[{_WIDE_CLOSING}”’％…—·]|{_CLOSING_QUOTE})*"
+    f"(?:[,.;:?!)\\]}}]{_WORD}?)?"
     f"|{_OPEN}[{_WIDE_OPENING}]{_OPEN}{_WORD}?|{_WORD}"
 )
 
