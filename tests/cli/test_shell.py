@@ -265,6 +265,9 @@ def test_a_word_that_is_meant_to_end_the_shell_is_no_prompt(processes: Processes
             ("quit ", "/quit"),
             (":q", "/quit"),
             ("?", "/help"),
+            ("退出", "/quit"),
+            ("结束", "/quit"),
+            ("帮助", "/help"),
         ]:
             shell.expect("echo> ")
             shell.type(f"{word}\r")

@@ -35,9 +35,10 @@ _COMMANDS = ("set", "seed", "system", "again", "help", "quit", "exit")
 # Lines that are meant as commands, and what to do instead.
 _HINTS = {
     **dict.fromkeys(
-        ("exit", "quit", ":q", "exit()", "quit()"), "use /quit or Ctrl-D to end the shell"
+        ("exit", "quit", ":q", "exit()", "quit()", "退出", "结束"),
+        "use /quit or Ctrl-D to end the shell",
     ),
-    **dict.fromkeys(("help", "?"), "use /help to list the commands"),
+    **dict.fromkeys(("help", "?", "？", "帮助"), "use /help to list the commands"),
 }
 
 Answering: TypeAlias = Generator[Generation | Chunk, None, None]
