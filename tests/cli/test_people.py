@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -294,11 +295,39 @@ def test_the_first_generations_are_listed_before_the_question(
     assert "number 10" not in declined.out  # on hold
     assert "Skips 1 generation: on hold." in declined.out
     assert "erase the texts of 10 generations. Continue? [y/N]" in declined.out
+    warning = declined.out.partition("Continue?")[0]
+    assert all(text in warning for text in ("tags", "names of models", "cannot be undone"))
     assert not any(item["erased"] for item in shown(recorded, "--tag", "many"))
     recorded("generate", "echo", "number 11", "--tag", "many")
     done = processes.on_terminal("audit", "erase", "--tag", "many", types="y\n")
     assert "and 1 more" in done.out
     assert "Erased the texts of 11 generations." in done.out
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04"])
+def test_a_question_that_is_left_ends_its_line(
+    recorded: Here, processes: Processes, key: str
+) -> None:
+    with processes.terminal("audit", "erase", "last") as question:
+        question.expect("[y/N]: ")
+        time.sleep(0.5)  # a Ctrl-C between the question and the read has no effect
+        question.type(key)
+        assert question.expect("Interrupted").endswith("\n")
+        assert question.end() == 130
+    assert not shown(recorded, "-n", "1")[0]["erased"]
+
+
+def test_the_question_is_chinese_with_the_number_of_generations_not_listed(
+    recorded: Here, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(11):
+        recorded("generate", "echo", f"number {number}", "--tag", "many")
+    monkeypatch.setitem(processes.environment, "MUNIMENT_LANG", "zh")
+    declined = processes.on_terminal("audit", "erase", "--tag", "many", types="n\n")
+    warning = declined.out.partition("是否继续")[0]
+    assert "另外 1 " in warning
+    assert "无法撤销" in warning
+    assert " more" not in warning
 
 
 def test_an_event_without_texts_is_refused_before_the_question(recorded: Here) -> None:

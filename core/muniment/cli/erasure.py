@@ -105,7 +105,7 @@ def erase(
         action = gettext("erase the texts of entry {number} ({kinds})").format(
             number=event, kinds=kinds
         )
-        if not confirm(action, yes=yes, otherwise=_declined()):
+        if not confirm(action, yes=yes, otherwise=_declined(), preview=_warn):
             return exit_codes.FAILED
         return report_erasure(session.erase_event(event, reason), as_json, texts)
     query = selection(context, references, filters)
@@ -144,7 +144,7 @@ def erase(
             ", but not outputs that {number} other generations will keep as inputs",
             len(keeping),
         ).format(number=f"{len(keeping):,}")
-    show = partial(_preview, context, plan)
+    show = partial(_preview, context, plan, all_texts=True)
     if not confirm(question, yes=yes, otherwise=_declined(), preview=show):
         return exit_codes.FAILED
     with counting("erasing", None) as bar:
@@ -164,14 +164,32 @@ def _declined() -> str:
     return gettext("nothing was erased")
 
 
-def _preview(context: CliContext, plan: ErasurePlan) -> None:
-    """Print the first generations that will be erased, and how many will be skipped."""
+def _warn() -> None:
+    write_note(gettext("This cannot be undone."))
+
+
+def _preview(context: CliContext, plan: ErasurePlan, *, all_texts: bool = False) -> None:
+    """Print the first generations that will be erased, the erased texts and the skipped ones.
+
+    With `all_texts`, the texts of all kinds are erased.
+    """
     for item in context.session.store.generations(muniment.Query(ids=plan.first)):
         line = (short_id(item.id, "stderr"), moment(item.started_at))
         write_note("  ".join((*line, excerpt(item.prompt, _EXCERPT))))
     if plan.erased > len(plan.first):
-        write_note(f"and {plan.erased - len(plan.first):,} more")
+        _write_more(plan.erased - len(plan.first))
     _write_skipped(plan, "Skips")
+    if all_texts and plan.erased:
+        write_note(
+            gettext(
+                "Prompts, inputs, outputs, tags, names of models and all other texts are erased."
+            )
+        )
+    _warn()
+
+
+def _write_more(number: int) -> None:
+    write_note(gettext("and {number} more").format(number=f"{number:,}"))
 
 
 def _list_others(ids: Sequence[str], use: str) -> None:
@@ -179,7 +197,7 @@ def _list_others(ids: Sequence[str], use: str) -> None:
     for identifier in ids[:_MOST_LISTED]:
         write_note(f"generation {identifier} {use}")
     if len(ids) > _MOST_LISTED:
-        write_note(f"and {len(ids) - _MOST_LISTED:,} more")
+        _write_more(len(ids) - _MOST_LISTED)
 
 
 def selection(

@@ -395,7 +395,11 @@ def _is_yes(question: str) -> bool:
     answers |= dict.fromkeys(("y", "yes", gettext("yes")), True)
     answers |= dict.fromkeys(("n", "no", gettext("no")), False)
     while True:
-        answer = click.prompt(f"{question} [y/N]", default="", show_default=False, err=True)
+        try:
+            answer = click.prompt(f"{question} [y/N]", default="", show_default=False, err=True)
+        except click.Abort:
+            write_note("")  # ends the line of the question
+            raise
         if (known := answers.get(answer.strip().lower())) is not None:
             return known
         write_note(gettext("Answer yes (y) or no (n)."))
