@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from muniment.plugins import discovery
-from support.commands import ROOT, Here
+from support.commands import Here
 from support.plugins import PluginFolder
 
 
@@ -194,13 +194,15 @@ def test_errors_and_help_list_the_same_names_without_the_kind_application(
 
 
 @pytest.mark.parametrize("kind", ["audio", "Speech", "video", "3d", "json"])
-def test_a_kind_that_no_plugin_makes_is_answered_with_the_page_about_other_outputs(
-    muniment: Here, kind: str
+def test_a_kind_that_no_plugin_makes_is_answered_with_the_command_for_a_new_plugin(
+    muniment: Here, tmp_path: Path, kind: str
 ) -> None:
     result = muniment("generate", kind, "x")
     assert (result.code, f"no generator named '{kind}'" in result.err) == (2, True)
-    (page,) = re.findall(r"docs/\S+\.md", result.err)
-    assert (ROOT / page).is_file()
+    assert "docs/" not in result.err
+    (command,) = re.findall("`muniment (plugins new [^`]*)`", result.err)
+    made = muniment(*command.replace("NAME", "muniment-new").split(), "--into", str(tmp_path))
+    assert made.code == 0
 
 
 def test_a_kind_of_a_disabled_plugin_is_answered_with_the_command_that_enables_it(

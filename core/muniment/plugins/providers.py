@@ -10,8 +10,6 @@ from typing import NamedTuple
 from muniment.config import normalised
 from muniment.plugins import discovery
 
-GUIDE = "docs/how-to/generate-something-else.md"
-
 
 class Provider(NamedTuple):
     """A first-party distribution and the generator in it that makes a kind of output."""
@@ -88,7 +86,10 @@ def absence_hint(
     if provider is None:
         if kind not in _OTHER_KINDS or broken or disabled:  # one of these may make it
             return ""
-        return f"no plugin of Muniment itself makes it; {GUIDE} describes plugins for other outputs"
+        return (
+            "no plugin of Muniment itself makes it; write one with "
+            "`muniment plugins new NAME --kind generator`, or install one of someone else"
+        )
     owner = provider.distribution
     off = {normalised(distribution) for distribution in disabled}
     for distribution, reason in broken.items():
