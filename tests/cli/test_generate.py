@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -283,6 +284,20 @@ def test_a_generator_whose_plugin_is_broken_is_an_error_that_says_so(
     assert result.code == 2
     (line,) = result.err.splitlines()
     assert "no luck" in line
+
+
+def test_another_text_of_a_recorded_policy_version_is_named(muniment: Here, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text('policy: team\nversion: "1"\nfilters: []\n')
+    second.write_text('policy: team\nversion: "1"\nfilters: []\n# changed\n')
+    warning = "Warning: policy team@1 is recorded with another text"
+    for policy, warned in [(first, False), (first, False), (second, True), (second, False)]:
+        result = muniment("generate", "echo", "hi", "--policy", policy)
+        assert (result.code, warning in result.err) == (0, warned)
+    digest = sha256(second.read_bytes()).hexdigest()
+    assert digest in muniment("audit", "show", "last", "--full").out
+    assert digest not in muniment("audit", "show", "last").out
+    assert len(muniment("audit", "list", "--policy", digest).rows) == 2
 
 
 def test_the_prompt_can_come_from_standard_input(muniment: Here) -> None:

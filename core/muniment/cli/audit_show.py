@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,8 +73,8 @@ def show(context: CliContext, reference: str, full: bool, as_json: bool) -> int:
     Parameters without a value are left out.
 
     The option --full adds every verdict, with the version of its filter, and the digests of the
-    models, the plugins and the environment. The exit code is 4 if texts were altered after they
-    were recorded.
+    models, the policy, the plugins and the environment. The exit code is 4 if texts were altered
+    after they were recorded.
     """
     return show_generation(context, context.store.find(reference), as_json, full=full)
 
@@ -106,7 +107,8 @@ def show_generation(
         past = {"erasures": erasures} if erasures else {}
         write_json({**generation.to_json(), **items, **events, **past, **file})
         return code
-    rules = rule_names(store.policy_document(generation.id)) if generation.verdicts else ()
+    document = store.policy_document(generation.id) if generation.verdicts or full else ""
+    rules = rule_names(document) if generation.verdicts else ()
     ids = {candidate.position: candidate.id for candidate in candidates}
     print_fields(_request_fields(generation))
     _print_outputs(context, generation, candidates)
@@ -123,7 +125,7 @@ def show_generation(
     if origin is not None:
         fields.append(("file", _file_sentence(origin)))
     if full:
-        fields += _detail_fields(generation, rules)
+        fields += _detail_fields(generation, rules, document)
     print_fields(fields)
     if not full and on_terminal():
         write_note("use --full for verdicts, digests, plugins and environment")
@@ -249,8 +251,13 @@ def _fact_fields(generation: Generation, full: bool) -> list[tuple[str, object]]
     ]
 
 
-def _detail_fields(generation: Generation, rules: Sequence[str]) -> list[tuple[str, object]]:
+def _detail_fields(
+    generation: Generation, rules: Sequence[str], document: str
+) -> list[tuple[str, object]]:
+    """Return the verdicts, the digests and the environment. `document` is the policy's text."""
+    digest = f"sha256:{sha256(document.encode()).hexdigest()}"
     return [
+        ("policy text", digest if document else ""),
         *(("verdict", verdict_text(verdict, rules)) for verdict in generation.verdicts),
         *(
             ("plugin", f"{versioned(plugin.distribution, plugin.version)}  {plugin.digest}")

@@ -338,7 +338,7 @@ def _rule_hint(store: Store, query: muniment.Query) -> Iterator[str]:
         return
     from muniment.cli.verdicts import filters_of_rule
 
-    for filter in filters_of_rule(store.policy_documents(_MOST_POLICIES), name):
+    for filter in filters_of_rule(store.policy_documents(limit=_MOST_POLICIES), name):
         yield (
             f"{name} is a rule of filter {filter}; use --filter {filter}, or --category with a "
             "category of the rule"

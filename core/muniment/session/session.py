@@ -17,7 +17,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from muniment.errors import UsageError
+from muniment.errors import StoreError, UsageError
 from muniment.generation import batch
 from muniment.generation.assessment import PolicyRunner
 from muniment.generation.evaluation import Evaluators
@@ -134,7 +134,9 @@ class Session(RecordWriter):
         """
         if batch_size < 1 or samples_each < 1:
             raise UsageError("the batch size and the number of samples must be at least 1")
-        moderator = PolicyRunner(self._policy(policy, run_id), self.plugins)
+        in_force = self._policy(policy, run_id)
+        self._warn_of_other_text(in_force)
+        moderator = PolicyRunner(in_force, self.plugins)
         pipeline = Pipeline(
             self._open_store,  # an invalid request must not create the store
             self._resolver,
@@ -356,6 +358,19 @@ class Session(RecordWriter):
                     )
                 return parse_policy(document, f"the policy of run {run_id}")
         return resolve_policy(self.config.get("policy"))
+
+    def _warn_of_other_text(self, policy: Policy) -> None:
+        """Warn if other texts, and not this one, are recorded with the policy's version."""
+        if self.warn is None:
+            return
+        documents: list[str] = []
+        with suppress(StoreError):  # raised again when a generation is recorded
+            documents = self.store.policy_documents(name=policy.label)
+        if documents and policy.document not in documents:
+            self.warn(
+                f"policy {policy.label} is recorded with another text; give each text its own "
+                "version, by which reports tell them apart"
+            )
 
     def _add_packaged(
         self, packaged: PackagedModel, generator_name: str, generator: ModelProvider

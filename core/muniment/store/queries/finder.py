@@ -148,14 +148,17 @@ class Finder:
             # The number of a run is that of its first generation.
             return None if number is None else _policy_document(connection, number)
 
-    def policy_documents(self, limit: int) -> list[str]:
-        """Return up to `limit` recorded policies, the newest first.
+    def policy_documents(self, *, name: str | None = None, limit: int | None = None) -> list[str]:
+        """Return the newest recorded policies, without erased and altered ones.
 
-        A policy that was erased or altered is "".
+        With `name`, such as `team@3`, only those that were recorded under it.
         """
         newest = select(policy.c.seq).order_by(policy.c.seq.desc()).limit(limit)
+        if name is not None:
+            newest = newest.where(policy.c.name == name)
         with self._database.reading() as connection:
-            return [policy_document(connection, n) for n in connection.scalars(newest).all()]
+            numbers = connection.scalars(newest).all()
+            return [text for number in numbers if (text := policy_document(connection, number))]
 
     def find(self, ref: str) -> str:
         """Return the complete id of a generation.
