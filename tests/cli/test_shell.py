@@ -164,6 +164,16 @@ def test_a_terminal_edits_wide_characters_and_pastes_lines(processes: Processes)
     assert prompts(processes) == [(prompt, "completed") for prompt in wanted]
 
 
+def test_a_system_prompt_is_set_with_the_way_to_remove_it(processes: Processes) -> None:
+    with processes.terminal("shell", "echo") as shell:
+        shell.expect("echo> ")
+        shell.type("/system Be kind.\r")
+        shell.expect("/system alone removes")
+        shell.expect("echo> ")
+        shell.type("\x04")
+        assert shell.end() == 0
+
+
 @pytest.mark.parametrize("options", [[], ["--isolate"]])
 def test_ctrl_c_ends_an_answer_and_not_the_shell(
     plugin_folder: PluginFolder, processes: Processes, options: list[str]

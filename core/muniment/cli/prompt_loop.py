@@ -178,6 +178,8 @@ class PromptLoop:
                 self._spec = replace(self._spec, seed=parse_seed(text))
             case "system", text:
                 self._spec = replace(self._spec, system=text or None)
+                if text and self._terminal:
+                    write_note(gettext("/system alone removes the system prompt."))
             case "again", "":
                 return self._again()
             case (("quit" | "exit"), ""):

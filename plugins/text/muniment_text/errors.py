@@ -61,7 +61,7 @@ class SystemPromptRefused(RowError):
     def __init__(self, reason: str = "has no chat template") -> None:
         super().__init__(
             f"this model {reason}, so it takes no system prompt; "
-            "put the instructions into the prompt"
+            "remove the system prompt and put the instructions into the prompt"
         )
 
 
