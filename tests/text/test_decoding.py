@@ -241,7 +241,7 @@ def test_an_empty_prompt_starts_from_the_beginning_token_or_is_refused(llama: En
 
 
 def test_a_model_without_a_chat_template_refuses_a_system_prompt(llama: Engine) -> None:
-    with pytest.raises(SystemPromptRefused, match="no chat template.*remove the system"):
+    with pytest.raises(SystemPromptRefused, match=r"no chat template.*remove the system"):
         llama.row("a", "Hi", system="Be kind.")
 
 
