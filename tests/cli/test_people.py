@@ -325,7 +325,7 @@ def test_the_question_is_chinese_with_the_number_of_generations_not_listed(
     monkeypatch.setitem(processes.environment, "MUNIMENT_LANG", "zh")
     declined = processes.on_terminal("audit", "erase", "--tag", "many", types="n\n")
     warning = declined.out.partition("是否继续")[0]
-    assert "另外 1 " in warning
+    assert "另有 1 项" in warning
     assert "无法撤销" in warning
     assert " more" not in warning
 
