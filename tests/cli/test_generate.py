@@ -22,6 +22,16 @@ def test_text_goes_to_stdout_and_what_became_of_it_to_stderr(muniment: Here) -> 
     assert re.fullmatch(r"[0-9A-Z]{26}  completed · seed 7 · 2 tokens in \d\.\d s\n", result.err)
 
 
+def test_the_status_on_a_narrow_terminal_is_divided_between_its_parts(muniment: Here) -> None:
+    shown = muniment.on_terminal("generate", "echo", "hi there", "--seed", str(2**64 - 1), width=44)
+    [first, *others] = shown.lines[-3:]
+    assert re.fullmatch(r"….{8}  completed", first.rstrip())
+    assert [re.sub(r"\d\.\d", "1.5", line) for line in others] == [
+        " " * 11 + "· seed 18446744073709551615",
+        " " * 11 + "· 2 tokens in 1.5 s",
+    ]
+
+
 def test_json_is_the_documented_object(muniment: Here) -> None:
     result = muniment(
         *("generate", "echo", "hi there", "--seed", "18446744073709551615", "--times", "2"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from muniment.cli.output import one_line, write_styled
+from muniment.cli.output import on_terminal, one_line, write_styled
 from muniment.cli.values import coloured_status, pluralize, short_id
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _OUTCOMES = {
 
 
 def write_status(generation: Generation, loading: float = 0.0) -> None:
-    """Write the one-line summary of a generation that `generate` prints to stderr.
+    """Write the summary of a generation that `generate` prints to stderr, in one line if it fits.
 
     The time has a part of its own for the seconds in which models were loaded.
     """
@@ -39,9 +40,30 @@ def write_status(generation: Generation, loading: float = 0.0) -> None:
         parts.append(f"{pluralize(usage.output_tokens, 'token')} in {took}" if usage else took)
         if loading >= 0.05:
             parts.append(f"loading {loading:.1f} s")
-    details = one_line(" · ".join(["", *parts]))
     identifier = short_id(generation.id, "stderr")
-    write_styled(f"{identifier}  {coloured_status(generation.status)}{details}", "stderr")
+    parts = [generation.status, *map(one_line, parts)]
+    lines = [" · ".join(parts)]
+    if on_terminal("stderr"):
+        lines = _lines(parts, len(identifier) + 2)
+    status = coloured_status(generation.status)
+    lines[0] = f"{identifier}  {status}{lines[0].removeprefix(generation.status)}"
+    write_styled("\n".join(lines), "stderr")
+
+
+def _lines(parts: Sequence[str], indent: int) -> list[str]:
+    """Return the parts in lines that fit the terminal after the id, divided between two parts."""
+    from rich.cells import cell_len
+
+    from muniment.cli.wrapping import terminal_width
+
+    width = terminal_width() - indent
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if cell_len(f"{lines[-1]} · {part}") > width:
+            lines.append(f"· {part}")
+        else:
+            lines[-1] += f" · {part}"
+    return [lines[0], *(" " * indent + line for line in lines[1:])]
 
 
 def rule_counts(generation: Generation) -> str:
