@@ -27,6 +27,20 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._ours, text.encode())
 
+    def press(self, key: str, text: str) -> str:
+        """Type a key until the text is displayed, and return what came before the text.
+
+        CPython loses a signal that arrives just before `input()` waits, until the next key.
+        """
+        running = True
+        while running and self.seen.find(text, self._from) < 0:
+            self.type(key)
+            again = time.monotonic() + 3
+            while self.seen.find(text, self._from) < 0 and time.monotonic() < again:
+                if not (running := self._read(0.2)):
+                    break
+        return self.expect(text)
+
     def expect(self, text: str) -> str:
         """Wait until the text is displayed after the last expected one. Return what came before."""
         ends = time.monotonic() + SECONDS
