@@ -167,7 +167,7 @@ def test_a_terminal_shows_the_loading_and_the_seconds(
         gates.open("x")
         assert shown.end() == 0
     assert target.read_text() == "1 2 3 4"
-    assert "a filter checks" not in shown.seen
+    assert "a filter checks it" not in shown.seen
 
 
 def test_a_text_that_a_filter_checks_is_counted_and_not_streamed(
@@ -180,18 +180,29 @@ def test_a_text_that_a_filter_checks_is_counted_and_not_streamed(
         shown.expect(f"{slow}: 30 tokens, 1 s")
         gates.open("x")
         assert shown.end() == 0
-    assert "a filter checks" not in shown.seen
+    assert "a filter checks it" not in shown.seen
     assert re.search(r"30 tokens in \d+\.\d s · loading \d+\.\d s", shown.seen)
     streamed = processes.on_terminal("generate", "slow", "x", "-m", slow, width=200)
     assert "tokens," not in streamed.out  # the text itself shows the progress
     assert "1 2 3 4" in streamed.out
 
 
+def test_a_spinner_has_one_line_on_a_narrow_terminal(
+    processes: Processes, plugin_folder: PluginFolder, gates: Gates, policy_file: Path
+) -> None:
+    plugin_folder.generator("slow", SLOW, attributes=gates.attributes, distribution="test-slow")
+    command = ("generate", "slow", "long", "--policy", policy_file)
+    with processes.terminal(*command, width=40) as shown:
+        shown.expect("slow: 30 tokens (shown when com…, 3 s")
+        gates.open("long")
+        assert shown.end() == 0
+
+
 def test_the_reason_for_a_withheld_text_is_shown_when_it_takes_long(
     processes: Processes, plugin_folder: PluginFolder, gates: Gates, policy_file: Path
 ) -> None:
     plugin_folder.generator("slow", SLOW, attributes=gates.attributes, distribution="test-slow")
-    reason = "(a filter checks whole outputs, so the text is shown when it is complete), 3 s"
+    reason = "(shown when complete, as a filter checks it), 3 s"
     command = ("generate", "slow", "long", "--policy", policy_file)
     with processes.terminal(*command, width=200) as shown:
         shown.expect(reason)
@@ -200,9 +211,9 @@ def test_the_reason_for_a_withheld_text_is_shown_when_it_takes_long(
     gates.open("short")
     for prompt, code in (("short", 0), ("bomb", 3)):
         result = processes.on_terminal("generate", "slow", prompt, "--policy", policy_file)
-        assert (result.code, "a filter checks" in result.out) == (code, False)
+        assert (result.code, "a filter checks it" in result.out) == (code, False)
     piped = processes("generate", "slow", "short", "--policy", policy_file, "--stream", "-n", "1")
-    assert piped.err.count("a filter checks whole outputs") == 1
+    assert piped.err.count("as a filter checks it") == 1
 
 
 def test_a_pipe_gets_no_progress_of_one_generation(

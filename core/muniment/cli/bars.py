@@ -16,7 +16,10 @@ from rich.text import Text
 from muniment.cli.output import one_line
 from muniment.cli.pace import Pace, duration, rate_text
 from muniment.cli.signals import stopping
+from muniment.cli.wrapping import shortened, terminal_width
 
+_SPINNER_CELLS = 3  # of the spinner itself, the space after it, and the last cell of the line
+_MOST_BAR_CELLS = 40
 _STOPPING = "stopping"  # in place of what a command waits for, after Ctrl-C
 
 
@@ -38,7 +41,7 @@ class _Bar(Progress):
         self._pace = pace
         super().__init__(
             _LiveText(lambda: _STOPPING if stopping() else one_line(pace.label)),
-            BarColumn(),
+            BarColumn(_bar_cells()),
             _LiveText(amount, "progress.percentage"),
             *columns,
             _LiveText(lambda: _remaining(pace), "progress.remaining"),
@@ -78,6 +81,11 @@ def _remaining(pace: Pace) -> str:
     return "" if (seconds := pace.remaining) is None else f"{duration(seconds)} left"
 
 
+def _bar_cells() -> int:
+    """Return the width of a bar that leaves space for its texts on a narrow terminal."""
+    return max(8, min(_MOST_BAR_CELLS, terminal_width() - 64))
+
+
 class _Label:
     """A text that is computed whenever a spinner is drawn, with the seconds since `began`."""
 
@@ -88,7 +96,10 @@ class _Label:
     def __rich__(self) -> Text:
         seconds = int(time.monotonic() - self.began)
         text = _STOPPING if stopping() else self._text()
-        return Text(one_line(text + (f", {seconds} s" if seconds else "")))
+        seconds_text = f", {seconds} s" if seconds else ""
+        # A key that a user types moves the cursor, so rich removes a second line only in part.
+        cells = terminal_width() - _SPINNER_CELLS - len(seconds_text)
+        return Text(shortened(one_line(text), cells) + seconds_text, no_wrap=True)
 
 
 class _Spinner(Status):

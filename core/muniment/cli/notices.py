@@ -19,7 +19,7 @@ from muniment.types.replies import Chunk
 from muniment.validation import now
 
 EXPLAINED_SECONDS = 3.0  # until a display shows why a text is not streamed
-_REASON = "a filter checks whole outputs, so the text is shown when it is complete"
+_REASON = "shown when complete, as a filter checks it"
 
 
 class LoadingNotices(GenerationNotices):
@@ -88,7 +88,7 @@ class AnswerNotices(LoadingNotices):
     def withheld(self) -> None:
         """Show the reason while the texts are generated, or print it once without a terminal."""
         if not (self._withheld or on_terminal("stderr")):
-            write_note(_REASON)
+            write_note(f"the text is {_REASON}")
         self._withheld = True
 
 

@@ -374,9 +374,8 @@ def match_id(connection: Connection, table: Table | Subquery, ref: str) -> str:
         return newest
     part = ref.removeprefix("…").upper()  # commands print suffixes of ids with "…"
     if len(part) < SUFFIX:
-        raise UnknownNameError(
-            kind, ref, hint=f"use at least {SUFFIX} characters of the beginning or end of the id"
-        )
+        hint = f"use at least {SUFFIX} characters of the beginning or end of the id, or last"
+        raise UnknownNameError(kind, ref, hint=hint)
     if not part.isalnum():  # no id has other characters, of which some have a meaning in LIKE
         raise UnknownNameError(kind, ref)
     begins = select(column).where(column >= part, column < part + "~")
