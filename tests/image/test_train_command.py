@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -391,6 +392,53 @@ def test_a_training_killed_at_its_end_is_recorded_once(
         assert session.store.trainings.of([muniment.model_digest(trainer.out)])
     assert not list(trainer.out.rglob(".*"))
     assert not (trainer.out / checkpoints.FILE).exists()
+
+
+KILLED_WHILE_WRITING = """
+import resource, signal, sys
+from muniment.cli import main
+from muniment_image import checkpoints
+
+def save(folder, checkpoint):
+    if checkpoint.step:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # a byte beyond the limit ends the process
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+    original(folder, checkpoint)
+
+original, checkpoints.save = checkpoints.save, save
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_training_killed_while_it_writes_a_checkpoint_leaves_no_file_in_the_model(
+    trainer: Trainer, tmp_path: Path
+) -> None:
+    start = ["--data", trainer.data, "--steps", "2", "--checkpoint-steps", "1", *TINY]
+    arguments = ["image", "train", "--out", trainer.out, *start]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_WHILE_WRITING, *map(str, arguments)],
+        capture_output=True,
+        env=trainer.processes.environment,
+    )
+    assert killed.returncode == -signal.SIGXFSZ, killed.stderr
+    assert checkpoints.read_description(trainer.out)["step"] == 0
+    assert [file.name for file in trainer.out.rglob("*") if file.is_file()] != [checkpoints.FILE]
+    assert trainer("--resume", "--checkpoint-steps", "1").code == 0
+    assert not list(trainer.out.rglob(".*"))
+    done = trainer.here("image", "train", "--out", tmp_path / "whole", *start)
+    assert done.code == 0, done.err
+    assert muniment.model_digest(trainer.out) == muniment.model_digest(tmp_path / "whole")
+
+
+def test_a_checkpoint_has_the_permissions_that_the_umask_allows(trainer: Trainer) -> None:
+    before = os.umask(0o027)
+    try:
+        process = trainer.started()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    finally:
+        os.umask(before)
+    assert (trainer.out / checkpoints.FILE).stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.integration

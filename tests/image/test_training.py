@@ -428,7 +428,9 @@ def test_a_folder_is_locked_for_one_training(tmp_path: Path) -> None:
 
 def test_unfinished_files_of_a_killed_training_are_removed(tmp_path: Path) -> None:
     (tmp_path / "samples").mkdir()
-    for name in (".checkpoint.safetensors.123", "samples/.epoch-0001.png.77", ".hidden"):
+    (tmp_path / ".checkpoint.safetensors.123").mkdir()
+    (tmp_path / ".checkpoint.safetensors.123" / ".tmpQ1w2E3").write_bytes(b"half a checkpoint")
+    for name in ("samples/.epoch-0001.png.77", ".hidden"):
         (tmp_path / name).write_bytes(b"")
     files.remove_abandoned(tmp_path)
     assert [path.name for path in tmp_path.rglob(".*")] == [".hidden"]

@@ -6,9 +6,9 @@ metadata of the file has the step and the options as JSON. Nothing is pickled.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,10 +42,13 @@ class Checkpoint(NamedTuple):
 def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint of a folder. Raise CheckpointError, and keep the old one, on failure.
 
-    The new file is written to disk under another name before it is renamed.
+    The new file is written to disk in a temporary folder before it is renamed.
     """
     path = folder / FILE
+    # safetensors writes under a random name beside the file. A killed process leaves that file in
+    # the temporary folder, which `remove_abandoned` removes.
     temporary = unfinished(path)
+    written = temporary / FILE
     description = {
         "format": FORMAT,
         "step": checkpoint.step,
@@ -56,10 +59,13 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()
     }
     try:
-        save_file(tensors, temporary, metadata={_MARKER: json.dumps(description)})
-        with temporary.open("rb") as file:
+        temporary.mkdir()
+        save_file(tensors, written, metadata={_MARKER: json.dumps(description)})
+        # The folder was made as the umask allows. safetensors makes files for their owner only.
+        written.chmod(temporary.stat().st_mode & 0o666)
+        with written.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        written.replace(path)
         muniment.sync_folder(folder)
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) else _system_error(error)
@@ -68,8 +74,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
             f"the checkpoint {path} cannot be written: {reason}; {advice}"
         ) from None
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def load(folder: Path) -> Checkpoint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def unfinished(path: Path) -> Path:
-    """Return the name under which this process writes a file before it is renamed."""
+    """Return the name of the file or folder in which this process prepares the file `path`."""
     return path.with_name(f".{path.name}.{os.getpid()}")
 
 
@@ -55,7 +56,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the unfinished files of killed processes. The folder must be locked."""
-    for path in folder.rglob(".*.*.*"):
+    """Remove the unfinished files and folders of killed processes. The folder must be locked."""
+    for path in list(folder.rglob(".*.*.*")):
         if path.suffix[1:].isdigit():
-            path.unlink()
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
