@@ -85,8 +85,8 @@ def importing() -> Iterator[None]:
 
 def _run(arguments: list[str]) -> int:
     with importing():
+        from muniment.cli.help_language import translated
         from muniment.cli.root import root
-        from muniment.cli.translation import translated
 
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the parent process

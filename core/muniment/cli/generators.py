@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from muniment.cli.context import context_of
+from muniment.cli.help_language import translated, translated_option
 from muniment.cli.lazy import with_checked_parser
 from muniment.cli.options import (
     evaluate_option,
@@ -24,7 +25,7 @@ from muniment.cli.options import (
 from muniment.cli.output import warn_broken
 from muniment.cli.parameter_options import INPUT, PARAMETER, parameter_option
 from muniment.cli.plugins_list import gone_plugins
-from muniment.cli.translation import translate, translated, translated_option
+from muniment.cli.translation import translate
 from muniment.errors import MunimentError, UnknownNameError, similar_names
 from muniment.language import gettext, ngettext
 from muniment.plugins.objects import RegisteredObject

@@ -14,12 +14,13 @@ from typing import Any
 import click
 
 from muniment.cli import importing
-from muniment.cli.translation import translated
+from muniment.cli.groups import TranslatingGroup
+from muniment.cli.help_language import translated
 from muniment.errors import MunimentError
 from muniment.language import gettext
 
 
-class LazyGroup(click.Group):
+class LazyGroup(TranslatingGroup):
     """A group that plugins can add commands to.
 
     Commands of its own that are imported when called are given in `lazy`, as name →

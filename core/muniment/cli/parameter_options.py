@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from muniment.cli.translation import translated_option
+from muniment.cli.help_language import translated_option
 from muniment.errors import UsageError
 from muniment.parameters import Field, Parameters
 

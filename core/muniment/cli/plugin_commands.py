@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from muniment.cli.context import HOME_KEY, CliContext
-from muniment.cli.translation import translate, translated
+from muniment.cli.help_language import translated
+from muniment.cli.translation import translate
 from muniment.config import normalised
 from muniment.errors import ConfigError, MunimentError, PluginError, UsageError
 from muniment.language import gettext

@@ -11,11 +11,11 @@ from typing import TypeAlias
 import muniment
 from muniment.cli import exit_codes
 from muniment.cli.answers import Answers
+from muniment.cli.help_language import help_formatter
 from muniment.cli.options import parameters_given
 from muniment.cli.output import on_terminal, one_line, write_data, write_note, write_prompt
 from muniment.cli.progress import waiting
 from muniment.cli.signals import Terminated, forget, sparing_imports
-from muniment.cli.translation import help_formatter
 from muniment.cli.values import parameter_text
 from muniment.errors import (
     MunimentError,

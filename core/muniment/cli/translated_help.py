@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from muniment.cli.lazy import LazyGroup
+from muniment.cli.groups import TranslatingGroup
 from muniment.cli.translation import CORE, translate
 from muniment.cli.wide_formatter import WideFormatter
 from muniment.language import gettext
@@ -55,7 +55,7 @@ _HELP_WITH_FACTS = re.compile(r"(?:(.*)  )?\[([^\[\]]*)\]", re.DOTALL)
 def translated_copy(command: click.Command, distribution: str) -> click.Command:
     """Return a copy of a command with its help and that of its options translated.
 
-    The commands that a group contains are copied, too, unless they are imported when called.
+    The commands that a group contains are copied, too, unless it is a `TranslatingGroup`.
     """
     copied = copy.copy(command)
     if command.help:
@@ -72,7 +72,7 @@ def translated_copy(command: click.Command, distribution: str) -> click.Command:
     copied.params = [translated_parameter(one, distribution) for one in command.params]
     _translate_help_option(copied)
     _format_wide(copied)
-    if isinstance(copied, click.Group) and not isinstance(copied, LazyGroup):
+    if isinstance(copied, click.Group) and not isinstance(copied, TranslatingGroup):
         copied.commands = {
             name: translated_copy(nested, distribution) for name, nested in copied.commands.items()
         }
@@ -83,7 +83,7 @@ def wide_copy(command: click.Command) -> click.Command:
     """Return a copy of a command that formats its help with `WideFormatter`."""
     copied = copy.copy(command)
     _format_wide(copied)
-    if isinstance(copied, click.Group) and not isinstance(copied, LazyGroup):
+    if isinstance(copied, click.Group) and not isinstance(copied, TranslatingGroup):
         copied.commands = {name: wide_copy(nested) for name, nested in copied.commands.items()}
     return copied
 

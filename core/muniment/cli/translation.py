@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from gettext import NullTranslations
     from pathlib import Path
 
-    import click
-
 CORE = "muniment"
-CLICK_LEAST = 50  # cells of a line of help; click formats for no narrower terminal
 
 
 class Translations:
@@ -61,49 +58,6 @@ def paragraphs(text: str) -> list[str]:
     shown = inspect.cleandoc(text).partition("\f")[0]
     parts = filter(None, (part.strip("\n ") for part in re.split(r"\n[ \t]*\n", shown)))
     return [part if part.startswith("\b") else " ".join(part.split("\n")) for part in parts]
-
-
-def translated(command: click.Command, distribution: str = CORE) -> click.Command:
-    """Return a command with its help translated: a copy, or in English the command itself.
-
-    For a terminal that is too narrow for the formatter of click, it is a copy in English, too.
-    """
-    if language() == "en":
-        if not _too_narrow():
-            return command
-        from muniment.cli.translated_help import wide_copy
-
-        return wide_copy(command)
-    from muniment.cli.translated_help import translated_copy
-
-    return translated_copy(command, distribution)
-
-
-def translated_option(option: click.Option, distribution: str) -> click.Option:
-    """Return an option with its help translated, as `translated` does for a command."""
-    if language() == "en":
-        return option
-    from muniment.cli.translated_help import translated_parameter
-
-    return translated_parameter(option, distribution)
-
-
-def help_formatter() -> click.HelpFormatter:
-    """Return the formatter of help texts in the language of the user."""
-    if language() == "en" and not _too_narrow():
-        import click
-
-        return click.HelpFormatter()
-    from muniment.cli.wide_formatter import WideFormatter
-
-    return WideFormatter()
-
-
-def _too_narrow() -> bool:
-    """Return whether click would format help for a wider terminal, with lines that are cut."""
-    import shutil
-
-    return shutil.get_terminal_size().columns < CLICK_LEAST + 2
 
 
 @functools.cache

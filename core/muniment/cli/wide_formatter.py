@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import click
 from rich.cells import cell_len
 
-from muniment.cli.translation import CLICK_LEAST
+from muniment.cli.help_width import CLICK_LEAST
 from muniment.language import gettext, language
 from muniment.line_breaking import wrap
 
