@@ -1,4 +1,4 @@
-"""The commands `muniment audit list`, `search`, `tail`, `runs` and `stats`."""
+"""The commands `muniment audit list`, `search`, `tail` and `stats`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ from muniment.cli.output import (
 )
 from muniment.cli.values import (
     ERASED,
-    actor_cell,
     altered_mark,
     coloured,
     coloured_status,
@@ -52,8 +51,6 @@ from muniment.validation import split_list
 if TYPE_CHECKING:
     from muniment.store.queries.stats import Stats, Summary
     from muniment.store.search.engine import Hit
-
-_RUN = ("id", "started_at", "finished_at", "counts", "lines", "generators", "actor")
 
 
 @click.command("list")
@@ -329,40 +326,6 @@ def _print_line(item: Generation, text: str) -> None:
     write_styled("  ".join([*parts, identifier]))
     if text and below:
         write_styled(f"    {shortened(text, terminal_width() - 4)}")
-
-
-@click.command
-@limit_option(20)
-@headers_option
-@json_option
-@click.pass_obj
-def runs(context: CliContext, limit: int, as_json: bool) -> None:
-    """List runs, newest first.
-
-    A run is the generations of one command. A resumed batch remains one run. Piped output has
-    tab-separated columns: id, start, end, counts by status, lines, generators, actor.
-    """
-    columns: list[Column[muniment.store.Run]] = [
-        ("run", lambda run: short_id(run.id)),
-        ("started", "started_at"),
-        ("finished", "finished_at"),
-        ("generations", lambda run: " · ".join(f"{n:,} {what}" for what, n in run.counts.items())),
-        ("lines", lambda run: run.lines or None),
-        ("generators", "generators"),
-        ("actor", lambda run: actor_cell(run.actor)),
-    ]
-    if on_terminal():
-        del columns[2]
-    emit(
-        context.store.runs(limit or None),
-        columns,
-        as_json,
-        to_json=lambda run: {name: getattr(run, name) for name in _RUN},
-        empty="no run is recorded",
-        drop=("actor", "generators", "lines"),
-        limit=limit,
-        total=context.store.run_count,
-    )
 
 
 _BAR = 30  # cells of the longest bar, if the terminal is wide enough

@@ -1,4 +1,4 @@
-"""The commands `muniment audit show`, `diff` and `lineage`."""
+"""The command `muniment audit show`."""
 
 from __future__ import annotations
 
@@ -16,29 +16,20 @@ from muniment.cli.media_files import saving_command, show_json_as_text, show_med
 from muniment.cli.options import full_option, isolate_option, json_option
 from muniment.cli.output import (
     on_terminal,
-    one_line,
-    printable,
     write_data,
     write_json,
     write_note,
-    write_styled,
 )
 from muniment.cli.output_file import without_end
-from muniment.cli.training import training_text
 from muniment.cli.values import (
     ERASED,
     altered_mark,
-    coloured,
-    coloured_status,
-    content_marks,
     model_name,
     moment,
     parameter_text,
     pluralize,
-    short_id,
 )
 from muniment.cli.verdicts import decision_text, rule_names, verdict_text
-from muniment.diff import OutputDifference, differences
 from muniment.ledger.events import Event, FeedbackEntry, ReplayEntry, ReviewEntry, ScoredEntry
 from muniment.names import versioned
 from muniment.types.experiments import Cell
@@ -50,7 +41,6 @@ from muniment.types.scores import Score
 if TYPE_CHECKING:
     from muniment.generation.lists import Candidate
     from muniment.generation.origin import Origin
-    from muniment.store.queries.finder import Lineage
     from muniment.store.recording.events import RecordedEvent
     from muniment.store.retention.erasure import ErasureRecord
 
@@ -345,190 +335,3 @@ def _pairs(values: Any) -> str:
     # A parameter without a value has no effect.
     present = sorted((name, value) for name, value in values.items() if value is not None)
     return "\n".join(f"{name} = {parameter_text(value)}" for name, value in present)
-
-
-_CHANGE_MARKS = {"same": ("", ""), "removed": ("[-", "-]"), "added": ("{+", "+}")}
-_COLOURS = {"removed": "red", "added": "green"}
-
-
-@click.command
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
-@isolate_option
-@json_option
-@click.pass_obj
-def diff(context: CliContext, first: str, second: str, as_json: bool) -> None:
-    """Show the differences between two generations.
-
-    Compares parameters, environment, prompt, inputs and output. Texts are compared word by word,
-    Chinese character by character. `[-…-]` marks text of A only, `{+…+}` text of B only. Erased
-    and altered contents cannot be compared, and are named.
-    """
-    store = context.store
-    a, b = (store.generation(store.find(reference)) for reference in (first, second))
-    differing = differences(a, b, lambda first, second: context.media.compare(first, second))
-    if as_json:
-        write_json(
-            {
-                "a": a.id,
-                "b": b.id,
-                "same": not differing,
-                "unavailable": differing.unavailable,
-                "fields": differing.fields,
-                "parameters": differing.parameters,
-                "environment": differing.environment,
-                "inputs": differing.inputs,
-                "outputs": [_output_json(item) for item in differing.outputs],
-                "texts": [
-                    {
-                        "name": text.name,
-                        "changes": [{"kind": kind, "text": part} for kind, part in text.changes],
-                    }
-                    for text in differing.texts
-                ],
-            }
-        )
-        return
-    write_data(f"{short_id(a.id)} → {short_id(b.id)}{'' if differing else '  no difference'}")
-    for lost in differing.unavailable:
-        write_data(f"{lost.name}  cannot be compared: {lost.a} → {lost.b}")
-    for title, items in (
-        ("", differing.fields),
-        ("parameters: ", differing.parameters),
-        ("environment: ", differing.environment),
-        ("", differing.inputs),
-        ("", differing.outputs),
-    ):
-        for item in items:
-            sides = (("removed", item.a), ("added", item.b))
-            values = [(kind, _value_text(value)) for kind, value in sides if value is not None]
-            name = one_line(f"{title}{item.name}")
-            write_styled(f"{name}  {' '.join(_marked(values))}")
-            if isinstance(item, OutputDifference) and item.comparison is not None:
-                write_data(f"{item.name}  {one_line(str(item.comparison))}")
-    for text in differing.texts:
-        write_data(f"\n{text.name}")
-        write_styled("".join(_marked(text.changes)))
-
-
-def _output_json(item: OutputDifference) -> dict[str, Any]:
-    comparison = item.comparison
-    return {
-        "name": item.name,
-        "a": item.a,
-        "b": item.b,
-        "distance": comparison and comparison.distance,
-        "unit": comparison and comparison.unit,
-        "position": comparison and comparison.position,
-    }
-
-
-def _marked(changes: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield the texts of changes with marks, coloured on a terminal."""
-    for kind, text in changes:
-        before, after = _CHANGE_MARKS[kind]
-        marked = f"{before}{printable(text)}{after}"
-        yield coloured(marked, _COLOURS[kind]) if kind in _COLOURS else marked
-
-
-def _value_text(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"{value['media_type']}, {value['bytes']:,} bytes, sha256 {value['sha256']}"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return str(value)
-
-
-@click.command
-@click.argument("reference", metavar="ID")
-@json_option
-@click.pass_obj
-def lineage(context: CliContext, reference: str, as_json: bool) -> None:
-    """Show parents and children of a generation, and the trainings of its models.
-
-    Shows all ancestors and descendants, and the other attempts at the same line of a batch. The
-    generation itself is marked `*`. The recorded trainings of all their models, and of the models
-    that those were trained from, follow.
-    """
-    store = context.store
-    id = store.find(reference)
-    family = store.lineage(id)
-    digests = {
-        model.digest
-        for item in family.generations
-        for model in (item.model, *item.models.values())
-        if model is not None and model.digest
-    }
-    trainings = store.trainings.of(digests)
-    if as_json:
-        write_json(
-            {
-                "id": id,
-                "whole": family.whole,
-                "generations": [
-                    {
-                        "id": item.id,
-                        "run_id": item.run_id,
-                        "line": item.line,
-                        "attempt": family.attempts.get(item.id),
-                        "status": item.status,
-                        "generator": item.generator,
-                        "model": item.model
-                        and {"name": item.model.name, "digest": item.model.digest},
-                        "parents": list(item.parents),
-                        "started_at": item.to_json()["started_at"],
-                    }
-                    for item in family.generations
-                ],
-                "trainings": [training.to_json() for training in trainings],
-            }
-        )
-        return
-    for line in _tree(family, id):
-        write_styled(line)
-    if not family.whole:
-        write_data("… more generations, not shown")
-    if trainings:
-        write_data()
-        print_fields(("training", training_text(training)) for training in trainings)
-
-
-def _tree(family: Lineage, id: str) -> list[str]:
-    """Return the lines of a tree, in which a node with several parents is expanded only once."""
-    by_id = {item.id: item for item in family.generations}
-    children: dict[str, list[str]] = {}
-    for item in family.generations:
-        for parent in dict.fromkeys(item.parents):
-            children.setdefault(parent, []).append(item.id)
-    roots = [item.id for item in family.generations if not any(p in by_id for p in item.parents)]
-    lines: list[str] = []
-    expanded: set[str] = set()
-    # Tuples of an id, the prefix of its line and the prefix of its children's lines.
-    remaining = [(root, "", "") for root in reversed(roots)]
-    while remaining:
-        node, prefix, indent = remaining.pop()
-        again = " (see above)" if node in expanded else ""
-        lines.append(prefix + _line(by_id[node], family.attempts.get(node), node == id) + again)
-        if again:
-            continue
-        expanded.add(node)
-        below = children.get(node, [])
-        for number, child in enumerate(reversed(below)):
-            last = number == 0
-            remaining.append(
-                (child, indent + ("└─ " if last else "├─ "), indent + ("   " if last else "│  "))
-            )
-    return lines
-
-
-def _line(item: Generation, attempt: int | None, marked: bool) -> str:
-    parts = [
-        short_id(item.id) + (" *" if marked else ""),
-        moment(item.started_at),
-        coloured_status(item.status),
-        one_line(item.generator),
-        *((one_line(model_name(item.model, item)),) if item.model else ()),
-    ]
-    if item.line is not None:
-        parts.append(f"line {item.line}, attempt {attempt}")
-    return "  ".join([*parts, *filter(None, [content_marks(item)])])

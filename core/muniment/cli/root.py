@@ -179,11 +179,11 @@ _AUDIT = {
         "Show the newest generations, or follow new ones with -f.",
     ),
     "diff": (
-        "muniment.cli.audit_show:diff",
+        "muniment.cli.audit_diff:diff",
         "Show the differences between two generations.",
     ),
     "lineage": (
-        "muniment.cli.audit_show:lineage",
+        "muniment.cli.audit_lineage:lineage",
         "Show parents and children of a generation, and the trainings of its models.",
     ),
     "show": ("muniment.cli.audit_show:show", "Show the record of a generation."),
@@ -192,7 +192,7 @@ _AUDIT = {
         "Find the generation that a file came from or that used it, and show it.",
     ),
     "get": ("muniment.cli.audit_get:get", "Get the output of a generation, with its provenance."),
-    "runs": ("muniment.cli.audit_list:runs", "List runs, newest first."),
+    "runs": ("muniment.cli.audit_runs:runs", "List runs, newest first."),
     "replay": ("muniment.cli.audit_replay:replay", "Generate again and compare with the record."),
     "verify": ("muniment.cli.signatures:verify", "Check that the record was not altered."),
     "checkpoint": ("muniment.cli.signatures:checkpoint", "Print the newest signed checkpoint."),
