@@ -48,7 +48,7 @@ def test_help_imports_click_and_next_to_nothing(
     modules = modules_after(processes, "--help")
     ours = {module for module in modules if module.startswith("muniment")}
     parts = ("", ".context", ".exit_codes", ".lazy", ".plugin_commands", ".root", ".signals")
-    parts += (".translation",)
+    parts += (".groups", ".help_language", ".help_width", ".translation")
     light = {"muniment", "muniment._lazy", "muniment._version", "muniment.config"}
     light |= {"muniment.language", "muniment.names", "muniment.representation"}
     light |= {"muniment.errors", "muniment.plugins", "muniment.plugins.discovery"}

@@ -18,6 +18,7 @@ from rich.cells import cell_len
 from muniment import language
 from muniment.cli import translation
 from muniment.cli.context import CliContext
+from muniment.cli.help_language import translated
 from muniment.cli.options import confirm
 from muniment.cli.root import root
 from muniment.cli.translated_help import translated_copy
@@ -102,7 +103,7 @@ def test_modules_for_chinese_are_imported_in_chinese_only(
 
 def _helps() -> list[str]:
     """Return the rendered help of every command and of every generator."""
-    command = translation.translated(root)
+    command = translated(root)
     settings = command.context_settings
     context = click.Context(command, info_name="muniment", obj=CliContext(), **settings)
     helps = list(_helps_below(context))
@@ -406,8 +407,8 @@ def greetings(plugin_folder: PluginFolder, muniment: Here, chinese: None) -> Pat
 
 def write_catalogue(package: Path, distribution: str) -> None:
     catalogue = Catalog("zh", fuzzy=False)
-    for text, translated in TRANSLATED.items():
-        catalogue.add(text, translated)
+    for text, chinese in TRANSLATED.items():
+        catalogue.add(text, chinese)
     file = package / "locale" / "zh" / "LC_MESSAGES" / f"{distribution}.mo"
     file.parent.mkdir(parents=True)
     with file.open("wb") as stream:
