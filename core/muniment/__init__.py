@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         Text as Text,
     )
     from muniment.types.plugins import PluginRef as PluginRef
+    from muniment.types.policies import policy_label as policy_label
     from muniment.types.provenance import Provenance as Provenance
     from muniment.types.replays import Difference as Difference, Replay as Replay
     from muniment.types.replies import (
@@ -122,6 +123,7 @@ _MODULES = {
     "types.models": "Model PackagedModel",
     "types.outputs": "Comparison Item Output SelectionCommitment Text",
     "types.plugins": "PluginRef",
+    "types.policies": "policy_label",
     "types.provenance": "Provenance",
     "types.replays": "Difference Replay",
     "types.replies": "Chunk Reply Trace Usage",

@@ -227,6 +227,7 @@ def _fields(generation: Generation) -> dict[str, Any]:
         "models": [f"{name} = {item.name} {item.digest}" for name, item in models],
         "seed": str(generation.seed),
         "policy": generation.policy,
+        "policy_digest": generation.policy_digest,
         "plugins": sorted(
             f"{versioned(plugin.distribution, plugin.version)} {plugin.digest}"
             for plugin in generation.plugins

@@ -133,6 +133,30 @@ class RecordedVerdict(Struct, frozen=True, gc=False):
     parameter: str | None
 
 
+class RecordedFeedback(Struct, frozen=True, gc=False):
+    """A rating of, a comment on, or an action with a generation or one of its items.
+
+    Attributes:
+        at: The time of the feedback.
+        actor: The name of the actor.
+        rating: The rating, if there was one.
+        comment: The text. None if there is none, or if it was erased or altered.
+        action: The action of a user, if there was one.
+        item: The position of the item among the candidates, from 1. None if the feedback is about
+            the whole generation.
+        altered: The kinds of the texts that were changed after they were recorded. These texts are
+            None.
+    """
+
+    at: str
+    actor: str
+    rating: str | None
+    comment: str | None
+    action: str | None
+    item: int | None
+    altered: Sequence[str]
+
+
 class RecordedReview(Struct, frozen=True, gc=False):
     """A person's decision on the action of the filters.
 
@@ -171,6 +195,8 @@ class GenerationRecord(Struct, frozen=True, gc=False):
         parameters: The effective parameters, defaults included, sorted by name.
         models: The models of parameters, such as an adapter, by the name of the parameter.
         policy: The name and version of the policy in force, as in `default@1`.
+        policy_digest: The SHA-256 of the policy's text, after `sha256:`. Empty without a policy, or
+            if its text was altered.
         inputs: The files that were given with the prompt, sorted by name.
         scores: The newest score of each measure of each evaluator with its parameters.
         outputs: If the status is `failed` or `interrupted`, the texts that were streamed.
@@ -186,6 +212,7 @@ class GenerationRecord(Struct, frozen=True, gc=False):
         erased: The kinds of the erased payloads, such as `prompt`, `request`, `output`, `detail`.
         altered: The kinds of the payloads that were changed after they were recorded, and `entry`
             for an entry. Their texts are empty.
+        feedback: The feedback, the oldest first. Only from `audit show` and `audit export`.
         reviews: The reviews, the oldest first. Only from `audit show` and `audit export`.
     """
 
@@ -203,6 +230,7 @@ class GenerationRecord(Struct, frozen=True, gc=False):
     parameters: Mapping[str, Value]
     models: Mapping[str, RecordedModel]
     policy: str
+    policy_digest: str
     inputs: Sequence[RecordedInput]
     outputs: Sequence[RecordedOutput]
     verdicts: Sequence[RecordedVerdict]
@@ -220,6 +248,7 @@ class GenerationRecord(Struct, frozen=True, gc=False):
     altered: Sequence[str]
     started_at: str
     finished_at: str | None
+    feedback: Sequence[RecordedFeedback] | UnsetType = UNSET
     reviews: Sequence[RecordedReview] | UnsetType = UNSET
 
 
@@ -245,6 +274,7 @@ def record(generation: Generation) -> GenerationRecord:
             for name, item in sorted(generation.models.items())
         },
         policy=generation.policy,
+        policy_digest=generation.policy_digest,
         inputs=[_input(item, gone) for item in generation.inputs],
         outputs=[_output(output, gone) for output in generation.outputs],
         verdicts=[

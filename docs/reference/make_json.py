@@ -28,6 +28,7 @@ from muniment.models.training import TrainingClaim
 from muniment.records import (
     GenerationRecord,
     RecordedCell,
+    RecordedFeedback,
     RecordedOutput,
     RecordedReview,
     RecordedVerdict,
@@ -60,6 +61,7 @@ NAMES: dict[Any, str] = make_entries.NAMES | {
     Generation: "generation",
     RecordedCell: "cell",
     RecordedOutput: "output",
+    RecordedFeedback: "feedback",
     RecordedReview: "review",
     RecordedVerdict: "verdict",
     PluginRef: "plugin_used",

@@ -165,6 +165,26 @@ def test_a_filter_selects_what_it_would_block_without_acting(workspace: Workspac
     assert "block with the action allow" in made.markdown()
 
 
+def test_texts_of_one_policy_are_told_apart(workspace: Workspace) -> None:
+    policy = workspace.policy("{filter: polite, stages: [prompt]}")
+    [done] = workspace.run("rude again", policy=policy)
+    [older, *_] = workspace.session.generations(Query(decision="block", until=done.started_at))
+    digests = [item.policy_digest for item in (done, older)]
+    newer_label, older_label = (muniment.policy_label("team@1", digest) for digest in digests)
+    assert newer_label == f"team@1 ({digests[0][7:19]}…)"
+    made = report(workspace.session)
+    counted = {older_label: {"allow": 3, "block": 2, "flag": 1}, newer_label: {"block": 1}}
+    assert made.groups["policy"] == counted
+    found = made.to_json()["blocked"]["listed"]
+    policies = [(item["policy"], item["policy_digest"]) for item in found]
+    assert policies == [(newer_label, digests[0]), *[(older_label, digests[1])] * 2]
+    for page in (made.html(), rendered(made.markdown())):
+        assert newer_label in html.unescape(page)
+    only = report(workspace.session, Query(policy=newer_label))
+    assert only.groups["policy"] == {"team@1": {"block": 1}}
+    assert [item.policy for item in only.blocked.listed] == ["team@1"]
+
+
 def test_the_failure_of_a_filter_is_a_reason(workspace: Workspace) -> None:
     workspace.plugin_folder.filter("broken", "raise RuntimeError('out of order')")
     workspace.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -330,6 +331,24 @@ def test_a_change_of_the_policy_within_an_experiment_is_a_warning(workspace: Wor
     resume_experiment(workspace.session, plan, RUN, policy=str(path))
     report = analyse(workspace.session, RUN, plan)
     assert any("several policies" in warning for warning in report.warnings)
+
+
+def test_a_change_of_the_text_of_a_policy_within_an_experiment_is_a_warning(
+    workspace: Workspace,
+) -> None:
+    add_dial(workspace.plugin_folder, control=1, noise=3)
+    document = design()
+    plan = parse_design(document, "d.yaml")
+    texts = [f"policy: team\nversion: 1\nfilters: []\n{end}" for end in ("", "# changed\n")]
+    path = workspace.home / "team.yaml"
+    path.write_text(texts[0], encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(workspace.session, plan, document, RUN, policy=str(path), on_generation=stop)
+    path.write_text(texts[1], encoding="utf-8")
+    resume_experiment(workspace.session, plan, RUN, policy=str(path))
+    [warning] = [w for w in analyse(workspace.session, RUN, plan).warnings if "policies" in w]
+    for text in texts:
+        assert f"team@1 ({sha256(text.encode()).hexdigest()[:12]}…)" in warning
 
 
 def test_a_ranking_of_texts_is_refused(workspace: Workspace) -> None:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -353,6 +354,28 @@ def test_each_rule_of_a_policy_is_shown_by_its_name(muniment: Here, tmp_path: Pa
     assert shown["policy"] == ["p@010"]
     rules = [verdict.rpartition(" · rule ")[2] for verdict in shown["verdict"]]
     assert rules == ["粗话", "words", "words-2"] * 2
+
+
+def test_texts_of_one_policy_are_told_apart(muniment: Here, tmp_path: Path) -> None:
+    policy, digests = tmp_path / "p.yaml", []
+    for rules in ("[]", "[{filter: words}]"):
+        policy.write_text(f"policy: p\nversion: 1\nfilters: {rules}\n")
+        digests.append(f"sha256:{sha256(policy.read_bytes()).hexdigest()}")
+        done = muniment("generate", "echo", "x", "--policy", policy, "--json").json("generation")
+        assert [generation["policy_digest"] for generation in done] == digests[-1:]
+    (shown,) = muniment("policy", "show", policy, "--json").json("policy")
+    assert shown["policy_digest"] == digests[-1]
+    assert digests[-1] in muniment("audit", "show", "last", "--full").out
+    (whole,) = muniment("audit", "show", "last", "--json").json("generation")
+    listed = muniment("audit", "list", "--json").json("generation")
+    assert [g["policy_digest"] for g in (whole, *listed)] == [digests[1], *digests[::-1]]
+    labels = {f"p@1 ({digest[7:19]}…)" for digest in digests}
+    counted = muniment("audit", "stats", "--by", "policy")
+    assert {row[1] for row in counted.rows if row[0] == "policy"} == labels
+    (stats,) = muniment("audit", "stats", "--by", "policy", "--json").json("stats")
+    assert stats["groups"]["policy"].keys() == labels
+    for label in labels:
+        assert len(muniment("audit", "list", "--policy", label).rows) == 1
 
 
 def test_show_has_the_scores_that_were_added(recorded: Here, home: Path) -> None:

@@ -27,7 +27,9 @@ def test_lines_on_standard_output_are_generations(recorded: Here) -> None:
     result = recorded("audit", "export")
     assert result.code == 0
     listed = recorded("audit", "list", "--json").json("generation")
-    assert result.json("generation") == [record | {"reviews": []} for record in listed]
+    assert result.json("generation") == [
+        record | {"feedback": [], "reviews": []} for record in listed
+    ]
     tagged = recorded("audit", "export", "--tag", "nice").json("generation")
     assert [generation["prompt"] for generation in tagged] == ["一 two"]
 

@@ -67,6 +67,13 @@ def test_notes_of_the_environment_are_no_difference() -> None:
     assert differences(A, dataclasses.replace(A, environment={"python": "3.12"})).environment
 
 
+def test_texts_of_one_policy_are_a_difference() -> None:
+    a, b = (dataclasses.replace(A, policy="team@1", policy_digest=f"sha256:{n}") for n in "12")
+    [difference] = differences(a, b).fields
+    found = (difference.name, difference.a, difference.b)
+    assert found == ("policy_digest", "sha256:1", "sha256:2")
+
+
 def test_everything_that_differs_is_named() -> None:
     b = dataclasses.replace(
         A,

@@ -51,6 +51,7 @@ from muniment.ledger.schema import (
 from muniment.ledger.tree import Frontier, leaf_hash
 from muniment.types.generations import Generation
 from muniment.types.models import Model
+from muniment.types.policies import policy_digest
 from support.golden import BARE, FOLDER, NEWEST, RICH, RICH_V1, ledger
 
 PayloadKey = tuple[int, str, int]
@@ -192,7 +193,7 @@ def shared(files: Golden) -> SharedEntries:
                 entries.actors[number] = texts_of(files, number).text("actor") or ""
             case PolicyEntry():
                 text = decode_text(PolicyText, texts_of(files, number).get("policy"))
-                entries.policies[number] = text.name
+                entries.policies[number] = text.name, policy_digest(text.document)
             case EnvironmentEntry():
                 entries.environments[number] = entry.facts
             case PluginEntry():

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def without(generation: Generation, kind: str) -> Generation:
         case "policy":
             [first, second] = generation.verdicts
             first = dataclasses.replace(first, policy_version="")
-            changes = {"policy": "", "verdicts": (first, second)}
+            changes = {"policy": "", "policy_digest": "", "verdicts": (first, second)}
     return dataclasses.replace(generation, altered=(kind,), **changes)
 
 
@@ -84,7 +85,12 @@ def rich(store: Store, start: Any, finish: Any, make_rich: Any) -> Generation:
     """A generation with a payload of every kind, beside another with its own actor and policy."""
     other = start("another prompt", actor="bert", policy="strict")
     started, ended = make_rich()
-    ended = dataclasses.replace(ended, failure=Failure("refused", "too long"), status="failed")
+    ended = dataclasses.replace(
+        ended,
+        failure=Failure("refused", "too long"),
+        status="failed",
+        policy_digest=f"sha256:{sha256(b'rules: [b]').hexdigest()}",
+    )
     store.record_started([other], policy_document="rules: [a]")
     store.record_started([started], policy_document="rules: [b]")
     declared = {"words": frozenset({"violence"})}
@@ -157,7 +163,7 @@ def test_exports_report_altered_payloads(
     for format in ("jsonl", "csv", "parquet"):
         store.export(tmp_path / format, format).run()
     lines = [json.loads(line) for line in (tmp_path / "jsonl").read_text().splitlines()]
-    assert lines[0] == json.loads(json.dumps(listed.to_json() | {"reviews": []}))
+    assert lines[0] == json.loads(json.dumps(listed.to_json() | {"feedback": [], "reviews": []}))
     altered = [] if payload_kind == "trace" else [payload_kind]
     assert [line["altered"] for line in lines] == [altered, []]
     table = parquet.read_table(tmp_path / "parquet").to_pylist()
@@ -184,6 +190,21 @@ def test_an_export_reports_altered_reviews(
     record = json.loads((tmp_path / "all").read_text())
     found = [(item["reason"], item["altered"]) for item in record["reviews"]]
     assert found == [(None, ["entry", "reason"]), (None, ["reason"])]
+    assert (job.altered, job.first_altered) == (1, rich.id)
+
+
+def test_an_export_reports_altered_feedback(
+    store: Store, url: str, rich: Generation, tmp_path: Path
+) -> None:
+    store.events.add_feedback(rich.id, "Ada", "up", "helpful")
+    assert change(url, "UPDATE payload SET content = :it WHERE kind = 'comment'", {"it": b"FORGED"})
+    job = store.export(tmp_path / "all", "csv", Query(ids=[rich.id]))
+    job.run()
+    text = (tmp_path / "all").read_text(encoding="utf-8")
+    [row] = csv.DictReader(io.StringIO(text, newline=""))
+    assert (row["rating"], row["comment"]) == ("up", "")
+    [feedback] = json.loads(row["feedback"])
+    assert (feedback["comment"], feedback["altered"]) == (None, ["comment"])
     assert (job.altered, job.first_altered) == (1, rich.id)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from alembic import command
 
 from muniment.errors import UsageError
 from muniment.ids import new_id
+from muniment.ledger.payload_texts import PolicyText, encode_text
 from muniment.store import Query, Store
 from muniment.store.database import catalog
 from muniment.store.database.migrations import configuration
@@ -190,6 +192,44 @@ def test_groups_are_counted_by_decision(store: Store, judged: list[str]) -> None
     assert only["reviewer"] == {"bert": {"overturn": 1}, "carl": {"approve": 1}}
     with pytest.raises(UsageError, match="colour"):
         store.stats(by=["colour"])
+
+
+@pytest.mark.dialect
+def test_policies_of_one_name_with_different_texts_are_counted_apart(
+    store: Store, start: Any
+) -> None:
+    texts = {"old": "rules: []", "new": "rules: [a]"}
+    digests = {name: f"sha256:{sha256(text.encode()).hexdigest()}" for name, text in texts.items()}
+    old, new = (f"team@1 ({digest[7:19]}…)" for digest in digests.values())
+    made = {
+        (name, policy, n): start(f"{name} {n}", policy=policy)
+        for name, policy in (("old", "team@1"), ("new", "team@1"), ("new", "team@2"))
+        for n in range(2 if name == "old" else 1)
+    }
+    for (name, _, _), generation in made.items():
+        store.record_started([generation], policy_document=texts[name])
+    store.record_started([start("without", policy="")], policy_document="")
+    for (name, _, _), generation in made.items():
+        assert store.generation(generation.id).policy_digest == digests[name]
+        [hit] = store.search(f'"{generation.prompt}"', Query(policy=generation.policy))
+        assert hit.generation.policy_digest == digests[name]
+
+    def counts(**wanted: Any) -> dict[str, int]:
+        group = store.stats(Query(**wanted), by=["policy"]).groups["policy"]
+        return {value: sum(decisions.values()) for value, decisions in group.items()}
+
+    assert counts() == {old: 2, "": 1, new: 1, "team@2": 1}
+    for label, number in ((old, 2), (new, 1)):
+        assert counts(policy=label) == {"team@1": number}
+        assert store.obstacles(Query(policy=label)) == []
+        assert store.count(Query(policy=label.replace("@1", "@2"))) == int(label == new)
+    assert store.count(Query(policy=f"{digests['new'][7:19]}…")) == 2
+    # The text of an altered policy is unknown, so that no digest stands for it.
+    statement = "UPDATE payload SET content = :it WHERE content = :recorded"
+    content = encode_text(PolicyText("team@1", texts["new"]))
+    assert change(store.url, statement, {"it": b"forged", "recorded": content})
+    assert store.generation(made["new", "team@1", 0].id).policy_digest == ""
+    assert counts() == {old: 2, "": 1, "team@1": 1, "team@2": 1}
 
 
 @pytest.mark.dialect

@@ -540,6 +540,7 @@ def test_an_erased_generation_is_exported_as_it_is_shown(
     shown = dataclasses.replace(store.generation(canary.id), trace=None).to_json()
     exported = json.loads((tmp_path / "jsonl").read_bytes())
     assert [review["reason"] for review in exported.pop("reviews")] == [None]
+    assert [item["comment"] for item in exported.pop("feedback")] == [None]
     assert exported == json.loads(json.dumps(shown))
 
 

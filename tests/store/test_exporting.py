@@ -8,6 +8,7 @@ import io
 import json
 import os
 import signal
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy import func, select
 
 import muniment
 from muniment.errors import MunimentError, StoreError
+from muniment.ledger.events import FeedbackEntry
 from muniment.store import Query, Store
 from muniment.store.database import export_pool, tables
 from muniment.store.database.engine import Database
@@ -46,7 +48,7 @@ def export(store: Store, target: Path, format: str, **wanted: Any) -> int:
 def shown(store: Store, **wanted: Any) -> list[dict[str, Any]]:
     """Return the records of generations without reviews, as an export has them."""
     return [
-        json.loads(json.dumps(g.to_json() | {"reviews": []}))
+        json.loads(json.dumps(g.to_json() | {"feedback": [], "reviews": []}))
         for g in store.generations(Query(**wanted))
     ]
 
@@ -110,13 +112,43 @@ def test_a_row_has_decision_categories_and_reviews(filled: Store, tmp_path: Path
         assert {row["review"] + row["reviews"] + row["categories"] for row in rows.values()} == {""}
 
 
-def test_a_review_after_the_beginning_is_not_in_it(filled: Store, tmp_path: Path) -> None:
+def test_a_row_has_the_feedback_and_the_digest_of_the_policy(filled: Store, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    blocked = next(filled.generations(Query(status="blocked")))
+    filled.events.add_feedback(blocked.id, "Ada", "down", "too long")
+    filled.events.add_feedback(blocked.id, "Ben", "4", "=1+1")
+    filled.events.add_feedback(blocked.id, "Eve", "up")
+    filled.events.add_feedback(blocked.id, "Eve", "down", "no", action="click", item=2)
+    feedback = [item.to_json() for item in filled.events.of(blocked.id, FeedbackEntry)]
+    feedback = json.loads(json.dumps(feedback))
+    for format in FORMATS:
+        export(filled, tmp_path / format, format)
+    digest = f"sha256:{sha256(b'a policy').hexdigest()}"
+    lines = [json.loads(line) for line in (tmp_path / "jsonl").read_bytes().splitlines()]
+    for row in (*lines, *parquet.read_table(tmp_path / "parquet").to_pylist()):
+        is_blocked = row["id"] == blocked.id
+        assert row["policy_digest"] == (digest if is_blocked else "")
+        assert row["feedback"] == (feedback if is_blocked else [])
+    for format, comment in (("csv", "=1+1"), ("csv-excel", "'=1+1")):
+        text = (tmp_path / format).read_text(encoding="utf-8-sig")
+        rows = {row["id"]: row for row in csv.DictReader(io.StringIO(text, newline=""))}
+        row = rows.pop(blocked.id)
+        assert row["policy_digest"] == digest
+        assert (row["rating"], row["comment"]) == ("up", comment)  # of the whole generation
+        assert json.loads(row["feedback"]) == feedback
+        assert {row["rating"] + row["comment"] + row["feedback"] for row in rows.values()} == {""}
+
+
+def test_an_event_after_the_beginning_is_not_in_it(filled: Store, tmp_path: Path) -> None:
     work = filled.export(tmp_path / "all.jsonl", "jsonl")
     blocked = next(filled.generations(Query(status="blocked")))
     filled.events.add_review(blocked.id, "Ada", "approve")
+    filled.events.add_feedback(blocked.id, "Ada", "up")
     work.run()
     lines = (tmp_path / "all.jsonl").read_bytes().splitlines()
-    assert not any(json.loads(line)["reviews"] for line in lines)
+    records = [json.loads(line) for line in lines]
+    assert not any(record["reviews"] or record["feedback"] for record in records)
 
 
 def test_excel_finds_a_byte_order_mark(filled: Store, tmp_path: Path) -> None:
@@ -470,5 +502,5 @@ def test_whatever_is_recorded_is_exported_as_it_is_shown(
     target = tmp_path / "one.jsonl"
     export(store, target, "jsonl", limit=1)
     whole = dataclasses.replace(store.generation(started.id), trace=None)
-    record = json.loads(json.dumps(whole.to_json() | {"reviews": []}))
+    record = json.loads(json.dumps(whole.to_json() | {"feedback": [], "reviews": []}))
     assert json.loads(target.read_bytes()) == record

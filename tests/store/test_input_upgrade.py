@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from muniment.store.search import index
 from muniment.types.generations import Failure, Generation
 from muniment.types.inputs import Input
 from muniment.types.outputs import Output
+from muniment.types.policies import policy_digest
 from support.databases import ask, by_hand, change
 from support.version1 import without_new_fields, write_version_1
 
@@ -93,7 +95,11 @@ def old(
     assert [row.version for row in versions] == [1]
     rows, root = rows_of(store.url), store.verify().root
     views = views_of(store.url)
-    expected = [rich_ended, *(g for g in ended if g.id != many[3].id)]
+    expected = [
+        dataclasses.replace(g, policy_digest=policy_digest("rules: []"))
+        for g in (rich_ended, *ended)
+        if g.id != many[3].id
+    ]
     migrate(store, command.downgrade, BEFORE)
     store.close()
     return Old(store.url, expected, rows, views, root)
@@ -143,7 +149,8 @@ def test_a_rebuild_after_the_upgrade_gives_equal_rows(old: Old) -> None:
 
 def test_an_upgraded_store_has_old_and_new_entries(old: Old, start: Make, finish: Make) -> None:
     upgrade(old.url)
-    started = start(inputs=(Input("context", "text/plain", b"new"),), parents=())
+    digest, given = policy_digest("rules: []"), Input("context", "text/plain", b"new")
+    started = start(inputs=(given,), parents=(), policy_digest=digest)
     with Store.open(old.url, create=False) as store:
         interrupted = [g.id for g in store.generations(Query(status="interrupted"))]
         store.record_started([started], policy_document="rules: []")

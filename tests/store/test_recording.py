@@ -24,6 +24,7 @@ from muniment.types.inputs import Input
 from muniment.types.models import Model
 from muniment.types.outputs import Output, Text
 from muniment.types.plugins import PluginRef
+from muniment.types.policies import policy_digest
 from muniment.types.replies import Trace, Usage
 from muniment.types.scores import Score
 from muniment.types.verdicts import Reason, Verdict
@@ -188,7 +189,8 @@ texts = st.text(st.characters(codec="utf-8"), max_size=12)
 def test_a_generation_is_read_back_as_it_was_recorded(
     shared_store: Store, both: tuple[Generation, Generation], document: str
 ) -> None:
-    started, ended = both
+    digest = policy_digest(document)
+    started, ended = (dataclasses.replace(made, policy_digest=digest) for made in both)
     shared_store.record_started([started], policy_document=document)
     assert shared_store.generation(started.id) == started
     shared_store.record_outcomes([ended], declared_categories=DECLARED)
@@ -366,6 +368,7 @@ def test_nul_in_outputs_reasons_and_failures_is_preserved(
     started = start(
         parameters={"stop": ("\0", "a\0b"), "joiner": "\0"},
         model=Model("tiny", "file-sha256:" + "ab" * 32, "/a\0b"),
+        policy_digest=policy_digest("d\0oc"),
     )
     ended = finish(
         started,

@@ -62,6 +62,7 @@ NEWEST = 2  # the version of the golden files that are written
 FOLDER = Path(__file__).parents[1] / "ledger" / "golden"
 
 RUN = "01JQ" + "R" * 22
+RULES = "rules: []\n"  # the text of the policy
 WORDS = PluginRef("muniment-words", "0.1", "tree1-sha256:" + "1f" * 32)
 STRICT = PluginRef("muniment-strict", "2.0.1", "tree1-sha256:" + "2e" * 32)
 DECLARED = {"strict": frozenset({"violence", "hate"})}
@@ -91,6 +92,7 @@ RICH_V1 = Generation(  # as version 1 recorded it
         "whole": 1.0,
     },
     policy="default",
+    policy_digest=f"sha256:{sha256(RULES.encode()).hexdigest()}",
     tags=("news", "卫星"),
     parents=("01JQ0000000000000000000000",),
     line=3,
@@ -213,7 +215,7 @@ def ledger() -> Ledger:
     payloads = Payloads()
     actor = made.add(ActorEntry(name=payloads.add("actor", "安娜".encode())), payloads)
     payloads = Payloads()
-    document = payloads.add("policy", encode_text(PolicyText("default", "rules: []\n")))
+    document = payloads.add("policy", encode_text(PolicyText("default", RULES)))
     policy = made.add(PolicyEntry(document=document), payloads)
     facts = {
         name: fact if isinstance(fact, str) else encode_number(fact)

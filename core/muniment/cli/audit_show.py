@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -97,8 +96,7 @@ def show_generation(
         past = {"erasures": erasures} if erasures else {}
         write_json({**generation.to_json(), **items, **events, **past, **file})
         return code
-    document = store.policy_document(generation.id) if generation.verdicts or full else ""
-    rules = rule_names(document) if generation.verdicts else ()
+    rules = rule_names(store.policy_document(generation.id)) if generation.verdicts else ()
     ids = {candidate.position: candidate.id for candidate in candidates}
     print_fields(_request_fields(generation))
     _print_outputs(context, generation, candidates)
@@ -115,7 +113,7 @@ def show_generation(
     if origin is not None:
         fields.append(("file", _file_sentence(origin)))
     if full:
-        fields += _detail_fields(generation, rules, document)
+        fields += _detail_fields(generation, rules)
     print_fields(fields)
     if not full and on_terminal():
         write_note("use --full for verdicts, digests, plugins and environment")
@@ -241,13 +239,10 @@ def _fact_fields(generation: Generation, full: bool) -> list[tuple[str, object]]
     ]
 
 
-def _detail_fields(
-    generation: Generation, rules: Sequence[str], document: str
-) -> list[tuple[str, object]]:
-    """Return the verdicts, the digests and the environment. `document` is the policy's text."""
-    digest = f"sha256:{sha256(document.encode()).hexdigest()}"
+def _detail_fields(generation: Generation, rules: Sequence[str]) -> list[tuple[str, object]]:
+    """Return the verdicts, the digests and the environment."""
     return [
-        ("policy text", digest if document else ""),
+        ("policy text", generation.policy_digest),
         *(("verdict", verdict_text(verdict, rules)) for verdict in generation.verdicts),
         *(
             ("plugin", f"{versioned(plugin.distribution, plugin.version)}  {plugin.digest}")

@@ -129,6 +129,7 @@ def show(context: CliContext, name: str | None, as_json: bool) -> int:
             {
                 "policy": policy.name,
                 "version": policy.version,
+                "policy_digest": policy.digest,
                 "source": policy.source,
                 "filters": [
                     {name: getattr(rule, name) for name in _RULE} for rule in policy.filters

@@ -200,7 +200,7 @@ def _changed(recorded: Generation, spec: GenerationSpec, plugins: Plugins) -> st
 
     Return None if the generation can have been made from the spec.
     """
-    expected = unresolved(spec, "", recorded.run_id, recorded.actor, recorded.policy)
+    expected = unresolved(spec, "", recorded.run_id, recorded.actor)
     seed = requested_seed(spec)
     fields: list[tuple[str, object, object]] = [
         ("prompt", recorded.prompt, expected.prompt),

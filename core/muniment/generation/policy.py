@@ -40,6 +40,7 @@ from msgspec import Meta
 from muniment.errors import PolicyError, PromptError, UnknownNameError, YamlError, explain_invalid
 from muniment.names import normal_name
 from muniment.plugins.discovery import policy_entries
+from muniment.types.policies import policy_digest
 from muniment.types.verdicts import DECISIONS, Decision, Stage, Verdict
 from muniment.validation import check_name, refuse_empty
 from muniment.yaml_text import parse_yaml
@@ -156,6 +157,11 @@ class Policy:
     def label(self) -> str:
         """The name and version of the policy as `NAME@VERSION`, as recorded in verdicts."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def digest(self) -> str:
+        """The digest of the text, as recorded."""
+        return policy_digest(self.document)
 
 
 NO_POLICY = Policy("none", "1", (), 'policy: none\nversion: "1"\nfilters: []\n', "built in")

@@ -29,6 +29,7 @@ from muniment.validation import check_id, check_name, check_text, now
 
 if TYPE_CHECKING:
     from muniment.generation.inputs import ReadInputs
+    from muniment.generation.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ class Resolver:
         checked: CheckedSpec,
         run_id: str,
         actor: str,
-        policy: str,
+        policy: Policy,
         blocks: Callable[[Request], bool],
     ) -> BoundRequest:
         """Return the resolved spec, after adding the packaged models that it needs, if any.
@@ -194,7 +195,8 @@ class Resolver:
             model=model,
             parameters=dict(request.parameters),
             models=request.models,
-            policy=policy,
+            policy=policy.label,
+            policy_digest=policy.digest,
             tags=spec.tags,
             parents=spec.parents,
             line=spec.line,

@@ -51,9 +51,9 @@ class Runner:
         def reject(spec: GenerationSpec, error: MunimentError) -> None:
             if spec.line is None:
                 raise error
-            label = self._moderator.policy.label
+            policy = self._moderator.policy
             named = self._resolver.with_model_name(spec)
-            rejected.append(unresolved(named, str(error), self._run_id, self._actor, label))
+            rejected.append(unresolved(named, str(error), self._run_id, self._actor, policy))
             order.append(rejected[-1].id)
 
         # All specs are checked before one is bound, because binding may add a model.
@@ -88,8 +88,8 @@ class Runner:
             return error
 
     def _bind(self, checked: CheckedSpec) -> BoundRequest:
-        label = self._moderator.policy.label
-        return self._resolver.bind(checked, self._run_id, self._actor, label, self._blocks)
+        policy = self._moderator.policy
+        return self._resolver.bind(checked, self._run_id, self._actor, policy, self._blocks)
 
     def _blocks(self, request: Request) -> bool:
         return self._moderator.blocks(request_contents(request))

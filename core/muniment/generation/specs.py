@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from muniment.errors import UsageError
 from muniment.generation import seeds
@@ -18,6 +19,9 @@ from muniment.types.experiments import Cell
 from muniment.types.generations import Failure, Generation
 from muniment.types.models import Model
 from muniment.validation import check_counts, check_texts, escape_unencodable, now, recordable_name
+
+if TYPE_CHECKING:
+    from muniment.generation.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class GenerationSpec:
 
 
 def unresolved(
-    spec: GenerationSpec, reason: str, run_id: str, actor: str, policy: str
+    spec: GenerationSpec, reason: str, run_id: str, actor: str, policy: Policy | None = None
 ) -> Generation:
     """Return the record of a spec that could not be resolved, before its failure is recorded."""
     seed = requested_seed(spec)
@@ -89,7 +93,8 @@ def unresolved(
             escape_unencodable(name): _requested_value(value)
             for name, value in spec.parameters.items()
         },
-        policy=policy,
+        policy=policy.label if policy else "",
+        policy_digest=policy.digest if policy else "",
         tags=tuple(map(recordable_name, spec.tags)),
         line=spec.line,
         cell=spec.cell,

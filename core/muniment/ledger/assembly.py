@@ -108,10 +108,13 @@ def _matches(kind: str, payload: tuple[object, object], expected: str) -> bool:
 
 @dataclass
 class SharedEntries:
-    """The entries that generations share, by number. `altered` has those with altered texts."""
+    """The entries that generations share, by number. `altered` has those with altered texts.
+
+    `policies` has the name and the digest of the text of each policy.
+    """
 
     actors: dict[int, str] = field(default_factory=dict)
-    policies: dict[int, str] = field(default_factory=dict)
+    policies: dict[int, tuple[str, str]] = field(default_factory=dict)
     environments: dict[int, Mapping[str, str | int]] = field(default_factory=dict)
     plugins: dict[int, PluginRef] = field(default_factory=dict)
     altered: dict[int, str] = field(default_factory=dict)
@@ -137,7 +140,7 @@ def assemble(
     detail = decode_text(DetailText, texts.get("detail"))
     if scored and any("entry" in added.altered for _, added in scored):
         texts.altered.add("entry")
-    policy = "" if started.policy is None else shared.policies[started.policy]
+    policy, digest = ("", "") if started.policy is None else shared.policies[started.policy]
     plugins = outcome.plugins if outcome and outcome.plugins else started.plugins
     altered = texts.altered | {
         shared.altered[number]
@@ -185,6 +188,7 @@ def assemble(
         parameters=_parameters(started.parameters, request.parameters),
         models=_models(started.models, request.models),
         policy=policy,
+        policy_digest=digest,
         tags=request.tags,
         parents=tuple(started.parents),
         line=started.line,

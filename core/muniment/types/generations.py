@@ -64,7 +64,8 @@ class Generation:
     payloads that were changed after they were recorded. Their texts are empty. `inputs` are sorted
     by name. `models` has the models of parameters, such as an adapter, by the name of the
     parameter. `resolved_parameters` names the parameters that the caller left to the generator's
-    `resolve`, and `resolved_inputs` the inputs that it added, sorted. `cell` is the place in an
+    `resolve`, and `resolved_inputs` the inputs that it added, sorted. `policy_digest` is that of
+    the policy's text, and empty without one or if it was altered. `cell` is the place in an
     experiment, or None outside of one. `scores` are those of the outcome, and `added_scores` those
     that were added later, the oldest first.
 
@@ -93,6 +94,7 @@ class Generation:
     parameters: Mapping[str, Value] = field(default_factory=dict)
     models: Mapping[str, Model] = field(default_factory=dict)
     policy: str = ""
+    policy_digest: str = ""
     tags: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
     line: int | None = None

@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from msgspec import structs
 from sqlalchemy import Connection
 
-from muniment.ledger.events import ReviewEntry
-from muniment.records import GenerationRecord, RecordedReview, record
+from muniment.ledger.events import FeedbackEntry, GenerationEvent, ReviewEntry
+from muniment.records import GenerationRecord, RecordedFeedback, RecordedReview, record
 from muniment.store.database.engine import Database, chunks
 from muniment.store.database.tables import event
 from muniment.store.export.formats import FORMATS
@@ -25,9 +25,12 @@ from muniment.store.queries import loader
 from muniment.store.queries.loader import SharedReader, load
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
-from muniment.store.recording.events import select_events
+from muniment.store.recording.events import RecordedEvent, select_events
 from muniment.times import iso
 from muniment.types.generations import Generation
+
+E = TypeVar("E", bound=GenerationEvent)
+R = TypeVar("R")
 
 FIRST_PAGE = 16  # generations of the first page, when their size is unknown
 MAX_PAGE = 1000  # generations of a page
@@ -85,7 +88,7 @@ def encode_page(
                 record(replace(generation, status="started") if row != now else generation)
                 for row, now, generation in zip(past, rows, loaded, strict=True)
             ]
-            records = _with_reviews(records, part, _reviews(connection, part, size))
+            records = _with_events(connection, records, part, size)
             if write_outputs is not None:
                 pairs = zip(records, loaded, strict=True)
                 records = [_with_files(item, write_outputs(written)) for item, written in pairs]
@@ -134,39 +137,58 @@ def pages(
             yield futures.popleft().result()
 
 
-def _reviews(
-    connection: Connection, numbers: Sequence[int], size: int
-) -> dict[int, list[RecordedReview]]:
-    """Return the reviews among the first `size` entries by generation, the oldest first."""
+def _with_events(
+    connection: Connection, records: Sequence[GenerationRecord], numbers: Sequence[int], size: int
+) -> list[GenerationRecord]:
+    """Return records with their feedback and reviews among the first `size` entries.
+
+    `numbers` are those of their generations. Events are in order, the oldest first.
+    """
     condition = event.c.subject.in_(numbers) & (event.c.seq < size)
-    reviews: dict[int, list[RecordedReview]] = {}
-    for item in select_events(connection, ReviewEntry, condition, allow_altered=True):
-        review = RecordedReview(
-            at=iso(item.at),
-            actor=item.actor,
-            decision=item.entry.decision,
-            reason=item.text("reason"),
-            altered=item.altered,
-        )
-        reviews.setdefault(item.entry.generation, []).append(review)
-    return reviews
+
+    def by_generation(
+        event_class: type[E], record_of: Callable[[RecordedEvent[E]], R]
+    ) -> Mapping[int, Sequence[R]]:
+        found: dict[int, list[R]] = {}
+        for item in select_events(connection, event_class, condition, allow_altered=True):
+            found.setdefault(item.entry.generation, []).append(record_of(item))
+        return found
+
+    feedback = by_generation(FeedbackEntry, _feedback)
+    reviews = by_generation(ReviewEntry, _review)
+    return [
+        structs.replace(item, feedback=feedback.get(number, ()), reviews=reviews.get(number, ()))
+        for item, number in zip(records, numbers, strict=True)
+    ]
+
+
+def _feedback(item: RecordedEvent[FeedbackEntry]) -> RecordedFeedback:
+    return RecordedFeedback(
+        at=iso(item.at),
+        actor=item.actor,
+        rating=item.entry.rating,
+        comment=item.text("comment"),
+        action=item.entry.action,
+        item=item.entry.item,
+        altered=item.altered,
+    )
+
+
+def _review(item: RecordedEvent[ReviewEntry]) -> RecordedReview:
+    return RecordedReview(
+        at=iso(item.at),
+        actor=item.actor,
+        decision=item.entry.decision,
+        reason=item.text("reason"),
+        altered=item.altered,
+    )
 
 
 def _is_altered(item: GenerationRecord) -> bool:
-    """Return whether texts of a generation or of its reviews were altered."""
-    return bool(item.altered) or any(review.altered for review in item.reviews or ())
-
-
-def _with_reviews(
-    records: Sequence[GenerationRecord],
-    numbers: Sequence[int],
-    reviews: Mapping[int, Sequence[RecordedReview]],
-) -> list[GenerationRecord]:
-    """Return records of the generations with these numbers with their reviews."""
-    return [
-        structs.replace(item, reviews=reviews.get(number, ()))
-        for item, number in zip(records, numbers, strict=True)
-    ]
+    """Return whether texts of a generation or of its feedback and reviews were altered."""
+    altered = [event.altered for event in item.feedback or ()]
+    altered += [event.altered for event in item.reviews or ()]
+    return bool(item.altered) or any(altered)
 
 
 def _with_files(item: GenerationRecord, names: Sequence[str | None]) -> GenerationRecord:

@@ -106,6 +106,8 @@ def _csv_columns() -> Iterator[tuple[str, tuple[str, ...]]]:
             continue
         if name == "outputs":
             yield "output", ("text",)
+        if name == "feedback":
+            yield from ((part, ("newest", part)) for part in ("rating", "comment"))
         if name == "reviews":
             yield "review", ("judgement",)
         yield name, (name,)
@@ -113,8 +115,8 @@ def _csv_columns() -> Iterator[tuple[str, tuple[str, ...]]]:
 
 CSV_COLUMNS: Mapping[str, tuple[str, ...]] = dict(_csv_columns())
 """The columns of a CSV file. Lists and objects are JSON in their cells, empty cells are missing
-values. `output` has the text outputs, which `outputs` then omits. `review` has the decision of the
-newest review."""
+values. `output` has the text outputs, which `outputs` then omits. `rating` and `comment` have the
+newest ones of the whole generation, and `review` has the decision of the newest review."""
 
 
 def _value(record: GenerationRecord, path: tuple[str, ...]) -> Any:
@@ -123,6 +125,10 @@ def _value(record: GenerationRecord, path: tuple[str, ...]) -> Any:
         return "\n\n".join(text for text in texts if text is not None)
     if path == ("judgement",):
         return record.reviews[-1].decision if record.reviews else ""
+    if path[0] == "newest":
+        about_all = [item for item in record.feedback or () if item.item is None]
+        values = (getattr(item, path[1]) for item in reversed(about_all))
+        return next((value for value in values if value is not None), "")
     value: Any = record
     for name in path:
         value = value and getattr(value, name)

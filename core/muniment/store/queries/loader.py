@@ -29,6 +29,7 @@ from muniment.store.errors import corruption_as_store_error
 from muniment.store.queries.query import COLUMNS, GenerationRow
 from muniment.types.generations import Generation, Status
 from muniment.types.inputs import Input
+from muniment.types.policies import policy_digest
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -175,7 +176,8 @@ class SharedReader:
             case ActorEntry():
                 shared.actors[number] = texts.text("actor") or ""
             case PolicyEntry():
-                shared.policies[number] = decode_text(PolicyText, texts.get("policy")).name
+                text = decode_text(PolicyText, texts.get("policy"))
+                shared.policies[number] = text.name, policy_digest(text.document)
             case EnvironmentEntry():
                 shared.environments[number] = entry.facts
             case PluginEntry():

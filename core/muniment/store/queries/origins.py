@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from hashlib import sha256
 
 from sqlalchemy import Connection, select
 
@@ -17,24 +17,51 @@ from muniment.store.database.tables import plugin, policy
 from muniment.store.errors import UNREADABLE
 from muniment.store.queries.loader import entries_of, payloads_of
 from muniment.store.queries.query import distinct
+from muniment.types.policies import policy_digest, policy_label
 
-_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})…?")
+_LABEL = re.compile(r"(.+) \([0-9a-f]+…\)")
 
 
 def policy_numbers(connection: Connection, wanted: str) -> list[int]:
-    """Return the entries of the policies with a name, or with a file of a SHA-256.
+    """Return the entries of the policies with a name, a file of a SHA-256 or a label.
 
     A name without a version means every version. The digest can be abbreviated to its first four
-    characters or more.
+    characters or more. Labels are those of statistics.
     """
     is_named = (policy.c.name == wanted) | policy.c.name.startswith(f"{wanted}@", autoescape=True)
     numbers = set(connection.scalars(select(policy.c.seq).where(is_named)))
     if (digest := _DIGEST.fullmatch(wanted)) is not None:
+        beginning = f"sha256:{digest[1]}"
         for number in connection.scalars(select(policy.c.seq)):
-            document = policy_document(connection, number)
-            if document and sha256(document.encode()).hexdigest().startswith(digest[1]):
+            if policy_digest(policy_document(connection, number)).startswith(beginning):
                 numbers.add(number)
+    elif (label := _LABEL.fullmatch(wanted)) is not None:
+        named = select(policy.c.seq, policy.c.name).where(policy.c.name == label[1])
+        numbers.update(
+            number
+            for number, name in connection.execute(named)
+            if policy_label(name, policy_digest(policy_document(connection, number))) == wanted
+        )
     return sorted(numbers)
+
+
+def policy_labels(connection: Connection, numbers: Iterable[int]) -> dict[int, str]:
+    """Return the labels of recorded policies by the numbers of their entries.
+
+    The label is the name. If several of them have one name and different texts, it has the
+    beginning of the digest too, except if the text was altered.
+    """
+    names = dict(connection.execute(select(policy.c.seq, policy.c.name)).tuples().all())
+    labels = {number: names.get(number, "") for number in numbers}
+    shared = Counter(labels.values())
+    repeated = [number for number, name in labels.items() if name and shared[name] > 1]
+    digests = {number: policy_digest(policy_document(connection, number)) for number in repeated}
+    texts = Counter(name for name, _ in {(labels[number], digests[number]) for number in repeated})
+    for number in repeated:
+        if texts[labels[number]] > 1:
+            labels[number] = policy_label(labels[number], digests[number])
+    return labels
 
 
 def policy_document(connection: Connection, number: int) -> str:

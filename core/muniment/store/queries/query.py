@@ -77,7 +77,7 @@ class Query:
         category: A category that a filter found: one with a score above 0, of a verdict that flags,
             blocks or was acted on. With `filter`, a category that this filter found.
         policy: The name of the recorded policy, such as `team@3`, or `team` for every version. Or
-            the SHA-256 of its file, or a prefix of it.
+            the SHA-256 of its file, or a prefix of it. A label of `Stats.groups` is accepted too.
         made_with: The distribution of a plugin that took part, such as `muniment-text`, or at one
             version, such as `muniment-text==0.1.0`. Later evaluations do not count. The name of an
             installed plugin, such as `text`, is an alias in commands alone, because it can belong

@@ -19,10 +19,11 @@ from muniment.ledger.events import ReviewEntry
 from muniment.representation import showing
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks
-from muniment.store.database.tables import actor, policy
+from muniment.store.database.tables import actor
 from muniment.store.queries.erasures import erased_payloads
 from muniment.store.queries.filters import IS_UNDECIDED
 from muniment.store.queries.loader import entries_of
+from muniment.store.queries.origins import policy_labels
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
 
@@ -70,7 +71,9 @@ class Stats:
         latency: Milliseconds from start to end, or None if no generation has ended.
         prompt_tokens: Tokens of the prompt, or None if no generation reports them.
         output_tokens: Tokens of the output, or None if no generation reports them.
-        groups: For each group that was requested, the counts by value and decision.
+        groups: For each group that was requested, the counts by value and decision. A policy is
+            named as by `muniment.policy_label` if there are several texts with its name and
+            version, and else without a digest.
         erased: The number of generations of which the texts were erased that can contain names of
             models and categories. They may count as without a model, and for no category.
     """
@@ -160,11 +163,11 @@ def stats(
             pairs[name].update(_joined(planner, *_JOINS[name]))
         if "reviewer" in pairs:
             pairs["reviewer"].update(_reviews(connection, planner))
-        names = {
-            table.name: dict(connection.execute(select(table.c.seq, table.c.name)).tuples().all())
-            for table in (actor, policy)
-        }
-    names["reviewer"] = names["actor"]
+        actors = dict(connection.execute(select(actor.c.seq, actor.c.name)).tuples().all())
+        names = {"actor": actors, "reviewer": actors}
+        if "policy" in pairs:
+            recorded = [number for number in counted["policy"] if number is not None]
+            names["policy"] = policy_labels(connection, recorded)
     _use_dates(counted["day"], pairs.get("day"), local=local_days)
     latency, prompt_tokens, output_tokens = map(_summary, quantities)
     return Stats(
@@ -173,7 +176,7 @@ def stats(
         decisions=_by_frequency(counted["decision"]),
         generators=_by_frequency(counted["generator"]),
         models=_by_frequency(counted["model"]),
-        actors=_by_frequency(_named(counted["actor"], names["actor"])),
+        actors=_by_frequency(_named(counted["actor"], actors)),
         days=dict(sorted(counted["day"].items())),
         latency=latency,
         prompt_tokens=prompt_tokens,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -42,7 +42,8 @@ class Finding:
         id: The id of the generation.
         at: Its start.
         decision: The most severe action taken. In a report on one filter it can be `allow`.
-        policy: The policy, such as `default@1`.
+        policy: The label of the policy, such as `default@1`, as in the counts by policy.
+        policy_digest: The digest of the policy's text.
         actor: The label of the actor.
         reasons: Up to `MAX_REASONS` different reasons.
         more_reasons: The number of further reasons.
@@ -54,6 +55,7 @@ class Finding:
     at: datetime
     decision: str | None
     policy: str
+    policy_digest: str
     actor: str
     reasons: Sequence[FindingReason]
     more_reasons: int
@@ -78,17 +80,19 @@ def findings(
     actors: People,
     reviewers: People,
     reviewed: bool,
+    policies: Container[str],
 ) -> Findings:
     """Return up to `limit` of the matching generations that were blocked or flagged.
 
     If the query names a filter, they are those that the filter would block or flag, as in lists.
     `reviewed` is whether any matching generation has a review, so that reviews are read.
+    `policies` has the labels of the policies of all matching generations.
     """
     if query.decision not in (None, decision):
         return Findings((), 0)
     wanted = replace(query, decision=decision)
     listed = [
-        _finding(session, generation, actors, reviewers, reviewed)
+        _finding(session, generation, actors, reviewers, reviewed, policies)
         for generation in session.generations(replace(wanted, limit=limit))
     ]
     total = len(listed) if len(listed) < limit else session.store.count(wanted)
@@ -101,17 +105,20 @@ def _finding(
     actors: People,
     reviewers: People,
     reviewed: bool,
+    policies: Container[str],
 ) -> Finding:
     reviews: Mapping[str, Mapping[str, int]] = {}
     if reviewed:
         one = muniment.Query(ids=[generation.id])
         reviews = session.stats(one, by=("reviewer",)).groups["reviewer"]
+    label = muniment.policy_label(generation.policy, generation.policy_digest)
     reasons = list(dict.fromkeys(_reasons(generation)))
     return Finding(
         id=generation.id,
         at=generation.started_at,
         decision=generation.decision,
-        policy=generation.policy,
+        policy=label if label in policies else generation.policy,
+        policy_digest=generation.policy_digest,
         actor=actors.label(generation.actor),
         reasons=reasons[:MAX_REASONS],
         more_reasons=max(0, len(reasons) - MAX_REASONS),

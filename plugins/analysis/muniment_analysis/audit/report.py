@@ -155,9 +155,10 @@ def audit_report(
         groups["reviewer"] = reviewers.labelled(groups["reviewer"])
     with phase("reading reasons and events", None):
         reviewed = bool(groups["reviewer"])
-        people: dict[str, Any] = {"actors": actors, "reviewers": reviewers, "reviewed": reviewed}
-        blocked = findings(session, period, "block", limit=limit, **people)
-        flagged = findings(session, period, "flag", limit=limit, **people)
+        labels: dict[str, Any] = {"actors": actors, "reviewers": reviewers, "reviewed": reviewed}
+        labels["policies"] = groups["policy"]
+        blocked = findings(session, period, "block", limit=limit, **labels)
+        flagged = findings(session, period, "flag", limit=limit, **labels)
         events = event_counts(session, since, until)
     results = None
     if completed is not None:

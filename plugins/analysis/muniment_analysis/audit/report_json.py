@@ -44,6 +44,7 @@ def _finding(item: Finding) -> dict[str, Any]:
         "at": item.at.isoformat(timespec="milliseconds"),
         "decision": item.decision,
         "policy": item.policy,
+        "policy_digest": item.policy_digest,
         "actor": item.actor,
         "reasons": [reason._asdict() for reason in item.reasons],
         "more_reasons": item.more_reasons,

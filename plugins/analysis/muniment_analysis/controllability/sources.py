@@ -18,14 +18,14 @@ class Sources:
 
     def __init__(self) -> None:
         self.models: dict[str, str] = {}
-        self._policies: set[str] = set()
+        self._policies: dict[str, set[str]] = {}  # digests of texts, by name
         self._digests: dict[str, set[str]] = {}
         self._evaluators: dict[str, Counter[str]] = {}  # outputs by source, of each score
 
     def add(self, generations: Iterable[muniment.Generation]) -> None:
         """Add the policies and models of generations."""
         for generation in generations:
-            self._policies.add(generation.policy)
+            self._policies.setdefault(generation.policy, set()).add(generation.policy_digest)
             if (model := generation.model) is not None:
                 self.models[model.name] = model.digest
                 self._digests.setdefault(model.name, set()).add(model.digest)
@@ -48,9 +48,15 @@ class Sources:
                     f"{parts}; each has its own results, so score all outputs with one version by "
                     f"`muniment evaluate --run {run}`"
                 )
-        if len(self._policies) > 1:
-            names = ", ".join(sorted(name or "none" for name in self._policies))
-            yield f"the outputs were made under several policies ({names}), which can differ"
+        policies = sorted(self._policy_labels())
+        if len(policies) > 1:
+            yield f"the outputs were made under several policies: {', '.join(policies)}"
         for name, digests in self._digests.items():
             if len(digests) > 1:
                 yield f"the outputs are of {len(digests)} models with the name {name}"
+
+    def _policy_labels(self) -> Iterator[str]:
+        """Yield the name of each policy, with the digest of its text if there are several."""
+        for name, digests in self._policies.items():
+            for digest in digests:
+                yield muniment.policy_label(name, digest) if len(digests) > 1 else name or "none"
