@@ -358,7 +358,7 @@ def test_each_rule_of_a_policy_is_shown_by_its_name(muniment: Here, tmp_path: Pa
 
 def test_texts_of_one_policy_are_told_apart(muniment: Here, tmp_path: Path) -> None:
     policy, digests = tmp_path / "p.yaml", []
-    for rules in ("[]", "[{filter: words}]"):
+    for rules in ("[]", "[{filter: words, stages: [prompt, input, output, item]}]"):
         policy.write_text(f"policy: p\nversion: 1\nfilters: {rules}\n")
         digests.append(f"sha256:{sha256(policy.read_bytes()).hexdigest()}")
         done = muniment("generate", "echo", "x", "--policy", policy, "--json").json("generation")
