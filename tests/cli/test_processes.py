@@ -604,8 +604,9 @@ class TestOnATerminal:
         muniment("generate", "echo", "short", "--seed", "8")
         ids = [value["id"] for value in listed(muniment)]
         narrow = processes.on_terminal("audit", "list", width=40).lines
-        assert narrow[0].split() == ["status", "prompt", "id"]
-        assert [line[-9:] for line in narrow[1:3]] == [f"…{id[-8:]}" for id in ids]
+        assert [line.split() for line in narrow[:2]] == [["started", "status", "id"], ["prompt"]]
+        assert [line[-9:] for line in narrow[2:6:2]] == [f"…{id[-8:]}" for id in ids]
+        assert narrow[3] == "  short"
         heading, first, second = processes.on_terminal("audit", "list", width=110).lines
         assert heading.split() == "started status model actor prompt id".split()
         assert first.endswith(f"…{ids[0][-8:]}")

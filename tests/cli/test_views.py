@@ -83,8 +83,18 @@ def test_a_narrow_list_leaves_columns_out_and_names_them(recorded: Here) -> None
     assert narrow[0].split()[-2:] == ["prompt", "id"]
     assert "do not fit: tags, " in narrow[-1]
     least = recorded.on_terminal("audit", "list", width=40).lines
-    assert least[0].split() == ["status", "prompt", "id"]
-    assert least[-2].startswith("4 columns do not fit:") or "4 columns" in " ".join(least[-3:])
+    assert [least[0].split(), least[1].split()] == [["started", "status", "id"], ["prompt"]]
+    assert least[3] == "  a bomb"  # each prompt is below its row
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d  blocked  ", least[2])
+    assert "3 columns do not fit: tags, actor, model" in " ".join(least[-3:])
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 110])
+def test_a_narrow_queue_keeps_the_time(recorded: Here, width: int) -> None:
+    result = recorded.on_terminal("review", "queue", width=width)
+    assert result.lines[0].split()[0] == "started"
+    assert len(re.findall(r"\d{4}-\d\d-\d\d +\d\d:\d\d", result.out)) == 2
+    assert "not fit" not in result.out
 
 
 def plain_terminal(patch: pytest.MonkeyPatch) -> None:
@@ -131,7 +141,8 @@ def test_a_narrow_table_of_numbers_never_divides_a_number(
     lines, _ = narrow(44, headers, rows)
     assert all(cell_len(line) <= 44 for line in lines)
     assert sum("123456" in line for line in lines) == 1
-    assert sum("12:30:15" in line or "2026-05-03" in line for line in lines) == 4
+    assert sum("12:30" in line or "2026-05-03" in line for line in lines) == 4
+    assert not any("12:30:15" in line for line in lines)  # seconds are left out first
     assert [line.split() for line in lines[:2]] == [  # an empty column is left out
         ["controllab", "missing"],
         ["group", "ility", "outputs", "when"],

@@ -95,7 +95,7 @@ def print_generations(
         as_json,
         empty=empty,
         cut="prompt",
-        drop=("tags", "actor", "model", "started"),
+        drop=("tags", "actor", "model"),
         limit=limit,
         total=total,
     )

@@ -33,10 +33,10 @@ def emit(
     """Print a list of records and return their number.
 
     A terminal gets a table with headers. Numbers are right-aligned, the column `cut` is shortened
-    to fit, and a column of ids comes last. On a narrow terminal the columns `drop` are
-    left out, the first of them first, and a note names them. If the rest does not fit either, long
-    words are folded. At last, each record is a block of lines. Known words in a column named
-    status, state or result are coloured.
+    to fit, and a column of ids comes last. On a narrow terminal the columns `drop` are left out,
+    the first of them first, and a note names them. If the rest does not fit either, the column
+    `cut` is printed below each record, and then long words are folded. At last, each record is a
+    block of lines. Known words in a column named status, state or result are coloured.
     With `show`, that function prints each record on a terminal as it comes, instead of the table.
     Anything else gets one line of tab-separated values a record, after a line with the headers if
     `--headers` is given.

@@ -97,7 +97,6 @@ def queue(context: CliContext, /, limit: int, as_json: bool, **filters: Any) -> 
             as_json,
             empty=empty,
             cut="prompt",
-            drop=("started",),
             limit=limit,
             total=total,
         )

@@ -5,7 +5,7 @@ This module imports rich, so it is imported only when a table is displayed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from rich.cells import cell_len
@@ -33,19 +33,30 @@ def print_table(
 
     On a narrow terminal the column `cut` is shortened, empty columns are left out, and texts of
     several words wrap. If that is not enough, columns in `drop` are left out in their order, which
-    a note names. If the rest is still too wide, words are folded, at first only long ones such as
-    digests, but never numbers and ids. If that is not enough either, each row is printed as a block
-    of lines with all columns instead.
+    a note names. If all of them are not enough, the column `cut` is printed below each row, and
+    times have no seconds. If the rest is still too wide, words are folded, at first only long ones
+    such as digests, but never numbers and ids. If that is not enough either, each row is printed
+    as a block of lines with all columns instead.
     """
     width = terminal_width()
     columns = [
         _Column(header, [row[index] for row in rows], header == cut)
         for index, header in enumerate(headers)
     ]
+    every_column = columns
     columns = [column for column in columns if column.header not in drop or any(column.texts)]
     if _least_width(columns) > width:
         columns = [column for column in columns if any(column.texts)]
     shown, dropped = _fitting(columns, drop, width)
+    below = None
+    if _least_width(shown) > width:
+        below = next((one for one in columns if one.cut and one.header not in drop), None)
+        columns = [column for column in columns if column is not below]
+        shown, dropped = _fitting(columns, drop, width)
+    if _least_width(shown) > width:
+        for column in columns:
+            column.leave_out_seconds()
+        shown, dropped = _fitting(columns, drop, width)
     for longest in _LONGEST:
         if _least_width(shown) <= width:
             break
@@ -56,26 +67,48 @@ def print_table(
         for number in range(len(rows)):
             if number:
                 write_data()
-            print_fields((column.header, column.texts[number]) for column in columns)
+            print_fields((column.header, column.texts[number]) for column in every_column)
         return
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    sizes = _widths(shown, width)
-    for column, size in zip(shown, sizes, strict=True):
-        grid.add_column(
-            column.head(size), justify="right" if column.is_number else "left", width=size
-        )
-    for number in range(len(rows)):
-        grid.add_row(
-            *(column.cell(number, size) for column, size in zip(shown, sizes, strict=True))
-        )
     with suspended("stdout"):
         # With a width alone, rich takes 80 columns for a terminal with TERM=dumb.
-        Console(width=width, height=25).print(grid)
+        console = Console(width=width, height=25)
+        for lines in _lines(shown, below, len(rows), width):
+            console.print(lines)
     if dropped:
         noun = "column does" if len(dropped) == 1 else "columns do"
         write_note(
             f"{len(dropped)} {noun} not fit: {', '.join(dropped)}; use a wider terminal or --json"
         )
+
+
+def _lines(
+    columns: Sequence[_Column], below: _Column | None, number: int, width: int
+) -> Iterator[Table | Text]:
+    """Yield a table, or with a column `below` the header and each row, followed by its text."""
+    sizes = _widths(columns, width)
+    if below is None:
+        yield _grid(columns, sizes, range(number), header=True)
+        return
+    room = width - _GAP
+    yield _grid(columns, sizes, (), header=True)
+    yield Text(" " * _GAP + shortened(below.header, room), "bold")
+    for row in range(number):
+        yield _grid(columns, sizes, (row,), header=False)
+        if below.texts[row]:
+            yield Text(" " * _GAP + shortened(below.texts[row], room))
+
+
+def _grid(
+    columns: Sequence[_Column], sizes: Sequence[int], rows: Iterable[int], *, header: bool
+) -> Table:
+    grid = Table(box=None, pad_edge=False, header_style="bold", show_header=header)
+    for column, size in zip(columns, sizes, strict=True):
+        grid.add_column(
+            column.head(size), justify="right" if column.is_number else "left", width=size
+        )
+    for row in rows:
+        grid.add_row(*(column.cell(row, size) for column, size in zip(columns, sizes, strict=True)))
+    return grid
 
 
 def _fitting(
@@ -101,6 +134,7 @@ class _Column:
         self.cut = cut
         kinds = {type(value) for value in values if value is not None}
         self.is_number = kinds <= {int, float}
+        self._is_time = kinds == {datetime}
         self.natural = max(map(cell_len, (self.header, *self.texts)))
         if cut:
             self.least = min(self.natural, max(_MIN_WIDTH, cell_len(self.header)))
@@ -109,6 +143,13 @@ class _Column:
         else:
             self.least = max(map(least_width, (self.header, *self.texts)))
         self._longest = LONG
+
+    def leave_out_seconds(self) -> None:
+        """Let times end with the minutes."""
+        if not self._is_time:
+            return
+        self.texts = [text.rpartition(":")[0] for text in self.texts]
+        self.natural = self.least = max(map(cell_len, (self.header, *self.texts)))
 
     def fold(self, longest: int) -> None:
         """Let words of more than `longest` cells be folded, except numbers and ids."""
