@@ -14,7 +14,7 @@ from jsonschema import ValidationError
 
 import make_json
 from muniment.cli import exit_codes
-from muniment.cli.lazy import LazyGroup
+from muniment.cli.lazy import LazyGroup, means_help
 from muniment.cli.root import root
 from muniment.cli.suggestions import similar_choices
 from muniment.records import to_json
@@ -64,6 +64,18 @@ def test_every_choice_suggests_values_for_a_misspelt_one(contexts: list[click.Co
                 assert repr(longest) in similar_choices(raised.value), parameter.name
                 misspelt += 1
     assert misspelt > 10
+
+
+def test_help_alone_is_a_text_for_few_commands(contexts: list[click.Context]) -> None:
+    texts = {
+        context.command_path.removeprefix("muniment ")
+        for context in contexts
+        if context.parent is not None and not means_help(context)
+    }
+    assert texts == {
+        *("generate NAME", "audit search", "help"),
+        *("image sheet", "image words", "recommendation similar", "recommendation forget-user"),
+    }
 
 
 def test_every_command_that_reads_offers_json(contexts: list[click.Context]) -> None:

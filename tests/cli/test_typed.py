@@ -27,6 +27,27 @@ def test_help_and_h_print_what_the_option_help_prints(
     assert muniment("help", *words).out == expected
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("audit",), ("audit", "list"), ("audit", "show"), ("audit", "diff"), ("config",)),
+        *(("completion", "install"), ("shell",), ("shell", "echo"), ("generate",), ("batch",)),
+        *(("config", "set"), ("models", "add"), ("plugins", "new"), ("policy", "show")),
+    ],
+)
+def test_help_as_the_only_argument_prints_the_help(muniment: Here, words: tuple[str, ...]) -> None:
+    result = muniment(*words, "help")
+    assert (result.code, result.out) == (0, muniment(*words, "--help").out)
+
+
+def test_help_is_a_prompt_and_a_query_and_a_name_after_dashes(muniment: Here) -> None:
+    assert muniment("generate", "echo", "help").out == "help\n"
+    assert "help" in muniment("audit", "search", "help").out
+    assert "Usage" not in muniment("audit", "search", "help").out
+    assert "'help'" in muniment("audit", "show", "--", "help").err
+    assert muniment("audit", "list", "--json", "help").code == 2
+
+
 @pytest.mark.parametrize("words", [(), ("audit", "show"), ("generate",), ("generate", "echo")])
 def test_help_fits_a_narrow_terminal(
     muniment: Here, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
@@ -73,8 +94,6 @@ def test_the_version_has_a_short_option(muniment: Here) -> None:
         (("version",), "`muniment --version`"),
         (("echo",), "`muniment generate echo`"),
         (("audit", "install"), "`muniment plugins install`"),
-        (("config", "help"), "`muniment help config`"),
-        (("audit", "help"), "`muniment help audit`"),
         (("policy", "list"), "show"),
     ],
 )

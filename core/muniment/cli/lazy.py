@@ -16,6 +16,8 @@ import click
 from muniment.cli import importing
 from muniment.cli.groups import TranslatingGroup
 from muniment.cli.help_language import translated
+from muniment.cli.output import write_data
+from muniment.cli.translation import translated
 from muniment.errors import MunimentError
 from muniment.language import gettext
 
@@ -84,7 +86,7 @@ class LazyGroup(TranslatingGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command to run, with the parser of `refuse_repeated`."""
+        """Return the command to run, with the parser of `checked_parser`."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and with_checked_parser(command), rest
 
@@ -104,12 +106,12 @@ class LazyGroup(TranslatingGroup):
 
 
 def with_checked_parser(command: click.Command) -> click.Command:
-    """Return a copy of a command whose parser is that of `refuse_repeated`.
+    """Return a copy of a command whose parser is that of `checked_parser`.
 
     The commands that a group contains are copied, too, unless they are imported when called.
     """
     checked = copy.copy(command)
-    checked.make_parser = lambda ctx: refuse_repeated(command.make_parser(ctx), ctx)  # type: ignore[method-assign]
+    checked.make_parser = lambda ctx: checked_parser(command.make_parser(ctx), ctx)  # type: ignore[method-assign]
     if isinstance(checked, click.Group) and not isinstance(checked, LazyGroup):
         checked.commands = {
             name: with_checked_parser(nested) for name, nested in checked.commands.items()
@@ -117,14 +119,18 @@ def with_checked_parser(command: click.Command) -> click.Command:
     return checked
 
 
-def refuse_repeated(parser: Any, ctx: click.Context) -> Any:
-    """Let a parser raise UsageError for an option with one value that is given twice. Return it.
+def checked_parser(parser: Any, ctx: click.Context) -> Any:
+    """Let a parser show the help for `help` alone, and refuse options that are given twice.
 
-    Click would use the last value, which could replace a filter of an erasure, or a policy.
+    It raises UsageError for an option with one value. Click would use the last value, which could
+    replace a filter of an erasure, or a policy.
     """
     parse = parser.parse_args
 
     def parse_once(args: list[str]) -> tuple[dict[str, Any], list[str], list[click.Parameter]]:
+        if args == ["help"] and not ctx.resilient_parsing and means_help(ctx):
+            write_data(ctx.command.get_help(ctx))
+            ctx.exit()
         values, rest, order = parse(args)
         for parameter in order:
             single = isinstance(parameter, click.Option) and not (
@@ -136,6 +142,36 @@ def refuse_repeated(parser: Any, ctx: click.Context) -> Any:
 
     parser.parse_args = parse_once
     return parser
+
+
+# Arguments that name an object or a file. Other arguments can be any text, such as a prompt.
+_NAMING = {
+    "FILE",
+    "FILE_OR_NAME",
+    "HOLD",
+    "ID",
+    "KEY",
+    "LOCK",
+    "NAME",
+    "PLUGIN",
+    "SELECT",
+    "SOURCE",
+}
+
+
+def means_help(ctx: click.Context) -> bool:
+    """Return whether the argument `help` alone is no text that the command can use."""
+    command = ctx.command
+    if isinstance(command, click.Group):
+        return "help" not in command.list_commands(ctx)
+    arguments = [one for one in command.params if isinstance(one, click.Argument)]
+    if sum(one.required for one in arguments) > 1:
+        return True
+    return all(
+        isinstance(one.type, (click.Choice, click.Path))
+        or one.make_metavar(ctx).strip("[].") in _NAMING
+        for one in arguments
+    )
 
 
 def command_paths(group: LazyGroup, selected: Collection[str]) -> dict[str, bool]:

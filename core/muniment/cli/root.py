@@ -9,7 +9,7 @@ import click
 
 from muniment._version import __version__
 from muniment.cli.context import HOME_KEY, WORDS_KEY, CliContext, Interrupted
-from muniment.cli.lazy import LazyGroup, refuse_repeated
+from muniment.cli.lazy import LazyGroup, checked_parser
 
 COMMANDS = {
     "generate": ("muniment.cli.generate:generate", "Generate text or another kind of output."),
@@ -51,8 +51,8 @@ class _Root(LazyGroup):
         return super().parse_args(ctx, self._global_options_first(ctx, args))
 
     def make_parser(self, ctx: click.Context) -> Any:
-        """Return the parser, which refuses a global option that is given twice."""
-        return refuse_repeated(super().make_parser(ctx), ctx)
+        """Return the parser of `checked_parser`, which refuses a global option that is given twice."""
+        return checked_parser(super().make_parser(ctx), ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, and turn Ctrl-C and bugs of a plugin into errors of one line."""
