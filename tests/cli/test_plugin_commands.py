@@ -467,6 +467,8 @@ def test_a_plugin_adds_a_command_to_the_group_of_another(add: Add, muniment: Her
     assert muniment("generate", "echo", "one two").code == 0
     assert [row[1] for row in muniment("stats", "words").rows] == ["2"]
     assert muniment("stats", "words").err == ""
+    for words in (("stats",), ("stats", "own"), ("stats", "words")):
+        assert muniment(*words, "help").out == muniment(*words, "--help").out != ""
 
 
 BROKEN = "raise ValueError('broken')"

@@ -51,7 +51,7 @@ class _Root(LazyGroup):
         return super().parse_args(ctx, self._global_options_first(ctx, args))
 
     def make_parser(self, ctx: click.Context) -> Any:
-        """Return the parser of `checked_parser`, which refuses a global option that is given twice."""
+        """Return the parser of `checked_parser`, for the global options, too."""
         return checked_parser(super().make_parser(ctx), ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
