@@ -144,7 +144,7 @@ MISTAKES = [
     (["--status", "done"], "'done' is not one of"),
     (["--seed", "-1"], "seed -1 is not a whole number"),
     (["--run", "ZZZZZ"], "no run named 'ZZZZZ'"),
-    (["-n", "-1"], "-1 is not in the range"),
+    (["-n", "-1"], "-1 is not at least 0"),
 ]
 
 

@@ -367,7 +367,7 @@ def test_resuming_with_another_file_is_refused(muniment: Here, lines: Path, tmp_
     [
         (["nowhere.jsonl"], 2, "cannot read nowhere.jsonl: "),
         (["{file}", "--resume", "ZZZZZ"], 2, "no run named 'ZZZZZ'"),
-        (["{file}", "--batch-size", "0"], 2, "0 is not in the range"),
+        (["{file}", "--batch-size", "0"], 2, "0 is not in the range from 1 to 4096"),
         (["{file}", "--policy", "nowhere"], 2, "no policy named 'nowhere'"),
         (
             ["{file}", "--generator", "echo", "-p", "times=2", "-p", "times=3"],

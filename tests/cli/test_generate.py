@@ -107,7 +107,7 @@ def test_p_sets_parameters_as_the_options_do(muniment: Here) -> None:
         (["--seed", "-1"], "seed -1 is not a whole number from 0 to 18446744073709551615"),
         (["--seed", "18446744073709551616"], "seed 18446744073709551616 is not a whole number"),
         (["--seed", "1.5"], "seed 1.5 is not a whole number"),
-        (["-n", "0"], "0 is not in the range"),
+        (["-n", "0"], "0 is not in the range from 1 to 10000"),
         (["-m", "gemma"], "generator echo does not use a model"),
         (["--tims", "2"], "Did you mean '--times'?"),
         (["--policy", "nowhere.yaml"], "no policy named 'nowhere.yaml'; available: default, none"),

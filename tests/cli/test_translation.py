@@ -248,7 +248,7 @@ def test_facts_about_an_option_are_translated_and_values_are_not() -> None:
     text = " ".join(text.split())
     assert "[默认值：a, b]" in text
     assert "[默认值：3，1 至 9]" in text
-    assert "[0<x<=1，必填]" in text
+    assert "[大于 0 且不大于 1，必填]" in text
     assert "[不小于 0，默认值：1]" in text
     assert "[必填]" in text
     assert "Do it." in text  # no catalogue has it

@@ -77,11 +77,13 @@ def _sentence(error: click.ClickException) -> str:
 
         message = unknown_option(error, error.ctx)
     else:
-        message = re.sub(r"\s*\n\s*", " ", error.format_message())
+        message = error.format_message()
         if isinstance(error, click.BadParameter):
+            from muniment.cli.ranges import range_message
             from muniment.cli.suggestions import similar_choices
 
-            message = f"{message} {similar_choices(error)}".rstrip()
+            message = f"{range_message(error)} {similar_choices(error)}".rstrip()
+        message = re.sub(r"\s*\n\s*", " ", message)
     sentence = one_line(message).rstrip(".")
     if isinstance(error, click.UsageError) and error.ctx is not None:
         stop = "" if sentence.endswith(("?", "?)")) else "."

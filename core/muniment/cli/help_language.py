@@ -1,31 +1,45 @@
 """Commands, options and a formatter for help in the language of the user, on a narrow terminal too.
 
-In English, on a terminal that is wide enough, nothing is copied, and what copies is not imported.
+In English, the code that makes the help is imported when it is printed.
 """
 
 from __future__ import annotations
 
+import copy
+
 import click
 
+from muniment.cli.groups import TranslatingGroup
 from muniment.cli.help_width import is_narrow
 from muniment.cli.translation import CORE
 from muniment.language import language
 
 
 def translated(command: click.Command, distribution: str = CORE) -> click.Command:
-    """Return a command with its help translated: a copy, or in English the command itself.
-
-    For a terminal that is too narrow for the formatter of click, it is a copy in English, too.
-    """
+    """Return a copy of a command with its help translated, and in English with ranges in words."""
     if language() == "en":
-        if not is_narrow():
-            return command
-        from muniment.cli.translated_help import wide_copy
-
-        return wide_copy(command)
+        return _english_copy(command)
     from muniment.cli.translated_help import translated_copy
 
     return translated_copy(command, distribution)
+
+
+def _english_copy(command: click.Command) -> click.Command:
+    """Return a copy of a command whose help imports the code that it needs when it is printed.
+
+    The commands that a group contains are copied, too, unless it is a `TranslatingGroup`.
+    """
+    copied = copy.copy(command)
+
+    def get_help(ctx: click.Context) -> str:
+        from muniment.cli.translated_help import english_help
+
+        return english_help(command, ctx)
+
+    copied.get_help = get_help  # type: ignore[method-assign]
+    if isinstance(copied, click.Group) and not isinstance(copied, TranslatingGroup):
+        copied.commands = {name: _english_copy(one) for name, one in copied.commands.items()}
+    return copied
 
 
 def translated_option(option: click.Option, distribution: str) -> click.Option:

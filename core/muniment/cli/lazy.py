@@ -17,7 +17,6 @@ from muniment.cli import importing
 from muniment.cli.groups import TranslatingGroup
 from muniment.cli.help_language import translated
 from muniment.cli.output import write_data
-from muniment.cli.translation import translated
 from muniment.errors import MunimentError
 from muniment.language import gettext
 

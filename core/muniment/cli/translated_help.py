@@ -1,4 +1,4 @@
-"""Copies of commands with translated help, or with help for a narrow terminal."""
+"""Copies of commands with translated help, and their help in English."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TypeVar
 import click
 
 from muniment.cli.groups import TranslatingGroup
+from muniment.cli.help_width import is_narrow
+from muniment.cli.ranges import FACTS as RANGES, with_range_in_words
 from muniment.cli.translation import CORE, translate
 from muniment.cli.wide_formatter import WideFormatter
 from muniment.language import gettext
@@ -33,20 +35,11 @@ FACTS = (
     "may be repeated",
     "default: {value}",
     "env var: {value}",
-    "at least {low}",
-    "at most {high}",
-    "{low} to {high}",
+    *RANGES,
 )
 
 _Parameter = TypeVar("_Parameter", bound=click.Parameter)
 
-# A range as click writes it, such as 1<=x<=10. One with < or > stays as it is.
-_RANGE = re.compile(r"[-+.\de]*(<=?)?x([<>]=?[-+.\de]+)?")
-_RANGES = (
-    (re.compile(r"([^<>=]+)<=x<=([^<>=]+)"), "{low} to {high}"),
-    (re.compile(r"x>=([^<>=]+)()"), "at least {low}"),
-    (re.compile(r"()x<=([^<>=]+)"), "at most {high}"),
-)
 # The parts of a usage line that click adds.
 _METAVARS = (("[OPTIONS]", "options"), ("COMMAND", "command"), ("[ARGS]", "arguments"))
 _HELP_WITH_FACTS = re.compile(r"(?:(.*)  )?\[([^\[\]]*)\]", re.DOTALL)
@@ -79,13 +72,13 @@ def translated_copy(command: click.Command, distribution: str) -> click.Command:
     return copied
 
 
-def wide_copy(command: click.Command) -> click.Command:
-    """Return a copy of a command that formats its help with `WideFormatter`."""
+def english_help(command: click.Command, ctx: click.Context) -> str:
+    """Return the help of a command with ranges in words, formatted for a narrow terminal, too."""
     copied = copy.copy(command)
-    _format_wide(copied)
-    if isinstance(copied, click.Group) and not isinstance(copied, TranslatingGroup):
-        copied.commands = {name: wide_copy(nested) for name, nested in copied.commands.items()}
-    return copied
+    copied.params = [with_range_in_words(one) for one in command.params]
+    if is_narrow():
+        _format_wide(copied)
+    return copied.get_help(ctx)
 
 
 def _translated_usage(metavar: str) -> str:
@@ -110,6 +103,7 @@ def _translate_help_option(command: click.Command) -> None:
 
 def _format_wide(command: click.Command) -> None:
     """Let a command format its help with `WideFormatter`."""
+
     get_help = command.get_help
 
     def get_wide_help(ctx: click.Context) -> str:
@@ -121,7 +115,7 @@ def _format_wide(command: click.Command) -> None:
 
 def translated_parameter(parameter: _Parameter, distribution: str) -> _Parameter:
     """Return a copy of an option or argument with its help translated."""
-    copied = copy.copy(parameter)
+    copied = with_range_in_words(parameter)
     for name in ("help", "prompt"):
         if isinstance(text := getattr(copied, name, None), str):
             setattr(copied, name, _translated_help(text, distribution))
@@ -151,8 +145,7 @@ def _translated_help(text: str, distribution: str) -> str:
     for separator, part in zip(rest[::2], rest[1::2], strict=True):
         fact = _fact(part)
         # A separator before a part that is no fact belongs to a value.
-        is_fact = fact != part or _RANGE.fullmatch(part)
-        shown += f"，{fact}" if is_fact else separator + part
+        shown += f"，{fact}" if fact != part else separator + part
     return f"{sentences}  [{shown}]" if sentences else f"[{shown}]"
 
 
@@ -162,7 +155,4 @@ def _fact(fact: str) -> str:
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(template))
         if match := re.fullmatch(pattern, fact, re.DOTALL):
             return gettext(template).format(**match.groupdict())
-    for range_, template in _RANGES:
-        if match := range_.fullmatch(fact):
-            return gettext(template).format(low=match[1], high=match[2])
     return fact
