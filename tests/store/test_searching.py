@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from muniment.errors import UsageError
 from muniment.ledger.division import finish as finish_entry, start as start_entry
 from muniment.store import Query, Store
 from muniment.store.queries.loader import PAGE
+from muniment.store.search.excerpts import shown_texts
 from muniment.store.search.index import recorded_texts, texts_of
 from muniment.store.search.phrases import phrases, snippets
 from muniment.store.search.tokenizer import MAX_INDEXED_BYTES, fold
@@ -188,6 +190,39 @@ def test_a_snippet_is_cut_from_a_long_text() -> None:
     assert [snippet.text[a:b] for a, b in snippet.highlights] == ["Ziel"]
     assert snippet.text[0] == snippet.text[-1] == "…"
     assert len(snippet.text) < 130
+
+
+LIST = {
+    "query": "sea",
+    "items": [
+        {"item": "m17", "title": "The Keeper", "text": "A storm at sea", "tags": ["drama", "sad"]},
+        {"item": "m18", "score": 0.25, "from": [{"item": "m9", "reason": "a calm"}]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        ("storm", "m17 · The Keeper · A storm at sea · drama, sad"),
+        ("sad", "…per · A storm at sea · drama, sad"),
+        ("calm", "m9 · a calm"),
+        ("m18", "m18"),
+    ],
+)
+def test_a_snippet_of_json_has_the_strings_of_an_object(start: Any, wanted: str, text: str) -> None:
+    output = Output("application/json", json.dumps(LIST).encode())
+    generation = start("a wish", outputs=(output,))
+    (snippet,) = snippets(shown_texts(generation), phrases(wanted))
+    assert (snippet.source, snippet.text) == ("output", text)
+    assert [snippet.text[a:b] for a, b in snippet.highlights] == [wanted]
+
+
+@pytest.mark.parametrize("data", [json.dumps(LIST), '{"score": 0.25', "[" * 100_000 + "0.25"])
+def test_a_snippet_of_a_number_or_of_malformed_json_is_from_the_text(start: Any, data: str) -> None:
+    generation = start("a wish", outputs=(Output("application/json", data.encode()),))
+    (snippet,) = snippets(shown_texts(generation), phrases('"0.25"'))
+    assert snippet.text.strip("…") in data
 
 
 def test_only_the_beginning_of_a_long_text_is_searched(

@@ -23,6 +23,7 @@ from muniment.store.database.tables import payload
 from muniment.store.queries.loader import PAGE, load_numbers, rows, text_inputs_of
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
+from muniment.store.search.excerpts import shown_texts
 from muniment.store.search.index import texts_of
 from muniment.store.search.phrases import Phrase, Snippet, contain_all, phrases, snippets
 from muniment.store.search.tokenizer import fold
@@ -63,7 +64,7 @@ def search(database: Database, text: str, query: Query, *, ranked: bool = False)
     _raise_if_too_long(query_phrases)
     matches = (_ranked if ranked else _newest)(database, query_phrases, query)
     for generation in itertools.islice(matches, query.limit):
-        yield Hit(generation, snippets(texts_of(generation), query_phrases))
+        yield Hit(generation, snippets(shown_texts(generation), query_phrases))
 
 
 def count(database: Database, text: str, query: Query) -> int | None:

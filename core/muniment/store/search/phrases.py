@@ -53,7 +53,8 @@ class Snippet:
     Attributes:
         source: The source of the text: `prompt`, `system`, `input`, `output`, `reason` or
             `failure`.
-        text: The part of the text, with "…" at an end where the text goes on.
+        text: The part of the text, with "…" at an end where the text goes on. Of an output of JSON,
+            it is a part of the strings of one object, if they match.
         highlights: Start and end (excluded) of matches, as character offsets in `text`.
     """
 
@@ -113,7 +114,7 @@ def snippets(
 ) -> tuple[Snippet, ...]:
     """Return up to `MAX_SNIPPETS` snippets that show each phrase once, if possible.
 
-    `texts` are pairs of a source and a text, as `texts_of` yields them.
+    `texts` are pairs of a source and a text, as `shown_texts` yields them.
     """
     missing = list(query_phrases)
     cut: list[Snippet] = []
