@@ -6,6 +6,7 @@ import csv
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from muniment.ids import new_id
 from muniment.testing import CommandContract, CommandResult, run_command
 from muniment_analysis.commands import analyze
 from muniment_analysis.commands.compare import compare
+from muniment_analysis.comparison.comparing import compare_runs
 from muniment_analysis.comparison.differences import differences_of
 from muniment_analysis.comparison.pairing import Cell as Place
 from muniment_analysis.comparison.scores import read_scores
@@ -216,6 +218,12 @@ def test_unpaired_items_are_counted_and_named(echo: Workspace) -> None:
     assert "prompt 20" in result.stderr
     assert result.stderr.count("not in B") == 1
     assert any("2 of 21" in warning for warning in score["warnings"])
+    compared = compare_runs(echo.session, (first, second))
+    ((name, one),) = compared.differences.items()
+    both = replace(compared, differences={name: one, "other": one})
+    warnings = list(both.all_warnings())
+    assert len(warnings) == len(list(compared.all_warnings())) == 2
+    assert all(warning.startswith(f"{name}, other: ") for warning in warnings)
     few = batch(echo, [(f"prompt {n}", str(n)) for n in range(12)])
     assert "--allow-incomplete" in refused(call(echo, first, few))
     assert call(echo, first, few, "--allow-incomplete").code == 0

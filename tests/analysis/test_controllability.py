@@ -407,6 +407,20 @@ def test_an_item_whose_evaluations_all_failed_is_named(workspace: Workspace) -> 
     [result] = report.measures
     assert (result.items, result.left_out) == (11, ("item-3",))
     assert any("'item-3'" in warning for warning in report.warnings)
+    assert [text for text in report.warnings if "wide" in text] == [
+        "12 items give wide intervals; use 20 or more"
+    ]
+
+
+def test_a_measure_of_too_few_of_enough_items_has_a_warning_of_its_own(
+    workspace: Workspace,
+) -> None:
+    add_dial(workspace.plugin_folder, control=1, noise=3)
+    add_moody_evaluator(workspace, "generation.prompt.startswith('题 3 ')")
+    report = run(workspace, design(items=20, measures=["moody.length"]))
+    assert [text for text in report.warnings if "wide" in text] == [
+        "moody.length: 19 items give wide intervals; use 20 or more"
+    ]
 
 
 def test_a_measure_that_too_few_items_have_is_omitted_and_the_others_are_kept(

@@ -82,7 +82,9 @@ def test_the_tables_name_shares_intervals_and_worst_items(workspace: Workspace, 
     assert {"controllability", "paraphrase", "level", "paraphrase:level", "seed"} <= set(shares)
     assert shares["level"] == shares["controllability"]
     assert "2 exact" in result.stdout
-    assert "10 items give wide intervals" in result.stderr
+    assert result.stderr.count("10 items") == 1
+    assert "Warning: 10 items give wide intervals" in result.stderr
+    assert "`muniment analyze plan`" in result.stderr
     assert "120 generations" in result.stderr
 
 

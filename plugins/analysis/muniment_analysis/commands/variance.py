@@ -77,7 +77,7 @@ def variance(
     from muniment_analysis.variance.design import check_factors, control_factors
     from muniment_analysis.variance.layout import layout_of
     from muniment_analysis.variance.mean_squares import mean_squares
-    from muniment_analysis.variance.sample import check_sample
+    from muniment_analysis.variance.sample import check_sample, size_warnings
     from muniment_analysis.variance.shares import variance_shares
     from muniment_analysis.variance.table import Columns, forgotten_factor, read_rows
 
@@ -97,7 +97,7 @@ def variance(
         example=layout.example,
     )
     shares = variance_shares(layout.design, mean_squares(layout.design, layout.values))
-    notes += shares.notes
+    notes += [*size_warnings(len(layout.items)), *shares.notes]
     for note in notes:
         write_note(f"Warning: {note}")
     if as_json:

@@ -35,14 +35,21 @@ class Comparison:
     warnings: list[str]
 
     def all_warnings(self) -> Iterator[str]:
-        """Yield the warnings, those of each difference, and the outputs without a value."""
+        """Yield the warnings, those of the differences, and the outputs without a value.
+
+        A warning of several scores is yielded once, after their names.
+        """
         yield from self.warnings
+        scores: dict[str, list[str]] = {}
         for score, one in self.differences.items():
             for warning in one.all_warnings():
-                yield f"{score}: {warning}"
+                scores.setdefault(warning, []).append(score)
             for run, number in zip("AB", one.missing, strict=True):
                 if number:
-                    yield f"{score}: outputs of {run} without a value: {number:,}"
+                    missing = f"outputs of {run} without a value: {number:,}"
+                    scores.setdefault(missing, []).append(score)
+        for warning, names in scores.items():
+            yield f"{', '.join(names)}: {warning}"
 
     def to_json(self, effect: float | None = None) -> dict[str, Any]:
         """Return the comparison as JSON."""

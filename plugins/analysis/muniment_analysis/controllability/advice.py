@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from muniment_analysis.variance.sample import FEW_ITEMS
+
 from .experiment_design import WORDING
 from .measure_analysis import MeasureResult
 from .report import ControllabilityReport
@@ -16,10 +18,9 @@ _SENSITIVE = 0.2
 def advice(report: ControllabilityReport) -> list[str]:
     """Return the sentences of a report, without repetitions."""
     sentences = [text for result in report.measures for text in _of_measure(report, result)]
-    if report.complete < 20:
+    if report.complete < FEW_ITEMS:
         sentences.append(
-            f"{report.complete} items give wide intervals: use more items; `muniment analyze plan` "
-            "says how many a wanted precision of a score needs"
+            "`muniment analyze plan` computes how many items a wanted precision of a score needs"
         )
     if report.outputs.underestimated:
         sentences.append(

@@ -11,7 +11,7 @@ import muniment
 from muniment_analysis.errors import AnalysisError, SampleError
 from muniment_analysis.recorded_scores import source_of
 from muniment_analysis.replays import replay_sample
-from muniment_analysis.variance.sample import MAX_LOST, check_sample
+from muniment_analysis.variance.sample import MAX_LOST, check_sample, size_warnings
 
 from .distances import ItemDistances, is_list, typo_distance
 from .experiment_design import ExperimentDesign
@@ -156,12 +156,13 @@ class _Analysis:
     def _check_sample(self, run: str, complete: int, *, allow_incomplete: bool) -> list[str]:
         """Return warnings on the number of items, or raise SampleError."""
         try:
-            return check_sample(
+            left_out = check_sample(
                 complete,
                 len(self.left_out),
                 allow_incomplete=allow_incomplete,
                 example=_example(self.left_out),
             )
+            return [*left_out, *size_warnings(complete)]
         except SampleError as error:
             reasons = {reason for found in self.left_out.values() for reason in found}
             if reasons & _UNFINISHED:
@@ -243,13 +244,14 @@ class _Analysis:
         """Return warnings on items without a value of a measure. Raise SampleError for too many."""
         if not analysis.left_out:
             return []
+        number = len(analysis.ids)
         example = f"{analysis.name}: {', '.join(map(repr, analysis.left_out[:3]))}"
-        return check_sample(
-            len(analysis.ids),
-            len(analysis.left_out),
-            allow_incomplete=allow_incomplete,
-            example=example,
+        left_out = check_sample(
+            number, len(analysis.left_out), allow_incomplete=allow_incomplete, example=example
         )
+        if size_warnings(len(self.generations)):
+            return left_out  # the report has a warning for all measures
+        return [*left_out, *(f"{analysis.name}: {text}" for text in size_warnings(number))]
 
     def _worst(self) -> list[WorstItem]:
         if not self.design.controls:

@@ -14,7 +14,7 @@ from muniment_analysis.intervals import Floats
 from muniment_analysis.recorded_scores import find_score, full_name, may_mean, problem_of, source_of
 from muniment_analysis.variance.design import Design
 from muniment_analysis.variance.mean_squares import mean_squares
-from muniment_analysis.variance.sample import check_sample
+from muniment_analysis.variance.sample import check_sample, size_warnings
 from muniment_analysis.variance.shares import VarianceShares, variance_shares
 
 from .allocation import Components
@@ -111,7 +111,6 @@ def read_pilot(
         raise MixedVersionsError(name, "of the pilot", counts)
     values = columns.get(name, np.empty((0, *shape)))
     complete = np.isfinite(values).all(axis=(1, 2, 3))
-    warnings = check_sample(
-        int(complete.sum()), int((~complete).sum()), allow_incomplete=allow_incomplete
-    )
-    return Pilot(design, name, values[complete], tuple(warnings))
+    number = int(complete.sum())
+    left_out = check_sample(number, int((~complete).sum()), allow_incomplete=allow_incomplete)
+    return Pilot(design, name, values[complete], (*left_out, *size_warnings(number)))

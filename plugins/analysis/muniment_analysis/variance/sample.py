@@ -13,10 +13,10 @@ MAX_LOST = 0.1
 def check_sample(
     complete: int, left_out: int, *, allow_incomplete: bool = False, example: str = ""
 ) -> list[str]:
-    """Return warnings on the number of items, or raise SampleError.
+    """Return a warning if items are left out, or raise SampleError.
 
-    Fewer than 10 complete items are refused. Under 20 get a warning. If more than 10 % of all items
-    are left out, `allow_incomplete` is needed. `example` names missing outputs for the message.
+    Fewer than 10 complete items are refused. If more than 10 % of all items are left out,
+    `allow_incomplete` is needed. `example` names missing outputs for the message.
     """
     items = complete + left_out
     missing = f" ({example})" if example else ""
@@ -37,10 +37,7 @@ def check_sample(
             complete=complete,
             needed=items - int(MAX_LOST * items),
         )
-    warnings = size_warnings(complete)
-    if left_out:
-        warnings.insert(0, f"{_part(left_out, items)} incomplete and left out{missing}")
-    return warnings
+    return [f"{_part(left_out, items)} incomplete and left out{missing}"] if left_out else []
 
 
 def size_warnings(complete: int) -> list[str]:
