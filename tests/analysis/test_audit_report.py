@@ -23,6 +23,7 @@ from muniment.signing import KeyStore
 from muniment.testing import CommandContract, CommandResult, run_command
 from muniment_analysis import report
 from muniment_analysis.audit.report_page import all_days
+from muniment_analysis.audit.tables import display
 from muniment_analysis.commands import audit_report
 from muniment_analysis.pages.markdown import escape, markdown_table
 from muniment_analysis.time_zones import TimeZone
@@ -215,6 +216,17 @@ def test_erased_reasons_are_not_invented(session: Session) -> None:
     newest = report(session).blocked.listed[0]
     assert newest.id == blocked.id
     assert MARKUP not in [reason.message for reason in newest.reasons]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_erased_model_has_another_word_than_no_model(
+    monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    monkeypatch.setenv("MUNIMENT_LANG", language)
+    erased = display("actor", "")
+    assert erased.strip("[]【】") not in ("", display("model", ""))
+    assert display("model", "[erased]") == display("generator", "") == erased
+    assert display("model", "gemma") == "gemma"
 
 
 def test_erased_generations_are_named_beside_the_counts(session: Session) -> None:

@@ -243,6 +243,23 @@ def test_an_erased_category_is_not_counted(store: Store, judged: list[str]) -> N
 
 
 @pytest.mark.dialect
+def test_a_model_with_an_erased_name_is_counted_apart_from_no_model(
+    store: Store, start: Any, finish: Any
+) -> None:
+    model = Model("tiny", "file-sha256:" + "a" * 64, "")
+    started = [start(str(n), model=model if n else None) for n in range(3)]
+    store.record_started(started, policy_document="")
+    store.record_outcomes([finish(one) for one in started])
+    store.erasures.erase(Query(ids=[one.id for one in started[:2]]), "keeper")
+    found = store.stats(by=["model"])
+    assert found.models == {"": 1, "[erased]": 1, "tiny": 1}
+    assert {name: sum(counts.values()) for name, counts in found.groups["model"].items()} == (
+        found.models
+    )
+    assert found.erased == 2
+
+
+@pytest.mark.dialect
 @pytest.mark.parametrize(
     "statement",
     [

@@ -33,6 +33,7 @@ from muniment.cli.output import (
 )
 from muniment.cli.values import (
     ERASED,
+    actor_cell,
     altered_mark,
     coloured,
     coloured_status,
@@ -106,13 +107,13 @@ def _id(generation: Generation) -> str:
 
 
 def _model(generation: Generation) -> str:
-    return generation.model.name if generation.model else ""
+    return model_name(generation.model, generation) if generation.model else ""
 
 
 def _model_or_generator(generation: Generation) -> str:
     """Return the name of the model, or of the generator if it runs no model."""
     if generation.model is None:
-        return generation.generator
+        return generation.generator or ERASED
     return model_name(generation.model, generation)
 
 
@@ -135,7 +136,7 @@ _PIPED: list[Column[Generation]] = [
     ("generator", "generator"),
     ("model", _model),
     ("seed", "seed"),
-    ("actor", "actor"),
+    ("actor", lambda generation: actor_cell(generation.actor)),
     ("tags", "tags"),
     ("prompt", prompt_excerpt),
 ]
@@ -144,7 +145,7 @@ _ON_TERMINAL: list[Column[Generation]] = [
     ("started", "started_at"),
     ("status", status_text),
     ("model", _model_or_generator),
-    ("actor", lambda generation: generation.actor or ERASED),
+    ("actor", lambda generation: actor_cell(generation.actor)),
     ("tags", "tags"),
     ("prompt", prompt_excerpt),
 ]
@@ -381,13 +382,17 @@ def stats(context: CliContext, /, by: tuple[str, ...], as_json: bool, **filters:
         emit(rows, [(header, header) for header in headers], as_json)
     elif by:
         write_data(f"total\t\t\t{statistics.total}")
-        for row in _group_rows(statistics):
-            write_data("\t".join(map(one_line, map(str, row))))
+        for name, value, *counts in _group_rows(statistics):
+            write_data("\t".join(map(one_line, map(str, (name, _shown(name, value), *counts)))))
     elif on_terminal():
         _print_charts(record)
     else:
         lines = [("total", "", record["total"])]
-        lines += [(name, *row.values()) for name in _COUNTS for row in record[name]]
+        lines += [
+            (name, _shown(name, row["value"]), row["count"])
+            for name in _COUNTS
+            for row in record[name]
+        ]
         for key, (name, _) in _SUMMARIES.items():
             lines += [(name, *item) for item in (record[key] or {}).items()]
         for line in lines:
@@ -400,11 +405,14 @@ def stats(context: CliContext, /, by: tuple[str, ...], as_json: bool, **filters:
 
 
 def _shown(group: str, value: str) -> str:
-    """Return a value of a group for a terminal. An empty one of these groups was erased."""
-    if group == "decision":
-        return value or UNDECIDED
-    names = ("actor", "reviewer", "filter", "category")
-    return value or (ERASED if group in names else "none")
+    """Return a value of a group, or a mark if it was erased.
+
+    For a value that is missing, a terminal has a word, and a pipe an empty text.
+    """
+    if not value and group in ("generator", "actor", "reviewer", "filter", "category"):
+        return ERASED
+    missing = UNDECIDED if group == "decision" else "none"
+    return value or (missing if on_terminal() else "")
 
 
 def _record(statistics: Stats) -> dict[str, Any]:

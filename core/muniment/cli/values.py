@@ -14,6 +14,7 @@ import click
 
 from muniment.cli.output import Stream, json_text, on_terminal, one_line
 from muniment.times import iso
+from muniment.types.models import ERASED as ERASED
 
 if TYPE_CHECKING:
     from muniment.types.generations import Generation
@@ -110,13 +111,9 @@ def content_marks(generation: Generation) -> str:
     return " ".join(filter(None, (erased, altered_mark(generation.altered))))
 
 
-ERASED = "[erased]"
-"""The mark in place of an erased text or name."""
-
-
 def actor_cell(name: str) -> str:
-    """Return the name of an actor, or on a terminal a mark if it was erased."""
-    return name or (ERASED if on_terminal() else "")
+    """Return the name of an actor, or a mark if it was erased."""
+    return name or ERASED
 
 
 def model_name(model: Model, generation: Generation) -> str:

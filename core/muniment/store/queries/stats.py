@@ -26,6 +26,7 @@ from muniment.store.queries.loader import entries_of
 from muniment.store.queries.origins import policy_labels
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
+from muniment.types.models import ERASED
 
 PERCENTILES = (50, 90, 95, 99)
 Group: TypeAlias = Mapping[str, Mapping[str, int]]
@@ -65,7 +66,8 @@ class Stats:
         statuses: Counts by status.
         decisions: Counts by decision, with "" for undecided generations.
         generators: Counts by name of the generator.
-        models: Counts by name of the model, with "" for those without a model.
+        models: Counts by name of the model, with "" for those without a model, and `[erased]` for
+            those whose model has an erased name.
         actors: Counts by name of the actor.
         days: Counts by day of the start, in UTC unless local days were requested.
         latency: Milliseconds from start to end, or None if no generation has ended.
@@ -98,7 +100,9 @@ class Stats:
 _COLUMNS = {
     "decision": f"CASE WHEN {IS_UNDECIDED} THEN NULL ELSE g.decision END",
     "generator": "g.generator",
-    "model": "g.model_name",
+    # The digest of a model stands in the entry, so it remains when the name is erased.
+    "model": f"CASE WHEN g.model_name = '' AND g.model_digest <> '' THEN '{ERASED}' "
+    "ELSE g.model_name END",
     "policy": "g.policy",
     "actor": "g.actor",
     "day": f"g.started_at / {_QUARTER}",

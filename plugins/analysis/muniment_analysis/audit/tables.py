@@ -32,11 +32,13 @@ class Table:
 
 def display(group: str, value: str) -> str:
     """Return a value of a group, or the meaning of an empty one."""
+    if group == "model" and value == "[erased]":  # no name has brackets
+        return _erased()
     if value:
         return value
     if group == "decision":
         return gettext("(undecided)")
-    is_erased = group in ("actor", "reviewer", "filter", "category")
+    is_erased = group in ("generator", "actor", "reviewer", "filter", "category")
     return _erased() if is_erased else gettext("(none)")
 
 
