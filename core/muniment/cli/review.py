@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from muniment.cli.audit_list import print_generations, prompt_excerpt
+from muniment.cli.audit_list import print_generations
 from muniment.cli.context import CliContext
+from muniment.cli.generation_lines import prompt_excerpt
 from muniment.cli.lazy import LazyGroup
 from muniment.cli.listing import Column, emit
 from muniment.cli.options import (

@@ -167,15 +167,15 @@ def root(
 _AUDIT = {
     "list": ("muniment.cli.audit_list:list_", "List generations, newest first."),
     "search": (
-        "muniment.cli.audit_list:search",
+        "muniment.cli.audit_search:search",
         "Search prompts, inputs, outputs and reasons, newest first.",
     ),
     "stats": (
-        "muniment.cli.audit_list:stats",
+        "muniment.cli.audit_stats:stats",
         "Count generations by status, model, actor, day and more.",
     ),
     "tail": (
-        "muniment.cli.audit_list:tail",
+        "muniment.cli.audit_tail:tail",
         "Show the newest generations, or follow new ones with -f.",
     ),
     "diff": (
