@@ -16,8 +16,8 @@ from muniment.cli.listing import want_headers
 from muniment.cli.output import one_line, write_note
 from muniment.errors import UsageError
 from muniment.language import english_of, gettext
+from muniment.moments import parse_moment
 from muniment.names import split_version
-from muniment.validation import parse_moment
 
 if TYPE_CHECKING:
     from muniment.parameters import Field
@@ -229,8 +229,9 @@ _FILTERS = {
         "--since",
         type=moment_of,
         metavar="WHEN",
-        help="Earliest start: a date or time, an age (30m, 2h, 7d, 2w), today, yesterday, 'this "
-        "week', 'last week', 'this month' or 'last month'. Local time without a zone.",
+        help="Earliest start: a date or time, an age (30m, 2h, 7d, 2w, 'an hour ago'), today, "
+        "yesterday, 'this week', 'last week', 'this month' or 'last month'. Local time without a "
+        "zone.",
     ),
     "until": click.option(
         "--until",

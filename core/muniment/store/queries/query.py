@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast, get_args
 from sqlalchemy import Connection
 
 from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError, choice_of
+from muniment.moments import parse_moment
 from muniment.names import is_name, model_names, normal_name
 from muniment.representation import showing
 from muniment.store.database.tables import generation
 from muniment.types.generations import Status
 from muniment.types.verdicts import DECISIONS, UNDECIDED, Decision
-from muniment.validation import check_counts, check_texts, parse_moment, refuse_empty
+from muniment.validation import check_counts, check_texts, refuse_empty
 
 _WITH_PARAMETERS = re.compile(r"([^<>=!(]+)\(.*\)\.([^<>=!()]+?)")
 _CONDITION = re.compile(
