@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -325,6 +326,30 @@ def test_the_question_is_chinese_with_the_number_of_generations_not_listed(
     assert "另有 1 项" in warning
     assert "无法撤销" in warning
     assert " more" not in warning
+
+
+def test_an_erasure_in_chinese_prints_no_english_sentence(
+    recorded: Here, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded("hold", "add", "last", "--reason", "case 7")
+    monkeypatch.setitem(processes.environment, "MUNIMENT_LANG", "zh")
+    by_generator = ("audit", "erase", "--generator", "echo")
+    erased = processes.on_terminal(*by_generator, types="y\n", width=200)
+    assert erased.code == 1  # the generation on hold is skipped
+    again = processes.on_terminal(*by_generator, width=200)
+    none = processes.on_terminal("retention", "run", width=200)
+    for text in (
+        "将跳过 1 次生成：处于法律保留。",
+        "已跳过 1 次生成：处于法律保留。",
+        "已擦除 2 次生成的文本。",
+    ):
+        assert text in erased.out
+    for line in (erased.out + again.out + none.out).splitlines():
+        is_progress = "counting generations" in line or "erasing" in line
+        is_other = is_progress or line.startswith("…") or line in ("", "y")
+        assert is_other or re.search("[\u4e00-\u9fff]", line), line
+    assert "没有可擦除的内容" in again.out
+    assert "没有超过保留规则期限的文本" in none.out
 
 
 def test_an_event_without_texts_is_refused_before_the_question(recorded: Here) -> None:

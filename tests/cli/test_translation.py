@@ -26,9 +26,9 @@ from muniment.cli.wide_formatter import WideFormatter
 from muniment.command import Translations
 from muniment.errors import UsageError
 from muniment.line_breaking import wrap
+from muniment.moments import parse_moment
 from muniment.testing.translations.catalogue import mistakes, update
 from muniment.testing.translations.texts import texts
-from muniment.validation import parse_moment
 from support.commands import Here
 from support.plugins import PluginFolder
 

@@ -15,8 +15,10 @@ from muniment.errors import UsageError
 from muniment.moments import parse_moment
 
 NUMERALS = "零一二三四五六七八九"
-# Hypothesis would reset a fixture of a function for each example: the time zone is the same.
-same_zone = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+# The fixture of the time zone is not reset between examples, and need not be.
+same_zone = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @pytest.fixture

@@ -198,11 +198,12 @@ def restore(
         plan = muniment.store.plan_restore(context.store_url, Path(file), progress)
     _raise_if_other_ledger(plan, replace_ledger)
     if not plan.contents.whole:
-        write_note(
-            f"only the entries of {plan.file} were verified; the rest is verified after it has "
-            "replaced the store, or if its schema is older, by `muniment audit verify --all` after "
+        note = gettext(
+            "only the entries of {file} were verified; the rest is verified after it has replaced "
+            "the store, or if its schema is older, by `muniment audit verify --all` after "
             "`muniment db upgrade`"
         )
+        write_note(note.format(file=plan.file))
     loss = _loss(plan)
     if loss and not confirm(loss, yes=yes, otherwise=gettext("nothing was restored")):
         return exit_codes.FAILED
@@ -222,21 +223,36 @@ def restore(
     else:
         for identifier in plan.erased_since:
             write_data(identifier)
-    write_note(f"restored {pluralize(contents.entries, 'entry')} · root {contents.root}")
-    if plan.erased_since:
-        number = pluralize(len(plan.erased_since), "generation")
-        write_note(
-            f"{number} erased since the backup came back; run `muniment audit erase ID... "
-            "--reason TEXT` to erase again"
-        )
-    elif plan.unknown_since:
-        write_note(
-            "erasures since the backup are not known, because the previous store was not its "
-            "continuation with the current schema; erase those generations again"
-        )
+    _write_restored(plan)
     if plan.other_ledger:
         _write_kept_checkpoint(context, plan)
     return exit_codes.DONE
+
+
+def _write_restored(plan: RestorePlan) -> None:
+    """Print what the store contains after a restoration, and which generations came back."""
+    restored = ngettext(
+        "restored {number} entry · root {root}",
+        "restored {number} entries · root {root}",
+        plan.contents.entries,
+    )
+    write_note(restored.format(number=f"{plan.contents.entries:,}", root=plan.contents.root))
+    if number := len(plan.erased_since):
+        back = ngettext(
+            "{number} generation erased since the backup came back; run `muniment audit erase "
+            "ID... --reason TEXT` to erase again",
+            "{number} generations erased since the backup came back; run `muniment audit erase "
+            "ID... --reason TEXT` to erase again",
+            number,
+        )
+        write_note(back.format(number=f"{number:,}"))
+    elif plan.unknown_since:
+        write_note(
+            gettext(
+                "erasures since the backup are not known, because the previous store was not its "
+                "continuation with the current schema; erase those generations again"
+            )
+        )
 
 
 def _raise_if_other_ledger(plan: RestorePlan, named: str | None) -> None:
@@ -264,11 +280,12 @@ def _write_kept_checkpoint(context: CliContext, plan: RestorePlan) -> None:
     assert plan.present is not None
     path = KeyStore(context.home).checkpoint_path(plan.present.log)
     if path.exists():
-        write_note(
-            f"the replaced ledger {plan.present.log} was signed here, so commands that record and "
-            f"`audit verify` exit with 4 as long as its last checkpoint {path} is there; remove "
-            "that file, and run `muniment keys generate` to sign the restored ledger"
+        note = gettext(
+            "the replaced ledger {ledger} was signed here, so commands that record and `audit "
+            "verify` exit with 4 as long as its last checkpoint {file} is there; remove that file, "
+            "and run `muniment keys generate` to sign the restored ledger"
         )
+        write_note(note.format(ledger=plan.present.log, file=path))
 
 
 def _loss(plan: RestorePlan) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -100,7 +100,7 @@ def erase(
     if event is not None:
         if references or any(value is not None for value in filters.values()):
             raise click.UsageError("--event cannot be combined with ids or filters.")
-        texts = f"the texts of entry {event}"
+        texts = gettext("the texts of entry {number}").format(number=event)
         kinds = ", ".join(session.store.erasures.event_kinds(event))
         action = gettext("erase the texts of entry {number} ({kinds})").format(
             number=event, kinds=kinds
@@ -113,32 +113,27 @@ def erase(
         plan = session.store.erasures.plan(query)
     parts = []
     if plan.erased:
-        parts.append(
-            ngettext(
-                "the texts of {number} generation",
-                "the texts of {number} generations",
-                plan.erased,
-            ).format(number=f"{plan.erased:,}")
-        )
+        parts.append(_texts_of(plan.erased))
     if plan.actor:
-        parts.append(gettext("the name of actor {name}").format(name=query.actor))
+        parts.append(_name_of(query.actor))
     if not parts:
         if not plan.matching:
-            reason = no_match(context.store, query)
+            reason = no_match(context.store, query, gettext("no generation matches"))
         else:
-            number = pluralize(plan.matching, "generation")
-            reason = "" if plan.skipped else f"the texts of {number} are erased already"
+            reason = "" if plan.skipped else _erased_already(plan.matching)
         return _report_nothing(context, plan, as_json, reason)
     question = gettext("erase {texts}").format(texts=gettext(" and ").join(parts))
     if sharing := session.store.erasures.sharing(query):
-        _list_others(sharing, "uses an input of these generations, too")
+        uses = gettext("generation {id} uses an input of these generations, too")
+        _list_others(sharing, uses)
         question += ngettext(
             ", and inputs that {number} other generation will lose",
             ", and inputs that {number} other generations will lose",
             len(sharing),
         ).format(number=f"{len(sharing):,}")
     if keeping := session.store.erasures.with_outputs(query):
-        _list_others(keeping, "has an output of these generations as an input")
+        has = gettext("generation {id} has an output of these generations as an input")
+        _list_others(keeping, has)
         question += ngettext(
             ", but not outputs that {number} other generation will keep as inputs",
             ", but not outputs that {number} other generations will keep as inputs",
@@ -149,11 +144,10 @@ def erase(
         return exit_codes.FAILED
     with counting("erasing", None) as bar:
         result = session.erase(query, reason, bar.advance)
-    texts = f"the texts of {pluralize(result.erased, 'generation')}" if result.erased else ""
-    name = f"the name of actor {query.actor}" if plan.actor else ""
-    skipped = result.held + result.kept + result.running
-    erased = " and ".join(filter(None, (texts, "" if skipped else name)))
-    return report_erasure(result, as_json, erased)
+    erased = [_texts_of(result.erased)] if result.erased else []
+    if plan.actor and not result.held + result.kept + result.running:
+        erased.append(_name_of(query.actor))
+    return report_erasure(result, as_json, gettext(" and ").join(erased))
 
 
 _MOST_LISTED = 10
@@ -162,6 +156,26 @@ _EXCERPT = 60  # characters of a prompt
 
 def _declined() -> str:
     return gettext("nothing was erased")
+
+
+def _texts_of(number: int) -> str:
+    template = ngettext(
+        "the texts of {number} generation", "the texts of {number} generations", number
+    )
+    return template.format(number=f"{number:,}")
+
+
+def _name_of(actor: str | None) -> str:
+    return gettext("the name of actor {name}").format(name=actor)
+
+
+def _erased_already(number: int) -> str:
+    template = ngettext(
+        "the texts of {number} generation are erased already",
+        "the texts of {number} generations are erased already",
+        number,
+    )
+    return template.format(number=f"{number:,}")
 
 
 def _warn() -> None:
@@ -178,7 +192,7 @@ def _preview(context: CliContext, plan: ErasurePlan, *, all_texts: bool = False)
         write_note("  ".join((*line, excerpt(item.prompt, _EXCERPT))))
     if plan.erased > len(plan.first):
         _write_more(plan.erased - len(plan.first))
-    _write_skipped(plan, "Skips")
+    _write_skipped(plan, _will_skip)
     if all_texts and plan.erased:
         write_note(
             gettext(
@@ -193,9 +207,12 @@ def _write_more(number: int) -> None:
 
 
 def _list_others(ids: Sequence[str], use: str) -> None:
-    """Print the first of the generations that share a content with those to erase."""
+    """Print the first of the generations that share a content with those to erase.
+
+    `use` is a sentence about such a generation, with a placeholder `id`.
+    """
     for identifier in ids[:_MOST_LISTED]:
-        write_note(f"generation {identifier} {use}")
+        write_note(use.format(id=identifier))
     if len(ids) > _MOST_LISTED:
         _write_more(len(ids) - _MOST_LISTED)
 
@@ -224,15 +241,20 @@ def report_erasure(result: ErasureResult, as_json: bool, erased: str) -> int:
     if as_json:
         write_json(result)
     else:
-        write_note(f"Erased {one_line(erased)}." if erased else "Nothing was erased.")
+        if erased:
+            write_note(gettext("Erased {texts}.").format(texts=one_line(erased)))
+        else:
+            write_note(gettext("Nothing was erased."))
         if erased:
             write_note_on_copies()
-        _write_skipped(result, "Skipped")
+        _write_skipped(result, _has_skipped)
         if result.altered:
-            write_note(
-                f"{pluralize(result.altered, 'erased generation')} had texts that were altered "
-                "after they were recorded"
+            altered = ngettext(
+                "{number} erased generation had texts that were altered after they were recorded",
+                "{number} erased generations had texts that were altered after they were recorded",
+                result.altered,
             )
+            write_note(altered.format(number=f"{result.altered:,}"))
         _write_pending(result)
     skipped = result.held or result.kept or result.running or result.shared
     return exit_codes.FAILED if skipped else exit_codes.DONE
@@ -251,8 +273,11 @@ def _report_nothing(context: CliContext, plan: ErasurePlan, as_json: bool, reaso
     if as_json:
         write_json(result)
     else:
-        write_note(f"Nothing to erase: {reason}." if reason else "Nothing to erase.")
-        _write_skipped(result, "Skipped")
+        if reason:
+            write_note(gettext("Nothing to erase: {reason}.").format(reason=reason))
+        else:
+            write_note(gettext("Nothing to erase."))
+        _write_skipped(result, _has_skipped)
         _write_pending(result)
     return exit_codes.FAILED if plan.skipped or plan.shared else exit_codes.DONE
 
@@ -260,25 +285,40 @@ def _report_nothing(context: CliContext, plan: ErasurePlan, as_json: bool, reaso
 def _write_pending(result: ErasureResult) -> None:
     if result.pending:
         write_note(
-            "pending: erased bytes may still be in the database files; run "
-            "`muniment audit erase --status` to try again"
+            gettext(
+                "pending: erased bytes may still be in the database files; run `muniment audit "
+                "erase --status` to try again"
+            )
         )
 
 
-def _write_skipped(counts: ErasureResult | ErasurePlan, verb: str) -> None:
-    """Print the numbers of skipped generations and inputs, with the causes."""
+def _write_skipped(
+    counts: ErasureResult | ErasurePlan, sentence: Callable[[str, str], str]
+) -> None:
+    """Print the numbers of skipped generations and inputs, with the causes.
+
+    `sentence` returns a line about a number of things and a cause.
+    """
     for number, cause in (
-        (counts.held, "on hold"),
-        (counts.kept, "under retention"),
-        (counts.running, "still running"),
+        (counts.held, gettext("on hold")),
+        (counts.kept, gettext("under retention")),
+        (counts.running, gettext("still running")),
     ):
         if number:
-            write_note(f"{verb} {pluralize(number, 'generation')}: {cause}.")
+            things = ngettext("{number} generation", "{number} generations", number)
+            write_note(sentence(things.format(number=f"{number:,}"), cause))
     if counts.shared:
-        write_note(
-            f"{verb} {pluralize(counts.shared, 'input')}: used by generations on hold, under "
-            "retention or still running."
-        )
+        things = ngettext("{number} input", "{number} inputs", counts.shared)
+        cause = gettext("used by generations on hold, under retention or still running")
+        write_note(sentence(things.format(number=f"{counts.shared:,}"), cause))
+
+
+def _will_skip(things: str, cause: str) -> str:
+    return gettext("Skips {things}: {cause}.").format(things=things, cause=cause)
+
+
+def _has_skipped(things: str, cause: str) -> str:
+    return gettext("Skipped {things}: {cause}.").format(things=things, cause=cause)
 
 
 def _status(context: CliContext, as_json: bool) -> int:
@@ -443,7 +483,7 @@ def run(context: CliContext, yes: bool, as_json: bool) -> int:
     with waiting("counting generations"):
         plan = context.session.store.retention.plan()
     if not plan.erased:
-        none = "no text is older than the retention rules allow"
+        none = gettext("no text is older than the retention rules allow")
         _report_nothing(context, plan, as_json, none)
         return exit_codes.DONE
     action = ngettext(
@@ -456,8 +496,11 @@ def run(context: CliContext, yes: bool, as_json: bool) -> int:
         return exit_codes.FAILED
     with counting("erasing", None) as bar:
         result = context.session.run_retention(bar.advance)
-    number = pluralize(result.erased, "generation")
-    report_erasure(result, as_json, f"texts of {number}" if result.erased else "")
+    erased = ngettext(
+        "texts of {number} generation", "texts of {number} generations", result.erased
+    )
+    number = f"{result.erased:,}"
+    report_erasure(result, as_json, erased.format(number=number) if result.erased else "")
     return exit_codes.DONE
 
 

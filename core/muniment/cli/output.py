@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeAlias
 import click
 
 from muniment.escapes import escaped, json_escaped, settled
+from muniment.language import gettext
 from muniment.times import iso
 
 Stream: TypeAlias = Literal["stdout", "stderr"]
@@ -127,7 +128,7 @@ def write_note(text: str) -> None:
 
 def write_note_on_copies() -> None:
     """Print after an erasure that copies of the texts outside the store are not erased."""
-    write_note("Files that were exported, backups and proofs made before keep the texts.")
+    write_note(gettext("Files that were exported, backups and proofs made before keep the texts."))
 
 
 def printable(text: str, start: int = 0, end: int | None = None) -> str:

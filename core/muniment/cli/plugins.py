@@ -27,6 +27,7 @@ from muniment.cli.values import ERASED, moment, short_digest
 from muniment.config import normalised
 from muniment.errors import PluginError, UnknownNameError, UsageError
 from muniment.failures import explain
+from muniment.language import gettext
 from muniment.ledger.events import InstallationEntry
 from muniment.ledger.fields import PluginAct
 from muniment.plugins import discovery
@@ -77,8 +78,10 @@ def print_changes(changes: Sequence[Change], as_json: bool, *, empty: str) -> No
     if not changes:
         write_note(empty)
     elif changes[0].installed_with and not as_json:
-        verb = "removed" if changes[0].act == "removed" else "installed"
-        write_note(f"also {verb}: {', '.join(changes[0].installed_with)}")
+        also = gettext("also installed: {names}")
+        if changes[0].act == "removed":
+            also = gettext("also removed: {names}")
+        write_note(also.format(names=", ".join(changes[0].installed_with)))
 
 
 def signer_text(signer: str | None) -> str:

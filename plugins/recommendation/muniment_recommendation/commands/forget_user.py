@@ -129,14 +129,16 @@ def forget_user(
         replace(training, model=folder), plugin="muniment-recommendation"
     )
     for id in remaining:
-        write_note(
-            f"generation {id} was not erased, because it is on hold, under retention or running"
+        kept = gettext(
+            "generation {id} was not erased, because it is on hold, under retention or running"
         )
+        write_note(kept.format(id=id))
     for name in others:
-        write_note(
-            f"model {name} in the home has user {user}, too; `muniment models remove {name}` "
+        other = gettext(
+            "model {name} in the home has user {user}, too; `muniment models remove {name}` "
             "removes it"
         )
+        write_note(other.format(name=name, user=user))
     record: dict[str, Any] = {
         "user": user,
         "folder": str(folder),
