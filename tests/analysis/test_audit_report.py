@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import pytest
 from markdown_it import MarkdownIt
@@ -21,9 +21,13 @@ import muniment
 from muniment import Query, Session
 from muniment.signing import KeyStore
 from muniment.testing import CommandContract, CommandResult, run_command
+from muniment.types.generations import Status
+from muniment.types.replays import ReplayResult
+from muniment.types.verdicts import DECISIONS, UNDECIDED, Judgement, Stage
 from muniment_analysis import report
 from muniment_analysis.audit.report_page import all_days
 from muniment_analysis.audit.tables import display
+from muniment_analysis.audit.texts import language_of_the_user, term_and_value
 from muniment_analysis.commands import audit_report
 from muniment_analysis.pages.markdown import escape, markdown_table
 from muniment_analysis.time_zones import TimeZone
@@ -633,7 +637,11 @@ def test_the_page_and_markdown_are_in_the_language_of_the_user_and_data_in_engli
     assert '<html lang="zh-Hans">' in page
     for text in (page, markdown):
         assert "6 次生成：2 次被拦截（33.3%）" in text
-        assert re.search("reviewer 1[^|<>;]*；reviewer 2", text)
+        assert re.search("复核者 1[^|<>;]*；复核者 2", text)
+        for word in ("已完成（completed）", "拦截（block）", "认定错误（overturn）", "操作者 1"):
+            assert word in text
+        assert "polite（提示词）" in text
+        assert not re.search(r"(actor|reviewer) \d", text)
         assert "该时段的事件" in text
         assert "未验证" in text
         assert "insult" in text
@@ -642,6 +650,37 @@ def test_the_page_and_markdown_are_in_the_language_of_the_user_and_data_in_engli
     again = call(workspace)
     assert again.stdout == printed.stdout
     assert not re.search("[\u4e00-\u9fff]", again.stderr)
+
+
+def test_names_of_people_are_not_translated(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.session.actor = "actor 7"
+    workspace.session.generate("good")
+    monkeypatch.setenv("MUNIMENT_LANG", "zh")
+    page = report(workspace.session, names=True).markdown()
+    assert "| actor 7 |" in page
+    assert "操作者 7" not in page
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        get_args(Status),
+        (*DECISIONS, UNDECIDED),
+        get_args(Judgement),
+        get_args(ReplayResult),
+        get_args(Stage),
+    ],
+)
+def test_every_value_of_a_fixed_vocabulary_has_a_word_on_a_chinese_page(
+    values: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUNIMENT_LANG", "zh")
+    assert [term_and_value(value) for value in values] == [*values]
+    with language_of_the_user():
+        for value in values:
+            assert re.fullmatch(rf"[\u4e00-\u9fff]+（{value}）", term_and_value(value))
 
 
 @pytest.mark.parametrize("name", ["week.pdf", "there.html", "no/folder.html"])

@@ -17,6 +17,7 @@ from .tables import (
     Table,
     count_rows,
     count_tables,
+    decision_name,
     finding_tables,
     period,
     state_tables,
@@ -78,11 +79,11 @@ def _plots(report: AuditReport) -> Iterator[tuple[str, str]]:
         caption = gettext("generations a day, by decision")
         if by_month:
             caption = gettext("generations a month, by decision")
-        plot = plots.stacked_bars(_named(bars), colours=_COLOURS, label=gettext("generations"))
+        plot = plots.stacked_bars(_named(bars), colours=_colours(), label=gettext("generations"))
         yield caption, trusted(plot)
     if categories := dict(islice(report.groups["category"].items(), _MAX_CATEGORIES)):
         plot = plots.stacked_bars(
-            _named(categories), colours=_COLOURS, label=gettext("generations"), horizontal=True
+            _named(categories), colours=_colours(), label=gettext("generations"), horizontal=True
         )
         yield gettext("categories, by decision of the filter"), trusted(plot)
 
@@ -113,8 +114,13 @@ def _months(days: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, int
 
 
 def _named(bars: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-    """Return counts with a name for undecided generations."""
+    """Return counts with the names of decisions."""
     return {
-        bar: {decision or "undecided": count for decision, count in decisions.items()}
+        bar: {decision_name(decision): count for decision, count in decisions.items()}
         for bar, decisions in bars.items()
     }
+
+
+def _colours() -> dict[str, str]:
+    """Return the colours of decisions by name."""
+    return {decision_name(decision): colour for decision, colour in _COLOURS.items()}

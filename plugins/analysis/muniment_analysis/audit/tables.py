@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from muniment_analysis.intervals import Estimate
-from muniment_analysis.time_zones import TimeZone
 
 from .events import KINDS
 from .evidence import MAX_PROBLEMS
 from .findings import Finding, FindingReason, Findings
 from .report import GROUPS, AuditReport, ReplayResults
-from .texts import gettext, ngettext
+from .texts import gettext, ngettext, person, term, term_and_value
 
 MAX_ROWS = 50  # of a table of counts; JSON and CSV have all
 _MAX_MESSAGE = 200  # characters of a filter's sentence
@@ -30,12 +29,17 @@ class Table:
     note: str = ""
 
 
-def display(group: str, value: str) -> str:
-    """Return a value of a group, or the meaning of an empty one."""
+def display(group: str, value: str, *, numbered: bool = False) -> str:
+    """Return a value of a group, or the meaning of an empty one.
+
+    `numbered` is whether people have numbers in place of names.
+    """
     if group == "model" and value == "[erased]":  # no name has brackets
         return _erased()
     if value:
-        return value
+        if numbered and group in ("actor", "reviewer"):
+            return person(value)
+        return term_and_value(value) if group in ("status", "decision") else value
     if group == "decision":
         return gettext("(undecided)")
     is_erased = group in ("generator", "actor", "reviewer", "filter", "category")
@@ -65,7 +69,7 @@ def count_tables(report: AuditReport) -> Iterator[Table]:
     yield _totals("decision", report.decisions)
     for group in GROUPS:
         if report.groups[group]:
-            yield _by_decision(group, report.groups[group])
+            yield _by_decision(group, report.groups[group], numbered=not report.names)
 
 
 def finding_tables(report: AuditReport) -> Iterator[Table]:
@@ -87,9 +91,7 @@ def finding_tables(report: AuditReport) -> Iterator[Table]:
             gettext("reasons"),
             gettext("review"),
         )
-        yield Table(
-            title, headers, list(_finding_rows(found, report.zone)), note or _none(found.listed)
-        )
+        yield Table(title, headers, list(_finding_rows(found, report)), note or _none(found.listed))
 
 
 def state_tables(report: AuditReport) -> Iterator[Table]:
@@ -241,7 +243,12 @@ def _totals(group: str, counts: Mapping[str, int]) -> Table:
     return Table(name, (name, gettext("generations")), rows)
 
 
-def _by_decision(group: str, values: Mapping[str, Mapping[str, int]]) -> Table:
+def decision_name(decision: str) -> str:
+    """Return the name of a decision or judgement for a column, also without a decision."""
+    return term_and_value(decision or "undecided")
+
+
+def _by_decision(group: str, values: Mapping[str, Mapping[str, int]], *, numbered: bool) -> Table:
     used = {decision for decisions in values.values() for decision in decisions}
     columns = [name for name in _ORDER if name in used] + sorted(used.difference(_ORDER))
     # The numbers of a filter's decisions can contain a generation several times.
@@ -250,13 +257,13 @@ def _by_decision(group: str, values: Mapping[str, Mapping[str, int]]) -> Table:
     shown = items[-MAX_ROWS:] if group == "day" else items[:MAX_ROWS]
     rows = [
         (
-            display(group, value),
+            display(group, value, numbered=numbered),
             *(decisions.get(name, 0) for name in columns),
             *([sum(decisions.values())] if with_sum else []),
         )
         for value, decisions in shown
     ]
-    headers = [display("decision", name).strip("()（）") for name in columns]
+    headers = map(decision_name, columns)
     note = _group_note(group)
     if len(items) > len(shown):
         order = gettext("The most frequent {number} of {total}.")
@@ -268,15 +275,16 @@ def _by_decision(group: str, values: Mapping[str, Mapping[str, int]]) -> Table:
     return Table(name, (name, *headers, *([gettext("all")] if with_sum else [])), rows, note)
 
 
-def _finding_rows(found: Findings, zone: TimeZone) -> Iterator[tuple[str, ...]]:
+def _finding_rows(found: Findings, report: AuditReport) -> Iterator[tuple[str, ...]]:
+    numbered = not report.names
     for item in found.listed:
         yield (
             item.id,
-            zone.text(item.at),
+            report.zone.text(item.at),
             display("policy", item.policy),
-            display("actor", item.actor),
+            display("actor", item.actor, numbered=numbered),
             reasons_text(item),
-            review_text(item),
+            review_text(item, numbered=numbered),
         )
 
 
@@ -286,19 +294,22 @@ def reasons_text(item: Finding) -> str:
     for reason in item.reasons:
         causes.setdefault(_origin(reason), []).append(_cause(reason))
     texts = [
-        f"{origin}: {', '.join(filter(None, found))}".removesuffix(": ")
+        gettext(": ").join(filter(None, (origin, gettext(", ").join(filter(None, found)))))
         for origin, found in causes.items()
     ]
     if item.more_reasons:
         texts.append(gettext("and {number} more").format(number=f"{item.more_reasons:,}"))
     if item.altered:
         altered = gettext("altered after it was recorded: {kinds}")
-        texts.append(altered.format(kinds=", ".join(item.altered)))
+        texts.append(altered.format(kinds=gettext(", ").join(map(term, item.altered))))
     return gettext("; ").join(texts) or _erased()
 
 
-def review_text(item: Finding) -> str:
-    """Return the reviews of a generation, such as `approved by reviewer 1`."""
+def review_text(item: Finding, *, numbered: bool = False) -> str:
+    """Return the reviews of a generation, such as `approved by reviewer 1`.
+
+    `numbered` is whether people have numbers in place of names.
+    """
     templates = {
         "approve": gettext("approved by {reviewer}"),
         "overturn": gettext("overturned by {reviewer}"),
@@ -306,7 +317,8 @@ def review_text(item: Finding) -> str:
     texts = []
     for reviewer, judgements in item.reviews.items():
         for judgement, count in judgements.items():
-            text = templates[judgement].format(reviewer=display("reviewer", reviewer))
+            name = display("reviewer", reviewer, numbered=numbered)
+            text = templates[judgement].format(reviewer=name)
             if count > 1:
                 text += gettext(" ({number} times)").format(number=count)
             texts.append(text)
@@ -315,10 +327,12 @@ def review_text(item: Finding) -> str:
 
 def _origin(reason: FindingReason) -> str:
     """Return the filter and the judged content, such as `blocklist (output)`."""
-    origin = f"{reason.filter or _erased()} ({reason.stage})"
+    origin = gettext("{filter} ({stage})").format(
+        filter=reason.filter or _erased(), stage=term(reason.stage)
+    )
     if reason.decision != reason.action:
         differing = gettext(", {decision} with the action {action}")
-        origin += differing.format(decision=reason.decision, action=reason.action)
+        origin += differing.format(decision=term(reason.decision), action=term(reason.action))
     return origin
 
 
@@ -338,7 +352,7 @@ def _replay_table(results: ReplayResults | None) -> Table:
         return Table(title, headers, (), missing)
     replays = results.replays
     rows = [
-        (name, replays.counts.get(name, 0), _percent(share.value), _interval(share))
+        (term_and_value(name), replays.counts.get(name, 0), _percent(share.value), _interval(share))
         for name, share in replays.shares.items()
     ]
     if replays.same is not None:
@@ -372,13 +386,18 @@ def _verification_table(report: AuditReport) -> Table:
     verdict = gettext("No problem was found in {number} entries. Checked: {checks}.")
     if found.problems:
         verdict = gettext("Problems were found in {number} entries. Checked: {checks}.")
-    note = verdict.format(number=f"{found.entries:,}", checks=", ".join(found.checked))
+    note = verdict.format(
+        number=f"{found.entries:,}", checks=gettext(", ").join(map(term, found.checked))
+    )
     if "signatures" not in found.checked:
         note += gettext(" Without a key, no signature was checked.")
     elif found.unsigned_tail:
         unsigned = gettext(" Not signed: the newest {number}.")
         note += unsigned.format(number=f"{found.unsigned_tail:,}")
-    rows = [(item.kind, item.where, item.message) for item in found.problems[:MAX_PROBLEMS]]
+    rows = [
+        (term_and_value(item.kind), item.where, item.message)
+        for item in found.problems[:MAX_PROBLEMS]
+    ]
     if more := len(found.problems) - len(rows):
         note += gettext(" {number} more problems are not listed.").format(number=f"{more:,}")
     return Table(title, headers, rows, note)
