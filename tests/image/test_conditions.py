@@ -117,6 +117,36 @@ def test_caption_with_an_unknown_word_suggests_similar_ones(word: str, suggestio
     assert suggestion in raised.value.suggestions
 
 
+@pytest.mark.parametrize(
+    ("text", "suggestions"),
+    [
+        ("心行", ("心形", "银行")),  # the first character is a word of its own
+        ("一个心行的飞机", ("心形", "银行")),
+        ("红色心行", ("心形", "银行")),
+        ("心行红色", ("心形", "银行")),  # 行红 is not compared: it ends within a known word
+        ("飞级", ("飞机",)),
+        ("非机", ("飞机",)),
+        ("级", ()),
+        ("行", ("银行",)),
+    ],
+)
+def test_a_chinese_word_with_one_wrong_character_is_compared_with_the_text_around_it(
+    text: str, suggestions: tuple[str, ...]
+) -> None:
+    words = (("heart", "心", "心形"), ("red", "红色"), ("lipstick", "口红"), ("plane", "飞机"))
+    words += (("bank", "银行"),)
+    with pytest.raises(ConditionError) as raised:
+        CaptionCondition(words, length=4).encode(text)
+    assert raised.value.suggestions == suggestions
+
+
+def test_a_chinese_word_that_could_be_many_words_has_no_more_suggestions_than_before() -> None:
+    words = tuple((f"心{other}",) for other in "形情脏灵")
+    with pytest.raises(ConditionError) as raised:
+        CaptionCondition((("心",), *words), length=2).encode("心行")
+    assert raised.value.suggestions == ()
+
+
 @pytest.mark.parametrize("text", ["", " ", "the of a", "的", "一个", "!?", "❤"])
 def test_caption_without_content_words_raises(text: str) -> None:
     with pytest.raises(ConditionError):

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, ClassVar, Literal
 
 import muniment
@@ -165,13 +166,13 @@ class CaptionCondition:
         """
         ids: set[int] = set()
         for written in _BREAK.split(text):
-            for word in self.split(written):
+            for word, run, start in self._words(written):
                 number = self._number(word)
                 if number is not None:
                     ids.add(number)
                 elif word not in self.function_words:
                     message = f"the model does not know the word {_in_context(word, written)}"
-                    raise UnknownWordError(text, message, self._similar(word))
+                    raise UnknownWordError(text, message, self._similar(word, run, start))
         if not ids:
             raise ConditionError(
                 text, "the caption has no content words; name a subject, for example 'red heart'"
@@ -190,11 +191,8 @@ class CaptionCondition:
         A run of Chinese characters is divided so that the fewest characters are in no word of the
         vocabulary, and then into the fewest words.
         """
-        for run in _runs(text):
-            if _CHINESE.fullmatch(run):
-                yield from self._segment(run)
-            else:
-                yield run
+        for word, _, _ in self._words(text):
+            yield word
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that `condition_from_json` reads."""
@@ -223,6 +221,14 @@ class CaptionCondition:
         if word not in self.function_words:
             forms += [word.removesuffix("s"), word.removesuffix("es")]
         return next((self._ids[form] for form in forms if form in self._ids), None)
+
+    def _words(self, text: str) -> Iterator[tuple[str, str, int]]:
+        """Yield the words of a caption, each with the run that contains it and its start there."""
+        for run in _runs(text):
+            start = 0
+            for word in self._segment(run) if _CHINESE.fullmatch(run) else (run,):
+                yield word, run, start
+                start += len(word)
 
     def _segment(self, run: str) -> Iterator[str]:
         # best[k] = (unknown characters, words, start of the last word) of the first k characters
@@ -253,15 +259,40 @@ class CaptionCondition:
         if unknown_word:
             yield unknown_word
 
-    def _similar(self, word: str) -> list[str]:
+    def _similar(self, word: str, run: str, start: int) -> list[str]:
+        """Return known words that are similar to an unknown one at a place in a run."""
         similar = difflib.get_close_matches(word, self._ids, _MOST_SUGGESTIONS, 0.6)
-        if not similar and _CHINESE.fullmatch(word):
-            shared = {known: len(set(known) & set(word)) for known in self._ids}
-            similar = sorted(
-                (known for known in shared if shared[known]),
-                key=lambda known: (-shared[known], len(known), known),
-            )[:_MOST_SUGGESTIONS]
-        return similar
+        if _CHINESE.fullmatch(word):
+            similar = self._differing_in_one(word, run, start) + similar
+            if not similar:
+                shared = {known: len(set(known) & set(word)) for known in self._ids}
+                similar = sorted(
+                    (known for known in shared if shared[known]),
+                    key=lambda known: (-shared[known], len(known), known),
+                )
+        return list(dict.fromkeys(similar))[:_MOST_SUGGESTIONS]
+
+    def _differing_in_one(self, word: str, run: str, start: int) -> list[str]:
+        """Return the known words that differ in one character from the text at a place in a run.
+
+        The text contains a part of an unknown word, and may contain known words beside it: in
+        心行, for 心形, 心 is known. A difference within the unknown word is more likely than one
+        outside. The result is empty for more than a few words, of which none is likely.
+        """
+        if len(word) > self._longest:
+            return []
+        end = start + len(word)
+        ends = {*range(start, end + 1), *accumulate(map(len, self._segment(run)), initial=0)}
+        within, outside = [], []
+        for known in self._ids:
+            size = len(known)
+            for first in range(max(0, start - size + 1), min(end, len(run) - size + 1)):
+                pairs = enumerate(zip(known, run[first : first + size], strict=True), first)
+                differing = [place for place, (character, other) in pairs if character != other]
+                if size > 1 and len(differing) == 1 and {first, first + size} <= ends:
+                    (within if start <= differing[0] < end else outside).append(known)
+        found = within or outside
+        return found if len(found) <= _MOST_SUGGESTIONS else []
 
 
 def condition_of_words(text: str, captions: Sequence[str]) -> CaptionCondition:
