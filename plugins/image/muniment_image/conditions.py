@@ -283,7 +283,8 @@ class CaptionCondition:
             return []
         end = start + len(word)
         ends = {*range(start, end + 1), *accumulate(map(len, self._segment(run)), initial=0)}
-        within, outside = [], []
+        within: list[str] = []
+        outside: list[str] = []
         for known in self._ids:
             size = len(known)
             for first in range(max(0, start - size + 1), min(end, len(run) - size + 1)):
