@@ -229,7 +229,7 @@ _FILTERS = {
         "--since",
         type=moment_of,
         metavar="WHEN",
-        help="Earliest start: a date or time, an age (30m, 2h, 7d, 2w, 'an hour ago'), today, "
+        help="Earliest start: a date or time, an age (2h, 7d, 2w, 'an hour ago'), today, "
         "yesterday, 'this week', 'last week', 'this month' or 'last month'. Local time without a "
         "zone.",
     ),
