@@ -211,6 +211,27 @@ def test_a_plugin_that_registers_nothing_is_told_which_functions_it_needs(
     assert "Warning: plugin shop registers nothing" in warned.err
 
 
+@pytest.mark.parametrize("source", ["x = 1", "def (", "raise RuntimeError('no luck')"])
+def test_batch_with_a_broken_plugin_has_the_reason_once(
+    muniment: Here, plugin_folder: PluginFolder, tmp_path: Path, source: str
+) -> None:
+    plugin_folder.add(source, distribution="shop")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("{policy: p, version: 1, filters: [{filter: missing}]}")
+    lines = b'{"prompt": "a", "generator": "missing"}\n{"prompt": "b"}\n{"prompt": "c"}\n'
+    done = muniment("batch", "-", "--generator", "echo", "--policy", policy, stdin=lines)
+    warning, _, failed, blocked, again, _ = done.err.splitlines()
+    assert warning.startswith("Warning: plugin shop ")
+    assert done.err.count(warning.removeprefix("Warning: plugin shop ")) == 1
+    for line, missing in ((failed, "generator"), (blocked, "filter"), (again, "filter")):
+        assert f"no {missing} named 'missing'" in line
+        assert line.count("plugin shop is broken") == 1
+    # The record has the reason, and so has the first command that prints it.
+    (shown, *_) = muniment("audit", "list", "--status", "failed", "--json").json("generation")
+    assert warning.removeprefix("Warning: ") in shown["failure"]["message"]
+    assert warning in muniment("generate", "echo", "x").err
+
+
 def test_the_failures_of_an_evaluator_are_counted_after_a_batch(
     muniment: Here, plugin_folder: PluginFolder
 ) -> None:

@@ -121,7 +121,12 @@ def _json_value(value: Any) -> Any:
 
 
 def write_note(text: str) -> None:
-    """Write a line to stderr, with control characters escaped."""
+    """Write a line to stderr, with control characters escaped.
+
+    The reason why a plugin is broken is shortened if `warn_broken` has printed it.
+    """
+    for message, summary in _warned().items():
+        text = text.replace(message, summary)
     with suspended():
         click.echo(printable(text), err=True)
 
@@ -155,6 +160,17 @@ def one_line(text: str, start: int = 0, end: int | None = None) -> str:
 
 
 def warn_broken(broken: Iterable[Any]) -> None:
-    """Print a warning for each plugin that could not be loaded."""
-    for plugin in broken:
-        write_note(f"Warning: {one_line(plugin.message)}")
+    """Print a warning for each plugin that could not be loaded, once in a command."""
+    warned = _warned()
+    for failure in broken:
+        message = one_line(failure.message)
+        if message not in warned:
+            write_note(f"Warning: {message}")
+            warned[message] = f"plugin {failure.plugin.distribution} is broken"
+
+
+def _warned() -> dict[str, str]:
+    """Return the warnings of `warn_broken` in this command, each with a summary of it."""
+    context = click.get_current_context(silent=True)
+    warned: dict[str, str] = {} if context is None else context.meta.setdefault(__name__, {})
+    return warned
