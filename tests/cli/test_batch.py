@@ -150,7 +150,6 @@ def test_a_line_that_is_not_utf8_fails_alone(muniment: Here, tmp_path: Path) -> 
         (["a", "b"], 0, "2 completed"),
         (["a", "bomb"], 3, "1 completed · 1 blocked"),
         (["fail", "bomb", "a"], 1, "1 completed · 1 blocked · 1 failed"),
-        ([], 0, "nothing to generate"),
     ],
 )
 def test_the_exit_code_is_the_worst(
@@ -343,6 +342,14 @@ def test_a_pipe_gets_results_and_is_not_replaced(
         assert pipe.is_fifo()
     finally:
         os.close(reader)
+
+
+def test_batch_without_lines_names_no_run(muniment: Here, tmp_path: Path) -> None:
+    empty = written(tmp_path / "empty.jsonl", "", "")
+    result = muniment("batch", empty)
+    assert (result.code, result.out) == (0, "")
+    assert result.err == f"nothing to generate: {empty} has no lines\n"
+    assert muniment("batch", "-").err.splitlines()[-1].endswith("standard input has no lines")
 
 
 def test_a_run_that_is_done_has_nothing_left(muniment: Here, lines: Path) -> None:

@@ -155,7 +155,8 @@ def batch(
         warn_broken(session.plugins.load())
         done = sum(number for status, number in recorded.items() if status in FINISHED)
         remaining = None if total is None else total - done
-        write_note(f"run {run}  if interrupted, add --resume {run} to the same command")
+        if remaining != 0:
+            write_note(f"run {run}  if interrupted, add --resume {run} to the same command")
         counts: Counter[str] = Counter()
         decisions: Counter[str] = Counter()
         failures: Counter[str] = Counter()  # by evaluator
@@ -179,6 +180,10 @@ def batch(
                     bar.advance(1)
         except KeyboardInterrupt:
             raise Interrupted(_interruption(session, run, total)) from None
+    if not counts and resume is None:  # no such run is recorded
+        name = "standard input" if file == "-" else one_line(file)
+        write_note(f"nothing to generate: {name} has no lines")
+        return exit_codes.DONE
     write_note(f"run {run}  {_summary(counts, failures, decisions['flag'])}")
     return exit_codes.worst(map(exit_codes.of_status, counts))
 
@@ -284,7 +289,8 @@ def _open_lines(file: str) -> Iterator[tuple[Iterable[bytes], int | None]]:
     except OSError as error:
         if error.filename != file:
             raise
-        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+        reason = f"{error.strerror}; use the path of a file of JSON lines, or - for standard input"
+        raise UsageError(f"cannot read {file}: {reason}") from None
 
 
 Recorded = Callable[[], Iterable[Generation]]

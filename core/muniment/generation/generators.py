@@ -66,7 +66,7 @@ class Generators:
         name = registered.name
         if not generator.uses_model:
             if reference is not None:
-                raise UsageError(f"generator {name} does not use a model; remove -m")
+                raise UsageError(f"generator {name} does not use a model; remove the model")
             return None, generator
         reference = reference or self._config.get(f"model.{name}")
         model = self._model(reference, name, generator, blocked)
