@@ -19,7 +19,7 @@ class MunimentError(Exception):
         >>> try:
         ...     session.generation("no-such-id")
         ... except muniment.MunimentError as error:
-        ...     print(error)
+        ...     print(str(error).partition(";")[0])
         no generation named 'no-such-id'
     """
 

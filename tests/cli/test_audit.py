@@ -233,7 +233,8 @@ def test_ids_can_be_cut_at_either_end(recorded: Here) -> None:
         result = recorded("audit", "show", reference, "--json")
         assert result.json("generation")[0]["id"] == whole
     unknown = recorded("audit", "show", "ZZZZZZ")
-    assert (unknown.code, unknown.err) == (2, "Error: no generation named 'ZZZZZZ'\n")
+    assert (unknown.code, unknown.err.count("\n")) == (2, 1)
+    assert "no generation named 'ZZZZZZ'; `muniment audit list`" in unknown.err
     ambiguous = recorded("audit", "show", whole[:4])
     assert ambiguous.code == 2
     assert " could be " in ambiguous.err

@@ -108,7 +108,12 @@ MISTAKES = [
     (["audit", "erase"], "no generation is selected"),
     (["audit", "erase", "last"], "the texts of 1 generation; use --yes"),
     (["audit", "erase", "--status", "--tag", "x"], "--status cannot be combined"),
-    (["hold", "add", "last"], "Missing option '--reason'"),
+    (["hold", "add"], "add ids, or filters such as --tag, and --reason"),
+    (["hold", "add", "last"], "a hold needs a reason; add --reason"),
+    (["hold", "add", "last", "--reason", " "], "the reason of a hold is empty"),
+    (["hold", "add", "tag=x", "--reason", "x"], "such as --tag select without ids"),
+    (["hold", "add", "ZZZZZ", "--reason", "x"], "`muniment audit list` prints the ids"),
+    (["hold", "remove", "x"], "Did you mean release?"),
     (["hold", "add", "--reason", "x"], "no generation is selected"),
     (["hold", "release", "ZZZZ"], "no hold named 'ZZZZ'"),
     (["retention", "set", "--min-days", "9", "--max-days", "3"], "--min-days is more than"),
@@ -448,3 +453,14 @@ def test_a_hold_that_holds_nothing_is_refused(
     assert (result.code, result.out) == (2, "")
     assert sentence in result.err
     assert recorded("hold", "list").out == ""
+
+
+def test_hold_release_takes_the_printed_end_of_an_id_that_is_unique(recorded: Here) -> None:
+    for reason in ("case 7", "case 8"):
+        assert recorded("hold", "add", "last", "--reason", reason).code == 0
+    first, second = (hold["id"] for hold in recorded("hold", "list", "--json").json("hold"))
+    ambiguous = recorded("hold", "release", first[0])
+    assert (ambiguous.code, ambiguous.err.count("\n")) == (2, 1)
+    assert f"{first} or {second}" in ambiguous.err
+    assert recorded("hold", "release", f"…{first[-8:]}").code == 0
+    assert [hold["id"] for hold in recorded("hold", "list", "--json").json("hold")] == [second]

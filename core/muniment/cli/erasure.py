@@ -35,6 +35,7 @@ from muniment.cli.output import (
 )
 from muniment.cli.progress import counting, waiting
 from muniment.cli.values import actor_cell, excerpt, moment, pluralize, short_id
+from muniment.errors import UnknownNameError
 from muniment.language import gettext, ngettext
 
 if TYPE_CHECKING:
@@ -230,7 +231,11 @@ def selection(
     if not references:
         return query
     store = context.session.store
-    return replace(query, ids=list(dict.fromkeys(map(store.find, references))))
+    try:
+        return replace(query, ids=list(dict.fromkeys(map(store.find, references))))
+    except UnknownNameError as error:
+        hint = "; ".join(filter(None, (error.hint, "options such as --tag select without ids")))
+        raise UnknownNameError(error.kind, error.name, hint=hint) from None
 
 
 def report_erasure(result: ErasureResult, as_json: bool, erased: str) -> int:
@@ -354,23 +359,37 @@ def _erased(erasure: ErasureRecord) -> str:
 
 @click.group(cls=LazyGroup)
 def hold() -> None:
-    """Place generations under legal hold."""
+    """Place generations under legal hold.
+
+    A hold prevents the erasure of its generations until it is released. It has the generations that
+    match when it is added. `muniment retention set --min-days` prevents the erasure of later ones.
+    """
 
 
 @hold.command
 @click.argument("references", metavar="[ID]...", nargs=-1)
 @filter_options
-@click.option("--reason", metavar="TEXT", required=True, help="Reason for the hold.")
+@click.option("--reason", metavar="TEXT", help="Reason for the hold.")
 @json_option
 @click.pass_obj
 def add(
-    context: CliContext, /, references: tuple[str, ...], reason: str, as_json: bool, **filters: Any
+    context: CliContext,
+    /,
+    references: tuple[str, ...],
+    reason: str | None,
+    as_json: bool,
+    **filters: Any,
 ) -> None:
     """Place generations under legal hold.
 
     Generations on hold cannot be erased until the hold is released. Applies to the generations
-    that match all given options now.
+    that match all given options now. A hold needs --reason, and ids or another option that selects
+    generations.
     """
+    selected = references or any(value is not None for value in filters.values())
+    if reason is None:
+        generations = "" if selected else " ids, or filters such as --tag, and"
+        raise click.UsageError(f"a hold needs a reason; add{generations} --reason TEXT.")
     query = selection(context, references, filters)
     identifier, number = context.session.hold(query, reason)
     if as_json:

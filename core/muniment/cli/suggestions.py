@@ -39,6 +39,7 @@ _SYNONYMS = [
         "ancestors history lineage parents",
         "evaluate score",
         "feedback rate",
+        "delete drop end lift release remove rm",
         "off disable",
         "on enable",
     )

@@ -355,6 +355,10 @@ def _policy_document(connection: Connection, number: int) -> str:
     return policy_document(connection, started.policy)
 
 
+# The commands that print ids, by the name of their table.
+_LISTS = {"generation": "muniment audit list", "run": "muniment audit runs"}
+
+
 def match_id(connection: Connection, table: Table | Subquery, ref: str) -> str:
     """Return the one id in a table that begins or ends with `ref`, or the newest for `last`.
 
@@ -373,11 +377,10 @@ def match_id(connection: Connection, table: Table | Subquery, ref: str) -> str:
             raise UnknownNameError(kind, ref, hint="nothing is recorded yet")
         return newest
     part = ref.removeprefix("…").upper()  # commands print suffixes of ids with "…"
-    if len(part) < SUFFIX:
+    # No id has characters other than letters and digits, of which some have a meaning in LIKE.
+    if len(part) < SUFFIX or not part.isalnum():
         hint = f"use at least {SUFFIX} characters of the beginning or end of the id, or last"
         raise UnknownNameError(kind, ref, hint=hint)
-    if not part.isalnum():  # no id has other characters, of which some have a meaning in LIKE
-        raise UnknownNameError(kind, ref)
     begins = select(column).where(column >= part, column < part + "~")
     ends = select(column).where(column.like("%" + part))
     if "id_suffix" in table.c:
@@ -386,7 +389,8 @@ def match_id(connection: Connection, table: Table | Subquery, ref: str) -> str:
     for statement in (begins, ends):
         matches.update(connection.scalars(statement.order_by(column).limit(3)))
     if not matches:
-        raise UnknownNameError(kind, ref)
+        hint = f"`{_LISTS[kind]}` prints the ids" if kind in _LISTS else ""
+        raise UnknownNameError(kind, ref, hint=hint)
     if len(matches) > 1:
         raise AmbiguousNameError(kind, ref, sorted(matches), hint="use more characters of it")
     return matches.pop()

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from msgspec import structs
 from sqlalchemy import Connection, func, select
 
-from muniment.errors import UnknownNameError, UsageError
+from muniment.errors import AmbiguousNameError, UnknownNameError, UsageError
 from muniment.ids import new_id
 from muniment.ledger.entries import InputEntry, OutcomeFields, StartedFields
 from muniment.ledger.events import GenerationEvent, HoldEntry, ReleaseEntry, RetentionEntry
@@ -92,7 +92,7 @@ class Holds:
         the reason is empty.
         """
         if not reason.strip():
-            raise UsageError("the reason of a hold is empty; state one")
+            raise UsageError("the reason of a hold is empty; write one, such as 'case 7'")
         with self._database.reading() as connection:
             if not QueryPlanner(connection, query).page(None, 1):
                 raise _no_match(obstacles(connection, query))  # before the actor is recorded
@@ -115,10 +115,12 @@ class Holds:
 
     def release(self, reference: str, actor: str, reason: str | None = None) -> str:
         """End a hold, and return its id. `reference` is a unique beginning or end of the id."""
-        part = reference.upper()
+        part = reference.removeprefix("…").upper()  # commands print suffixes of ids with "…"
         ids = [hold.id for hold in self.in_force()]
         matches = [id for id in ids if id.startswith(part) or id.endswith(part)]
-        if len(matches) != 1 or not part:
+        if part and len(matches) > 1:
+            raise AmbiguousNameError("hold", reference, matches[:3], "use more characters of it")
+        if not part or not matches:
             raise UnknownNameError(
                 "hold", reference, hint="`muniment hold list` prints the holds in force"
             )
