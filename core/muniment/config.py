@@ -132,8 +132,10 @@ def write_setting(
     key: str,
     value: str | None,
     resolve: Callable[[str, str], str] | None = None,
-) -> None:
+) -> str | None:
     """Write a setting to `config.toml` in a home folder, or remove it if `value` is None.
+
+    Returns the stored value.
 
     `resolve` returns the value to store for a known key and a valid value. Comments in the file are
     preserved. The file may have invalid settings, which can be removed. Raise ConfigError if the
@@ -172,6 +174,7 @@ def write_setting(
         raise ConfigError(
             path, f"cannot be written: {error.strerror}; use another home with --home"
         ) from None
+    return value
 
 
 def _read(path: Path) -> str:
@@ -261,12 +264,17 @@ def _table(path: Path, document: Any, names: Sequence[str]) -> Any:
 
 
 def _similar_settings(key: str) -> str:
-    """Return a hint that names the settings whose first part is similar to that of a key."""
+    """Return a hint that names the settings whose first part is similar to that of a key.
+
+    Without one, these are the settings with the same last part.
+    """
     from difflib import get_close_matches
 
     firsts = [name.partition(".")[0] for name in SETTINGS]
     close = get_close_matches(key.partition(".")[0], firsts, 1)
     similar = [name for name in SETTINGS if name.partition(".")[0] in close]
+    last = key.rpartition(".")[2]
+    similar = similar or [name for name in SETTINGS if name.rpartition(".")[2] == last]
     return f" (did you mean {' or '.join(similar)}?)" if similar else ""
 
 

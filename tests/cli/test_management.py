@@ -574,6 +574,40 @@ class TestConfig:
         assert muniment("config", "set", "policy", "none").code == 0
         assert muniment("config", "get", "policy").out == "none\n"
 
+    def test_config_set_model_prints_the_stored_path_which_filters_find(
+        self, tiny: Here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        for name in ("mine", "elsewhere"):
+            (tmp_path / name).mkdir()
+        (tmp_path / "mine" / "word.txt").write_text("mine")
+        monkeypatch.chdir(tmp_path)
+        assert tiny("generate", "tiny", "one", "-m", "./mine").code == 0
+        stored = tiny("config", "set", "model.tiny", "./elsewhere/../mine")
+        assert (stored.code, stored.err) == (0, f"model.tiny is set to {tmp_path / 'mine'}\n")
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert tiny("generate", "tiny", "two").out == "two mine\n"
+        monkeypatch.chdir(tmp_path)
+        listed = tiny("audit", "list", "--model", "./mine", "--json").json("generation")
+        assert [row["prompt"] for row in listed] == ["two", "one"]
+        assert tiny("audit", "list", "--model", "./elsewhere").lines == []
+        assert tiny("config", "unset", "model.tiny").err == "model.tiny is not set now\n"
+
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            (("policy=none",), "run `muniment config set policy none`"),
+            (("policy",), "`muniment config unset policy`"),
+            (("plugin.test-echo.timeout", "-1"), "must be a number of seconds above 0, not '-1'"),
+            (("test-echo.timeout", "3"), "did you mean plugin.NAME.timeout?"),
+        ],
+    )
+    def test_config_set_wrong_arguments_are_one_sentence_with_a_remedy(
+        self, muniment: Here, arguments: tuple[str, ...], sentence: str
+    ) -> None:
+        refused = muniment("config", "set", *arguments)
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+        assert sentence in refused.err
+
     @pytest.mark.parametrize(
         ("key", "value", "sentence"),
         [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from muniment.cli import exit_codes
@@ -11,6 +13,7 @@ from muniment.cli.listing import emit
 from muniment.cli.options import headers_option, json_option
 from muniment.cli.output import one_line, warn_broken, write_data, write_json, write_note
 from muniment.config import SETTINGS, normalised, write_setting
+from muniment.errors import UsageError
 from muniment.language import gettext
 
 
@@ -41,15 +44,25 @@ def get(context: CliContext, key: str, as_json: bool) -> int:
     return exit_codes.FAILED if value is None else exit_codes.DONE
 
 
-@config.command("set")
+# A value such as -1 is no option.
+@config.command("set", context_settings={"ignore_unknown_options": True})
 @click.argument("key")
-@click.argument("value")
+@click.argument("value", metavar="VALUE", required=False)
 @click.pass_obj
-def set_(context: CliContext, key: str, value: str) -> None:
+def set_(context: CliContext, key: str, value: str | None) -> None:
     """Change or remove a setting.
 
-    An empty VALUE removes it. A relative path is stored as an absolute path.
+    An empty VALUE removes it. A relative path is stored as an absolute path, so that it is valid in
+    every folder. The stored value is printed on standard error.
     """
+
+    if value is None:
+        name, equals, given = key.partition("=")
+        command = f"muniment config set {name} {shlex.quote(given) if given else 'VALUE'}"
+        remedy = f"run `{command}`"
+        if not equals:
+            remedy += f", or `muniment config unset {name}` to remove the setting"
+        raise UsageError(f"the value of the setting {name!r} is missing; {remedy}")
 
     def resolve(key: str, value: str) -> str:
         if key == "actor" or key.startswith("plugin."):
@@ -58,7 +71,7 @@ def set_(context: CliContext, key: str, value: str) -> None:
 
         return resolved_setting(key, value, context.session.plugins, context.session.models)
 
-    write_setting(context.home, key, value or None, resolve)
+    _write_stored(key, write_setting(context.home, key, value or None, resolve))
     if key.startswith("plugin.") and value:
         from muniment.plugins.discovery import installed_plugins
 
@@ -79,7 +92,12 @@ def unset(context: CliContext, key: str) -> None:
 
     KEY may also be a line of the settings file that is not a setting, and stops other commands.
     """
-    write_setting(context.home, key, None)
+    _write_stored(key, write_setting(context.home, key, None))
+
+
+def _write_stored(key: str, value: str | None) -> None:
+    state = "is not set now" if value is None else f"is set to {value}"
+    write_note(one_line(f"{key} {state}"))
 
 
 @config.command("list")

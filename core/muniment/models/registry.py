@@ -290,7 +290,10 @@ class Models:
         if isinstance(chosen, PackagedModel) or is_hub_id(chosen, generator):
             return reference
         _, path, added = self._locate(chosen, generator)
-        return added.name if added is not None else str(path)
+        if added is not None:
+            return added.name
+        plain = plain_path(str(path))
+        return plain if _is_same_path(plain, str(path)) else str(path)
 
     def path_name(self, reference: str, generator: object = None) -> str:
         """Return the name of the model at a path: its plain form, such as `model` for `./model`.

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from muniment.ledger.fields import milliseconds
-from muniment.names import model_names
 from muniment.store.database import leases
 from muniment.store.database.projections import seed_number
 from muniment.store.queries.origins import plugin_sets, policy_numbers
@@ -15,6 +14,7 @@ from muniment.store.queries.query import (
     digest_prefixes,
     distinct_origins,
     is_model,
+    names_of_model,
     parse_condition,
 )
 from muniment.store.queries.score_conditions import ScoreConditions
@@ -234,7 +234,7 @@ class Filters:
 
     def _model_check(self, model: str) -> str:
         digest = self._sql.without_index("g.model_digest")
-        names = ", ".join(map(self._sql.bind, model_names(model)))
+        names = ", ".join(map(self._sql.bind, names_of_model(model)))
         conditions = [f"{self._sql.without_index('g.model_name')} IN ({names})"]
         for prefix in digest_prefixes(model):
             low, high = self._sql.bind(prefix), self._sql.bind(prefix + "~")

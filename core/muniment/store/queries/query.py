@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +57,7 @@ class Query:
         status: The status. A started generation whose process has ended is interrupted.
         generator: The name of the generator.
         model: The model's name, its digest or a prefix of the digest. A path matches the name as
-            written, and its plain form, such as `model` for `./model`.
+            written, its plain form, such as `model` for `./model`, and its absolute form.
         decision: The most severe action taken, or `undecided` for generations without a decision.
             With `filter`, the decision of that filter instead, whether or not the policy acted on
             it.
@@ -231,7 +233,18 @@ def distinct_origins(connection: Connection, generator: str | None) -> Iterator[
 
 def is_model(model: str, name: str, digest: str) -> bool:
     """Return whether a filter's `model` is the name, the digest or a prefix of the digest."""
-    return name in model_names(model) or any(map(digest.startswith, digest_prefixes(model)))
+    return name in names_of_model(model) or any(map(digest.startswith, digest_prefixes(model)))
+
+
+def names_of_model(model: str) -> Sequence[str]:
+    """Return the recorded names that a filter's `model` means.
+
+    A setting has the absolute form of a path, which is then the recorded name.
+    """
+    names = list(model_names(model))
+    with contextlib.suppress(OSError):  # the working directory was deleted
+        names.append(os.path.abspath(os.path.expanduser(model)))
+    return names
 
 
 def digest_prefixes(model: str) -> Sequence[str]:
