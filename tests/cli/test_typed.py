@@ -275,27 +275,61 @@ class TestPlugins:
         assert [row["offers"] for row in listed] == [shown["offers"]]
         assert "evaluators: 句长" in processes("plugins", "list", name, "--offers").out
 
-    def test_a_plugin_that_cannot_be_loaded_is_reported_by_offers_and_by_doctor(
+    @pytest.mark.parametrize(
+        ("source", "reason"),
+        [
+            ("def (", "SyntaxError"),
+            ("import no_such_module", "ModuleNotFoundError"),
+            ("x = 1", "registers nothing"),
+            ("import os; os._exit(7)", "exit code 7"),
+        ],
+    )
+    def test_plugins_list_broken_plugin_has_the_state_and_the_reason(
+        self, processes: Processes, plugin_folder: PluginFolder, source: str, reason: str
+    ) -> None:
+        plugin_folder.add(source, distribution="test-broken")
+        listed = processes("plugins", "list")
+        states = {row[0]: row[4] for row in listed.rows}
+        assert (listed.code, states["test-broken"], states["test-echo"]) == (0, "broken", "enabled")
+        (warning,) = [line for line in listed.err.splitlines() if line.startswith("Warning: ")]
+        assert "plugin test-broken " in warning
+        assert reason in warning
+        assert "`muniment plugins doctor test-broken`" in listed.err
+        (row,) = processes("plugins", "list", "test-broken", "--json").json("plugin")
+        assert (row["enabled"], row["state"]) == (True, "broken")
+        assert reason in row["message"]
+        (shown,) = processes("plugins", "show", "test-broken", "--json").json("plugin_details")
+        assert (shown["state"], shown["message"]) == ("broken", row["message"])
+        # The process that a plugin ends is not that of another one.
+        health = processes("plugins", "doctor", "--json").json("plugin_health")
+        broken = [row["distribution"] for row in health if row["state"] == "broken"]
+        assert broken == ["test-broken"]
+
+    def test_plugins_list_two_plugins_of_one_name_are_broken(
         self, processes: Processes, plugin_folder: PluginFolder
     ) -> None:
-        plugin_folder.add("def (", distribution="test-broken")
-        listed = processes("plugins", "list", "test-broken")
-        assert (listed.rows[0][4], listed.err) == ("enabled", "")
-        offers = processes("plugins", "list", "test-broken", "--offers")
-        assert (offers.code, "SyntaxError" in offers.err) == (0, True)
-        assert "SyntaxError" in processes("plugins", "doctor", "test-broken").out
+        plugin_folder.generator("echo", "pass", distribution="another")
+        rows = processes("plugins", "list", "another", "test-echo", "--json").json("plugin")
+        assert [row["state"] for row in rows] == ["broken", "broken"]
+        assert "test-echo has a generator named echo" in rows[0]["message"]
+        assert processes("plugins", "disable", "another").code == 0
+        rows = processes("plugins", "list", "another", "test-echo", "--json").json("plugin")
+        assert [row["state"] for row in rows] == ["disabled", "enabled"]
 
-    def test_a_terminal_names_the_command_that_loads_every_plugin(
-        self, processes: Processes
+    def test_plugins_disable_several_names_switches_all_or_none(
+        self, processes: Processes, many: PluginFolder
     ) -> None:
-        shown = subprocess.run(
-            ["script", "-qec", f"{processes.program} plugins list", "/dev/null"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=processes.environment,
-            timeout=120,
+        refused = processes("plugins", "disable", "poem-tools", "missing", "rules")
+        assert (refused.code, refused.out) == (2, "")
+        assert "'missing'" in refused.err
+        assert "plugin." not in processes("config", "list").out
+        done = processes("plugins", "disable", "poem_tools", "strict", "Poem_Tools")
+        assert (done.code, done.lines) == (0, ["disabled Poem_Tools 1.0", "disabled rules 1.0"])
+        (enabled,) = processes("plugins", "enable", "rules", "test-echo", "--json").json(
+            "plugin_change"
         )
-        assert "`muniment plugins doctor`" in " ".join(shown.stdout.decode().split())
+        assert (enabled["act"], enabled["distribution"]) == ("enabled", "rules")
+        assert processes("plugins", "enable").code == 2
 
     def test_a_plugin_is_found_by_its_policy(
         self, processes: Processes, many: PluginFolder

@@ -22,7 +22,7 @@ from muniment.cli.lazy import command_paths
 from muniment.cli.listing import emit, emit_one
 from muniment.cli.options import headers_option, json_option
 from muniment.cli.output import one_line, write_data, write_json, write_note
-from muniment.cli.progress import counting
+from muniment.cli.progress import counting, waiting
 from muniment.cli.values import ERASED, moment, short_digest
 from muniment.config import normalised
 from muniment.errors import PluginError, UnknownNameError, UsageError
@@ -32,7 +32,13 @@ from muniment.ledger.events import InstallationEntry
 from muniment.ledger.fields import PluginAct
 from muniment.plugins import discovery
 from muniment.plugins.providers import install_command
-from muniment.plugins.smoke_test import SmokeTestResult, smoke_test
+from muniment.plugins.smoke_test import (
+    SmokeTestResult,
+    find_conflict,
+    load_alone,
+    load_together,
+    smoke_test,
+)
 from muniment.plugins.state import (
     InstallEvent,
     InstallRecords,
@@ -106,13 +112,20 @@ def check_plugin(distribution: str, disabled: Collection[str] = ()) -> SmokeTest
     Names are normalised. A name of a disabled plugin may be used again. Commands must not have the
     names of the core's own.
     """
+    result = smoke_test(distribution, disabled)
+    _check_commands(result, disabled)
+    return result
+
+
+def _check_commands(result: SmokeTestResult, disabled: Collection[str]) -> None:
+    """Note as a failure that a command of a plugin cannot be used."""
+    if not result.commands:
+        return
     from muniment.cli.root import root
 
-    result = smoke_test(distribution, disabled)
     core = command_paths(root, [command.name for command in discovery.installed_commands()])
-    if problem := plugin_commands.check_commands(distribution, disabled, core):
+    if problem := plugin_commands.check_commands(result.distribution, disabled, core):
         result.fail(problem)
-    return result
 
 
 def restore_hint() -> str:
@@ -151,7 +164,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
     history = context.history(InstallationEntry, title)
     disabled = sorted(context.config.disabled())
     enabled = key not in disabled
-    result = smoke_test(key, disabled) if enabled else None
+    result = check_plugin(key, disabled) if enabled else None
     details = {
         "distribution": title,
         "version": version,
@@ -163,6 +176,8 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
         "digest": digest,
         "offers": result.objects if result and (result.ok or result.objects) else None,
         "enabled": enabled,
+        "state": state_of(result),
+        "message": result.message if result else "",
         "signer": signer,
         "changed": changed,
         "previous": record.previous.version if record and record.previous else None,
@@ -190,7 +205,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
             ("policies", lambda _: "\n".join(policies)),
             ("needs", lambda _: "\n".join(distribution.requires or ())),
             ("digest", lambda _: short_digest(digest)),
-            ("state", lambda _: "enabled" if enabled else "disabled"),
+            ("state", "state"),
             ("origin", lambda _: CHANGED if changed else signer_text(signer)),
             ("previous", "previous"),
             (
@@ -211,8 +226,8 @@ def find_plugins(
 ) -> list[str]:
     """Return the normalised names of installed plugins, each of which is given by any name.
 
-    The plugins are loaded, each in a process of its own, only for names that are in no metadata.
-    Raises UnknownNameError or AmbiguousNameError.
+    The plugins are loaded only for names that are in no metadata. Raises UnknownNameError or
+    AmbiguousNameError.
     """
     records = InstallRecords(context.home)
     known = plugin_names(present)
@@ -223,8 +238,8 @@ def find_plugins(
         except UnknownNameError:
             registered = {
                 key: known[key]
-                for key, objects in loaded_objects(context, known).items()
-                if any(name_key(name) == name_key(item["name"]) for item in objects)
+                for key, result in load_plugins(context, known).items()
+                if any(name_key(name) == name_key(item["name"]) for item in result.objects)
             }
             key = one_plugin(name, registered, known.values())
         if key not in present:
@@ -233,23 +248,34 @@ def find_plugins(
     return keys
 
 
-def loaded_objects(
-    context: CliContext,
-    keys: Collection[str],
-    on_error: Callable[[str], None] = lambda message: None,
-) -> dict[str, list[dict[str, str]]]:
-    """Return the objects that enabled plugins register, each loaded in a process of its own.
+def load_plugins(context: CliContext, keys: Collection[str]) -> dict[str, SmokeTestResult]:
+    """Load the enabled ones of these plugins, given by their normalised names, in one process.
 
-    `keys` are normalised names. A plugin that cannot be loaded has no objects, and `on_error` is
-    called with the reason.
+    Returns their results by normalised name, after all checks of `check_plugin`.
     """
-    disabled = sorted(context.config.disabled())
-    enabled = [key for key in keys if key not in disabled]
-    results = dict(_results(lambda key: smoke_test(key, disabled), enabled))
+    disabled = context.config.disabled()
+    with waiting("loading plugins"):
+        results = load_together([key for key in keys if key not in disabled])
     for result in results.values():
-        if not result.ok:
-            on_error(result.message)
-    return {key: result.objects for key, result in results.items()}
+        find_conflict(result, results.values())
+        _check_commands(result, disabled)
+    return results
+
+
+def state_of(result: SmokeTestResult | None) -> str:
+    """Return the state of a plugin that was loaded, or of one that is disabled if None."""
+    if result is None:
+        return "disabled"
+    return "enabled" if result.ok else "broken"
+
+
+def warn_if_broken(name: str, result: SmokeTestResult) -> None:
+    """Print the reason why the plugin of a distribution is broken, if it is."""
+    if not result.ok:
+        subject = f"plugin {name} "
+        reason = one_line(result.message).removeprefix(subject)
+        verb = "" if reason != one_line(result.message) else "is broken: "
+        write_note(f"Warning: {subject}{verb}{reason}")
 
 
 def _results(
@@ -276,55 +302,61 @@ def _offers(result: SmokeTestResult | None) -> str:
 
 
 @click.command
-@click.argument("name")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @json_option
 @click.pass_obj
-def enable(context: CliContext, name: str, as_json: bool) -> None:
-    """Enable a plugin that was disabled.
+def enable(context: CliContext, names: tuple[str, ...], as_json: bool) -> None:
+    """Enable plugins that were disabled.
 
-    An interrupted change is repaired first. The plugin is loaded, and a warning is printed if it
-    is broken.
+    An interrupted change is repaired first. The plugins are loaded, and a warning is printed for
+    each that is broken. If a name is unknown, nothing is changed.
     """
-    _switch(context, name, "enabled", as_json=as_json)
+    _switch(context, names, "enabled", as_json=as_json)
 
 
 @click.command
-@click.argument("name")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @json_option
 @click.pass_obj
-def disable(context: CliContext, name: str, as_json: bool) -> None:
-    """Disable a plugin without uninstalling it.
+def disable(context: CliContext, names: tuple[str, ...], as_json: bool) -> None:
+    """Disable plugins without uninstalling them.
 
-    An interrupted change is repaired first. Its commands are disabled with it. A policy that names
-    one of its filters blocks everything until the plugin is enabled again, or until another policy
-    is chosen.
+    An interrupted change is repaired first. Their commands are disabled with them. A policy that
+    names one of their filters blocks everything until the plugin is enabled again, or until another
+    policy is chosen. If a name is unknown, nothing is changed.
     """
-    _switch(context, name, "disabled", as_json=as_json)
+    _switch(context, names, "disabled", as_json=as_json)
 
 
-def _switch(context: CliContext, name: str, act: PluginAct, *, as_json: bool) -> None:
+def _switch(context: CliContext, names: Sequence[str], act: PluginAct, *, as_json: bool) -> None:
+    """Enable or disable plugins, after the names of all were found."""
     records = InstallRecords(context.home)
-    repair_last = act == "enabled" and normalised(name) == discovery.INSTALLER
+    repair_last = act == "enabled" and discovery.INSTALLER in map(normalised, names)
     if not repair_last:
         _repair(context, records)
     present = distributions()
-    key = records.find(name, present)
-    if key not in present:
-        raise UsageError(f"plugin {name} is not installed any more; {restore_hint()}")
-    title, version = present[key].metadata["Name"], present[key].version
-    if (act == "disabled") is (key in context.config.disabled()):
-        print_changes([], as_json, empty=f"{title} is {act} already")
-        return
-    digest = code_digest(key)
-    signer = signer_of(records.state().plugins.get(key), version, digest)
-    context.session.ensure_store()
-    context.config.set(f"plugin.{key}.enabled", "false" if act == "disabled" else None)
-    record_event(context.session, InstallEvent(now(), act, title, version, digest, signer))
-    print_changes([Change(act, title, version, digest, signer)], as_json, empty="")
+    keys = dict.fromkeys(records.find(name, present) for name in names)
+    for key in keys:
+        if key not in present:
+            gone = records.state().plugins[key].name
+            raise UsageError(f"plugin {gone} is not installed any more; {restore_hint()}")
+    changed = []
+    for key in keys:
+        title, version = present[key].metadata["Name"], present[key].version
+        if (act == "disabled") is (key in context.config.disabled()):
+            write_note(f"{title} is {act} already")
+            continue
+        digest = code_digest(key)
+        signer = signer_of(records.state().plugins.get(key), version, digest)
+        context.session.ensure_store()
+        context.config.set(f"plugin.{key}.enabled", "false" if act == "disabled" else None)
+        record_event(context.session, InstallEvent(now(), act, title, version, digest, signer))
+        print_changes([Change(act, title, version, digest, signer)], as_json, empty="")
+        changed.append(key)
     if act == "enabled":
-        result = check_plugin(key, sorted(context.config.disabled()))
-        if not result.ok:
-            write_note(f"Warning: {title} is broken: {one_line(result.message)}")
+        for key in changed:
+            result = check_plugin(key, sorted(context.config.disabled()))
+            warn_if_broken(present[key].metadata["Name"], result)
     if repair_last:
         _repair(context, records)
 
@@ -411,18 +443,21 @@ def _diagnose(
     gone = records.gone(present)
     keys = [records.find(name, present) for name in names] or sorted({*known, *gone})
 
-    def check(key: str) -> SmokeTestResult:
-        if key in known:
-            return check_plugin(key, sorted(disabled - {key}))
-        return SmokeTestResult(key, False, f"it is not installed any more; {restore_hint()}")
-
+    results = dict(_results(load_alone, [key for key in keys if key in known]))
+    others = load_together(sorted(known.keys() - results.keys() - disabled))
+    rivals = [other for key, other in {**results, **others}.items() if key not in disabled]
     rows = []
-    for key, result in _results(check, keys):
+    for key in keys:
         if key in known:
+            result = results[key]
+            find_conflict(result, rivals)
+            _check_commands(result, disabled)
             name, version = known[key], present[key].version
             state = "ok" if result.ok else "broken"
         else:
             name, version, state = gone[key].name, gone[key].version, "gone"
+            message = f"it is not installed any more; {restore_hint()}"
+            result = SmokeTestResult(key, False, message)
         record = recorded.get(key) if result.digest else None
         rows.append(
             {

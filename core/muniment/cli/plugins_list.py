@@ -1,4 +1,4 @@
-"""The command `muniment plugins list`, which reads metadata and records, and imports no plugin."""
+"""The command `muniment plugins list`, which loads the enabled plugins in another process."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import click
 from muniment.cli.context import CliContext
 from muniment.cli.listing import Column, emit
 from muniment.cli.options import headers_option, json_option
-from muniment.cli.output import on_terminal, one_line, write_note
+from muniment.cli.output import write_note
 from muniment.config import normalised
 from muniment.plugins import discovery
 from muniment.plugins.discovery import Plugin, PluginCommand
 from muniment.plugins.providers import TEXT, install_command
 
 if TYPE_CHECKING:
+    from muniment.plugins.smoke_test import SmokeTestResult
     from muniment.plugins.state import InstallRecord
 
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--offers",
     is_flag=True,
-    help="Load the enabled plugins, and list what they register too.",
+    help="List what the plugins register too.",
 )
 @headers_option
 @json_option
@@ -34,25 +35,27 @@ if TYPE_CHECKING:
 def list_(context: CliContext, names: tuple[str, ...], offers: bool, as_json: bool) -> None:
     """List the installed plugins.
 
-    NAME selects plugins, by the names that `muniment plugins show` accepts. --offers loads each
-    plugin in a process of its own, and otherwise none is imported. So an enabled plugin can have
-    errors, which `muniment plugins doctor` finds.
+    NAME selects plugins, by the names that `muniment plugins show` accepts. The enabled plugins are
+    loaded in a process apart. One that cannot be used is broken, and the reason is printed on
+    standard error.
 
-    Off a terminal the columns are: distribution, version, name, module, enabled or disabled, the
-    commands that the plugin adds, and its policies. With --offers they are: distribution, version,
-    name, enabled or disabled, and all that it offers. Plugins that are recorded but missing, and an
-    interrupted change, are reported on standard error.
+    Off a terminal the columns are: distribution, version, name, module, the state (enabled,
+    disabled or broken), the commands that the plugin adds, and its policies. With --offers they
+    are: distribution, version, name, the state, and all that it offers. Plugins that are recorded
+    but missing, and an interrupted change, are reported on standard error.
     """
     columns: list[Column[Any]]
-    state: Column[Any] = ("state", lambda plugin: "enabled" if plugin["enabled"] else "disabled")
     columns = [("distribution", "distribution"), ("version", "version"), ("name", "name")]
     if offers:
-        columns += [state, ("offers", _offers)]
+        columns += [("state", "state"), ("offers", _offers)]
     else:
-        columns += [("module", "module"), state, ("commands", "commands"), ("policies", "policies")]
+        columns += [("module", "module"), ("state", "state")]
+        columns += [("commands", "commands"), ("policies", "policies")]
     install = install_command(TEXT.distribution, context.config.disabled())
+    results = _results(context, names)
+    rows = _plugins(context, results, as_json=as_json)
     emit(
-        _plugins(context, names, offers=offers, as_json=as_json),
+        rows,
         columns,
         as_json,
         empty=f"no plugin is installed; `{install}` installs one for text",
@@ -60,8 +63,7 @@ def list_(context: CliContext, names: tuple[str, ...], offers: bool, as_json: bo
         drop=("module", "name", "version", "policies", "commands"),
         show=_show_offers if offers else None,
     )
-    if on_terminal() and not (offers or as_json):
-        write_note("no plugin was loaded; `muniment plugins doctor` loads each and reports errors")
+    _warn(rows, results)
 
 
 def _by_kind(plugin: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -81,7 +83,7 @@ def _show_offers(plugin: Mapping[str, Any]) -> None:
     """Print a plugin and what it offers on a terminal, a line a kind."""
     from muniment.cli.output import write_data
 
-    state = "" if plugin["enabled"] else "  disabled"
+    state = "" if plugin["state"] == "enabled" else f"  {plugin['state']}"
     write_data(f"{plugin['distribution']} {plugin['version']}{state}")
     for kind, names in _by_kind(plugin).items():
         write_data(f"  {kind:12}{', '.join(names)}")
@@ -108,15 +110,30 @@ def gone_plugins(context: CliContext, present: Collection[str]) -> str:
     )
 
 
-def _plugins(
-    context: CliContext, names: Sequence[str], *, offers: bool, as_json: bool
-) -> list[dict[str, Any]]:
-    """Return the installed plugins, or those with these names, in the shape `plugin`.
+def _results(context: CliContext, names: Sequence[str]) -> dict[str, SmokeTestResult | None]:
+    """Return the results of loading the installed plugins, by normalised name, or those named.
 
-    The signers are read only with `as_json`, because the code must be hashed to know them. The
-    plugins are loaded only for `offers`, and for a name that is in no metadata.
+    The result of a disabled plugin is None.
     """
-    disabled = context.config.disabled()
+    from muniment.cli.plugins import find_plugins, load_plugins
+    from muniment.plugins.state import distributions
+
+    installed = [*discovery.installed_plugins(), *discovery.installed_commands()]
+    keys = dict.fromkeys(normalised(plugin.distribution) for plugin in installed)
+    loaded = load_plugins(context, keys)
+    selected = find_plugins(context, distributions(), names) if names else keys
+    return {key: loaded.get(key) for key in selected}
+
+
+def _plugins(
+    context: CliContext, results: Mapping[str, SmokeTestResult | None], *, as_json: bool
+) -> list[dict[str, Any]]:
+    """Return the plugins that have results, in the shape `plugin`.
+
+    The signers are read only with `as_json`, because the code must be hashed to know them.
+    """
+    from muniment.cli.plugins import state_of
+
     added: dict[str, list[PluginCommand]] = {}
     for command in discovery.installed_commands():
         added.setdefault(normalised(command.distribution), []).append(command)
@@ -128,36 +145,40 @@ def _plugins(
     # A distribution that only adds commands has no entry point with a name.
     entries += [(key, added[key][0], "") for key in added.keys() - present]
     records = _records(context, present | added.keys())
-    if names:
-        from muniment.cli.plugins import find_plugins
-        from muniment.plugins.state import distributions
-
-        selected = find_plugins(context, distributions(), names)
-        entries = [entry for entry in entries if entry[0] in selected]
-    registered: Mapping[str, list[dict[str, str]]] = {}
-    if offers:
-        from muniment.cli.plugins import loaded_objects
-
-        keys = list(dict.fromkeys(key for key, _, _ in entries))
-        registered = loaded_objects(
-            context, keys, lambda reason: write_note(f"Warning: {one_line(reason)}")
-        )
     policies = discovery.policy_names()
-    rows = [
-        {
-            "distribution": plugin.distribution,
-            "version": plugin.version,
-            "name": name,
-            "module": plugin.module,
-            "commands": [command.words for command in added.get(key, ())],
-            "policies": policies.get(key, []),
-            "offers": registered.get(key),
-            "enabled": key not in disabled,
-            **_origin(plugin, records.get(key) if as_json else None),
-        }
-        for key, plugin, name in entries
-    ]
+    rows = []
+    for key, plugin, name in entries:
+        if key not in results:
+            continue
+        result = results[key]
+        rows.append(
+            {
+                "distribution": plugin.distribution,
+                "version": plugin.version,
+                "name": name,
+                "module": plugin.module,
+                "commands": [command.words for command in added.get(key, ())],
+                "policies": policies.get(key, []),
+                "offers": None if result is None else result.objects,
+                "enabled": result is not None,
+                "state": state_of(result),
+                "message": "" if result is None else result.message,
+                **_origin(plugin, records.get(key) if as_json else None),
+            }
+        )
     return sorted(rows, key=itemgetter("distribution", "name"))
+
+
+def _warn(rows: Sequence[Mapping[str, Any]], results: Mapping[str, SmokeTestResult | None]) -> None:
+    """Print the reasons why plugins are broken."""
+    from muniment.cli.plugins import warn_if_broken
+
+    broken = dict.fromkeys(row["distribution"] for row in rows if row["state"] == "broken")
+    for name in broken:
+        if (result := results[normalised(name)]) is not None:
+            warn_if_broken(name, result)
+    if broken:
+        write_note(f"`muniment plugins doctor {' '.join(broken)}` prints the traceback")
 
 
 def _origin(plugin: Plugin, record: InstallRecord | None) -> dict[str, Any]:

@@ -216,10 +216,10 @@ def audit() -> None:
 _PLUGINS = {
     "list": ("muniment.cli.plugins_list:list_", "List the installed plugins."),
     "show": ("muniment.cli.plugins:show", "Show the details and history of a plugin."),
-    "enable": ("muniment.cli.plugins:enable", "Enable a plugin that was disabled."),
+    "enable": ("muniment.cli.plugins:enable", "Enable plugins that were disabled."),
     "disable": (
         "muniment.cli.plugins:disable",
-        "Disable a plugin without uninstalling it.",
+        "Disable plugins without uninstalling them.",
     ),
     "doctor": (
         "muniment.cli.plugins:doctor",
