@@ -103,6 +103,26 @@ def test_another_ledger_is_replaced_only_if_it_is_named(
     assert key.exists()
 
 
+def test_an_older_backup_of_a_signed_store_names_the_way_to_sign_again(
+    recorded: Here, home: Path, tmp_path: Path
+) -> None:
+    file, keys = tmp_path / "copy.db", home / "keys"
+    recorded("keys", "generate")
+    recorded("db", "backup", file)
+    assert str(keys) not in recorded("db", "restore", file, "--yes").err
+    recorded("generate", "echo", "two")
+    restored = recorded("db", "restore", file, "--yes")
+    assert restored.code == 0
+    assert recorded("generate", "echo", "three").code == 4
+    assert sorted(path.suffix for path in keys.iterdir()) == [".json", ".key"]
+    for path in keys.iterdir():
+        assert str(path) in restored.err
+        path.rename(tmp_path / path.name)
+    assert recorded("keys", "generate").code == 0
+    assert recorded("generate", "echo", "four").code == 0
+    assert recorded("audit", "verify", "--all").code == 0
+
+
 def test_a_restore_names_holds_that_it_ends_or_states_that_they_are_not_known(
     recorded: Here, home: Path, tmp_path: Path
 ) -> None:

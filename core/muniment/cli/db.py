@@ -193,6 +193,9 @@ def restore(
 
     A backup of another ledger is refused without --replace-ledger. The key and the last signed
     checkpoint of the replaced ledger stay in the home folder.
+
+    If entries are lost that were signed, commands that record exit with 4 afterwards. The files to
+    move away are then printed.
     """
     with fraction("checking") as progress:
         plan = muniment.store.plan_restore(context.store_url, Path(file), progress)
@@ -226,6 +229,8 @@ def restore(
     _write_restored(plan)
     if plan.other_ledger:
         _write_kept_checkpoint(context, plan)
+    else:
+        _write_newer_checkpoint(context, plan)
     return exit_codes.DONE
 
 
@@ -286,6 +291,24 @@ def _write_kept_checkpoint(context: CliContext, plan: RestorePlan) -> None:
             "and run `muniment keys generate` to sign the restored ledger"
         )
         write_note(note.format(ledger=plan.present.log, file=path))
+
+
+def _write_newer_checkpoint(context: CliContext, plan: RestorePlan) -> None:
+    """Print how to sign again if more entries were signed here than the backup has."""
+    from muniment.signing import KeyStore
+
+    keys, log = KeyStore(context.home), plan.contents.log
+    last = keys.last_checkpoint(log)
+    if last is None or last.checkpoint.size <= plan.contents.entries:
+        return
+    note = gettext(
+        "{number} entries were signed here, more than the backup has, so commands that record and "
+        "`audit verify` exit with 4 as long as the last checkpoint {file} is there; move it and "
+        "{key} away, run `muniment keys generate` to sign the restored store, and give the new "
+        "public key to your verifiers"
+    )
+    size = f"{last.checkpoint.size:,}"
+    write_note(note.format(number=size, file=keys.checkpoint_path(log), key=keys.path(log)))
 
 
 def _loss(plan: RestorePlan) -> str:
