@@ -32,6 +32,9 @@ def _english_copy(command: click.Command) -> click.Command:
     copied = copy.copy(command)
 
     def get_help(ctx: click.Context) -> str:
+        ranges = (click.IntRange, click.FloatRange)
+        if not is_narrow() and not any(isinstance(one.type, ranges) for one in command.params):
+            return command.get_help(ctx)  # such as that of the root, which imports little
         from muniment.cli.translated_help import english_help
 
         return english_help(command, ctx)

@@ -16,7 +16,6 @@ import click
 from muniment.cli import importing
 from muniment.cli.groups import TranslatingGroup
 from muniment.cli.help_language import translated
-from muniment.cli.output import write_data
 from muniment.errors import MunimentError
 from muniment.language import gettext
 
@@ -128,6 +127,8 @@ def checked_parser(parser: Any, ctx: click.Context) -> Any:
 
     def parse_once(args: list[str]) -> tuple[dict[str, Any], list[str], list[click.Parameter]]:
         if args == ["help"] and not ctx.resilient_parsing and means_help(ctx):
+            from muniment.cli.output import write_data
+
             write_data(ctx.command.get_help(ctx))
             ctx.exit()
         values, rest, order = parse(args)
