@@ -10,6 +10,9 @@ from typing import TypeGuard
 RULE = "letters, digits, '.', '_' and '-'"
 """The characters of a name, as part of an error message. The letters are of any language."""
 
+ERASED = "[erased]"
+"""The mark in place of an erased text or name. No name has brackets."""
+
 _LONGEST = 100  # characters
 _MOST_BYTES = 200  # a folder or file has the name of a model, and at most 255 bytes
 

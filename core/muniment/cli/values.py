@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from muniment.cli.output import Stream, json_text, on_terminal, one_line
+from muniment.names import ERASED as ERASED
 from muniment.times import iso
-from muniment.types.models import ERASED as ERASED
 
 if TYPE_CHECKING:
     from muniment.types.generations import Generation

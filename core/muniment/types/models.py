@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from muniment.representation import showing
 
-ERASED = "[erased]"
-"""The mark in place of an erased text or name. No name has brackets."""
-
 
 @dataclass(frozen=True, slots=True)
 class Model:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 
 from muniment.errors import UsageError, choice_of
 from muniment.ledger.events import ReviewEntry
+from muniment.names import ERASED
 from muniment.representation import showing
 from muniment.store.database import leases
 from muniment.store.database.engine import Database, chunks
@@ -26,7 +27,6 @@ from muniment.store.queries.loader import entries_of
 from muniment.store.queries.origins import policy_labels
 from muniment.store.queries.planner import QueryPlanner
 from muniment.store.queries.query import Query
-from muniment.types.models import ERASED
 
 PERCENTILES = (50, 90, 95, 99)
 Group: TypeAlias = Mapping[str, Mapping[str, int]]
