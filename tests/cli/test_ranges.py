@@ -8,8 +8,8 @@ import click
 import pytest
 
 from muniment.cli.error_handler import report
+from muniment.cli.help_language import translated
 from muniment.cli.lazy import LazyGroup
-from muniment.cli.translation import translated
 
 RANGES = [
     (click.IntRange(1, 10_000), "1 to 10000", "1 至 10000"),
