@@ -1,9 +1,9 @@
 """Measure the start of `muniment --help` and `plugins list` with 50 plugins and without.
 
 Prints one JSON line. For `--help` it has the median over interleaved pairs of the wall time with
-the plugins divided by the time without. For `plugins list`, which loads them in another process, it
-has the median wall and processor time. The plugins are modules with metadata on Python's path, as
-pip installs them. Each has a generator, and ends the process of `--help` if it is imported there.
+the plugins divided by the time without. For `plugins list` it has the median wall and processor
+time. The plugins are folders of metadata on Python's path, as pip installs them. Their modules
+would end the process if they were imported.
 
     python benchmarks/plugins_start.py [--plugins 50] [--rounds 15]
 """
@@ -21,39 +21,16 @@ import tempfile
 import time
 from pathlib import Path
 
-LIMITS = {"help_ratio": 1.2, "list_cpu_seconds": 1.2}
-MODULE = """
-import os, sys
-import muniment
-
-if "--help" in sys.argv:
-    os._exit(70)
-
-
-class Echo(muniment.Generator):
-    name, media_type, determinism = "many{number}", "text/plain", "exact"
-
-    class Parameters(muniment.Parameters):
-        pass
-
-    def generate(self, requests):
-        for request in requests:
-            yield request.reply(muniment.Text(request.prompt))
-
-
-@muniment.hookimpl
-def muniment_generators(register):
-    register(Echo)
-"""
+LIMITS = {"help_ratio": 1.2, "list_seconds": 0.3}
 
 
 def shelve(folder: Path, count: int) -> None:
-    """Write the metadata and the modules of the plugins."""
+    """Write the metadata of the plugins, and modules that must not be imported."""
     for number in range(count):
         module = f"muniment_many_{number}"
         info = folder / f"{module}-1.0.dist-info"
         info.mkdir()
-        (folder / f"{module}.py").write_text(MODULE.format(number=number))
+        (folder / f"{module}.py").write_text("import os\nos._exit(70)\n")
         (info / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: muniment-many-{number}\nVersion: 1.0\n"
             f"Summary: plugin {number}\nRequires-Dist: muniment>=0.1,<0.2\n"
@@ -97,7 +74,7 @@ def main() -> None:
             for name, command, environment in sides if number % 2 else reversed(sides):
                 wall, cpu, said = measure(command, environment)
                 if name == "list":
-                    assert said.count("\tenabled\t") >= arguments.plugins, said
+                    assert said.count("muniment-many-") == arguments.plugins, said
                 if number:  # the first round warms the disk cache
                     runs[name].append((wall, cpu))
     pairs = zip(runs["many"], runs["none"], strict=True)
@@ -121,7 +98,7 @@ def main() -> None:
         "list_wall_and_cpu_s": median["list"],
         "list_without_wall_and_cpu_s": median["list_none"],
         "limits": LIMITS,
-        "ok": ratio <= LIMITS["help_ratio"] and median["list"][1] <= LIMITS["list_cpu_seconds"],
+        "ok": ratio <= LIMITS["help_ratio"] and median["list"][0] <= LIMITS["list_seconds"],
     }
     print(json.dumps(result))
 

@@ -125,7 +125,7 @@ def test_without_a_file_that_is_broken_nothing_is_generated(
     assert (done.code, done.out) == (1, "")
     assert "Error: plugin broken cannot be loaded: SyntaxError" in done.err
     assert muniment("--plugin", broken, "--help").code == 0
-    assert "plugin broken" not in muniment("--plugin", broken, "plugins", "list").err
+    assert muniment("--plugin", broken, "plugins", "list").err == ""
 
 
 def test_what_cannot_be_a_plugin_is_said_in_a_sentence(

@@ -236,7 +236,7 @@ def test_a_plugin_whose_module_is_missing_can_be_shown_and_disabled(
 
 
 def test_what_an_interrupted_pip_leaves_is_no_plugin(
-    add: Add, muniment: Here, processes: Processes, plugin_folder: PluginFolder
+    add: Add, muniment: Here, plugin_folder: PluginFolder
 ) -> None:
     names = ("nameless-1.0.dist-info", "~enamed-1.0.dist-info")
     for name in names:
@@ -247,7 +247,7 @@ def test_what_an_interrupted_pip_leaves_is_no_plugin(
         "Metadata-Version: 2.1\nName: renamed\nVersion: 1.0\n\n"
     )
     assert muniment("generate", "echo", "one").code == 0
-    listed = processes("plugins", "list")
+    listed = muniment("plugins", "list")
     assert (listed.code, listed.err) == (0, "")
     assert not any("lost" in row for row in listed.rows)
     assert muniment("lost").code == 2

@@ -288,14 +288,14 @@ class TestPlugins:
         self, processes: Processes, plugin_folder: PluginFolder, source: str, reason: str
     ) -> None:
         plugin_folder.add(source, distribution="test-broken")
-        listed = processes("plugins", "list")
-        states = {row[0]: row[4] for row in listed.rows}
+        listed = processes("plugins", "list", "--offers")
+        states = {row[0]: row[3] for row in listed.rows}
         assert (listed.code, states["test-broken"], states["test-echo"]) == (0, "broken", "enabled")
         (warning,) = [line for line in listed.err.splitlines() if line.startswith("Warning: ")]
         assert "plugin test-broken " in warning
         assert reason in warning
         assert "`muniment plugins doctor test-broken`" in listed.err
-        (row,) = processes("plugins", "list", "test-broken", "--json").json("plugin")
+        (row,) = processes("plugins", "list", "test-broken", "--offers", "--json").json("plugin")
         assert (row["enabled"], row["state"]) == (True, "broken")
         assert reason in row["message"]
         (shown,) = processes("plugins", "show", "test-broken", "--json").json("plugin_details")
@@ -308,12 +308,13 @@ class TestPlugins:
     def test_plugins_list_two_plugins_of_one_name_are_broken(
         self, processes: Processes, plugin_folder: PluginFolder
     ) -> None:
+        offers = ("--offers", "--json")
         plugin_folder.generator("echo", "pass", distribution="another")
-        rows = processes("plugins", "list", "another", "test-echo", "--json").json("plugin")
+        rows = processes("plugins", "list", "another", "test-echo", *offers).json("plugin")
         assert [row["state"] for row in rows] == ["broken", "broken"]
         assert "test-echo has a generator named echo" in rows[0]["message"]
         assert processes("plugins", "disable", "another").code == 0
-        rows = processes("plugins", "list", "another", "test-echo", "--json").json("plugin")
+        rows = processes("plugins", "list", "another", "test-echo", *offers).json("plugin")
         assert [row["state"] for row in rows] == ["disabled", "enabled"]
 
     def test_plugins_disable_several_names_switches_all_or_none(

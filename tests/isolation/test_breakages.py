@@ -113,7 +113,8 @@ def test_with_every_broken_plugin_at_once_everything_else_works(
         if breakage.complaint is not None:
             told[distribution] = breakage.complaint
     for command in (
-        ["--help"], ["config", "list"], ["db", "--help"], ["audit", "--help"],
+        ["--help"], ["plugins", "list"], ["config", "list"], ["db", "--help"],
+        ["audit", "--help"],
     ):  # fmt: skip
         done = processes(*command)
         assert (done.code, done.err) == (0, ""), command

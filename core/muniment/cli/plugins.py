@@ -165,6 +165,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
     disabled = sorted(context.config.disabled())
     enabled = key not in disabled
     result = check_plugin(key, disabled) if enabled else None
+    state = "broken" if result and not result.ok else "enabled" if enabled else "disabled"
     details = {
         "distribution": title,
         "version": version,
@@ -176,7 +177,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
         "digest": digest,
         "offers": result.objects if result and (result.ok or result.objects) else None,
         "enabled": enabled,
-        "state": state_of(result),
+        "state": state,
         "message": result.message if result else "",
         "signer": signer,
         "changed": changed,
@@ -262,20 +263,12 @@ def load_plugins(context: CliContext, keys: Collection[str]) -> dict[str, SmokeT
     return results
 
 
-def state_of(result: SmokeTestResult | None) -> str:
-    """Return the state of a plugin that was loaded, or of one that is disabled if None."""
-    if result is None:
-        return "disabled"
-    return "enabled" if result.ok else "broken"
-
-
-def warn_if_broken(name: str, result: SmokeTestResult) -> None:
-    """Print the reason why the plugin of a distribution is broken, if it is."""
-    if not result.ok:
-        subject = f"plugin {name} "
-        reason = one_line(result.message).removeprefix(subject)
-        verb = "" if reason != one_line(result.message) else "is broken: "
-        write_note(f"Warning: {subject}{verb}{reason}")
+def warn_of_broken(name: str, reason: str) -> None:
+    """Print the reason why the plugin of a distribution is broken."""
+    subject = f"plugin {name} "
+    shown = one_line(reason).removeprefix(subject)
+    verb = "" if shown != one_line(reason) else "is broken: "
+    write_note(f"Warning: {subject}{verb}{shown}")
 
 
 def _results(
@@ -356,7 +349,8 @@ def _switch(context: CliContext, names: Sequence[str], act: PluginAct, *, as_jso
     if act == "enabled":
         for key in changed:
             result = check_plugin(key, sorted(context.config.disabled()))
-            warn_if_broken(present[key].metadata["Name"], result)
+            if not result.ok:
+                warn_of_broken(present[key].metadata["Name"], result.message)
     if repair_last:
         _repair(context, records)
 

@@ -1,4 +1,4 @@
-"""The command `muniment plugins list`, which loads the enabled plugins in another process."""
+"""The command `muniment plugins list`, which imports no plugin into its process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from muniment.cli.context import CliContext
 from muniment.cli.listing import Column, emit
 from muniment.cli.options import headers_option, json_option
-from muniment.cli.output import write_note
+from muniment.cli.output import on_terminal, write_note
 from muniment.config import normalised
 from muniment.plugins import discovery
 from muniment.plugins.discovery import Plugin, PluginCommand
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--offers",
     is_flag=True,
-    help="List what the plugins register too.",
+    help="Load the enabled plugins, and list what they register too.",
 )
 @headers_option
 @json_option
@@ -35,13 +35,14 @@ if TYPE_CHECKING:
 def list_(context: CliContext, names: tuple[str, ...], offers: bool, as_json: bool) -> None:
     """List the installed plugins.
 
-    NAME selects plugins, by the names that `muniment plugins show` accepts. The enabled plugins are
-    loaded in a process apart. One that cannot be used is broken, and the reason is printed on
-    standard error.
+    NAME selects plugins, by the names that `muniment plugins show` accepts. With --offers the
+    enabled plugins are loaded in a process apart. One that cannot be used is then broken, and the
+    reason is printed on standard error. Otherwise none is loaded, and an enabled plugin can have
+    errors, which `muniment plugins doctor` finds.
 
-    Off a terminal the columns are: distribution, version, name, module, the state (enabled,
-    disabled or broken), the commands that the plugin adds, and its policies. With --offers they
-    are: distribution, version, name, the state, and all that it offers. Plugins that are recorded
+    Off a terminal the columns are: distribution, version, name, module, enabled or disabled, the
+    commands that the plugin adds, and its policies. With --offers they are: distribution, version,
+    name, the state (enabled, disabled or broken), and all that it offers. Plugins that are recorded
     but missing, and an interrupted change, are reported on standard error.
     """
     columns: list[Column[Any]]
@@ -52,8 +53,13 @@ def list_(context: CliContext, names: tuple[str, ...], offers: bool, as_json: bo
         columns += [("module", "module"), ("state", "state")]
         columns += [("commands", "commands"), ("policies", "policies")]
     install = install_command(TEXT.distribution, context.config.disabled())
-    results = _results(context, names)
-    rows = _plugins(context, results, as_json=as_json)
+    keys = _selected(context, names)
+    results: Mapping[str, SmokeTestResult] = {}
+    if offers:
+        from muniment.cli.plugins import load_plugins
+
+        results = load_plugins(context, keys)
+    rows = _plugins(context, keys, results, as_json=as_json)
     emit(
         rows,
         columns,
@@ -63,7 +69,9 @@ def list_(context: CliContext, names: tuple[str, ...], offers: bool, as_json: bo
         drop=("module", "name", "version", "policies", "commands"),
         show=_show_offers if offers else None,
     )
-    _warn(rows, results)
+    _warn(rows)
+    if on_terminal() and not (offers or as_json):
+        write_note("no plugin was loaded; `muniment plugins doctor` loads each and reports errors")
 
 
 def _by_kind(plugin: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -110,30 +118,33 @@ def gone_plugins(context: CliContext, present: Collection[str]) -> str:
     )
 
 
-def _results(context: CliContext, names: Sequence[str]) -> dict[str, SmokeTestResult | None]:
-    """Return the results of loading the installed plugins, by normalised name, or those named.
+def _selected(context: CliContext, names: Sequence[str]) -> Collection[str]:
+    """Return the normalised names of the installed plugins, or of those that `names` select.
 
-    The result of a disabled plugin is None.
+    The plugins are loaded only for a name that is in no metadata.
     """
-    from muniment.cli.plugins import find_plugins, load_plugins
-    from muniment.plugins.state import distributions
+    if names:
+        from muniment.cli.plugins import find_plugins
+        from muniment.plugins.state import distributions
 
+        return set(find_plugins(context, distributions(), names))
     installed = [*discovery.installed_plugins(), *discovery.installed_commands()]
-    keys = dict.fromkeys(normalised(plugin.distribution) for plugin in installed)
-    loaded = load_plugins(context, keys)
-    selected = find_plugins(context, distributions(), names) if names else keys
-    return {key: loaded.get(key) for key in selected}
+    return {normalised(plugin.distribution) for plugin in installed}
 
 
 def _plugins(
-    context: CliContext, results: Mapping[str, SmokeTestResult | None], *, as_json: bool
+    context: CliContext,
+    keys: Collection[str],
+    results: Mapping[str, SmokeTestResult],
+    *,
+    as_json: bool,
 ) -> list[dict[str, Any]]:
-    """Return the plugins that have results, in the shape `plugin`.
+    """Return the plugins with these normalised names, in the shape `plugin`.
 
-    The signers are read only with `as_json`, because the code must be hashed to know them.
+    `results` are those of the plugins that were loaded. The signers are read only with `as_json`,
+    because the code must be hashed to know them.
     """
-    from muniment.cli.plugins import state_of
-
+    disabled = context.config.disabled()
     added: dict[str, list[PluginCommand]] = {}
     for command in discovery.installed_commands():
         added.setdefault(normalised(command.distribution), []).append(command)
@@ -148,9 +159,10 @@ def _plugins(
     policies = discovery.policy_names()
     rows = []
     for key, plugin, name in entries:
-        if key not in results:
+        if key not in keys:
             continue
-        result = results[key]
+        result = results.get(key)
+        state = "disabled" if key in disabled else "enabled"
         rows.append(
             {
                 "distribution": plugin.distribution,
@@ -160,8 +172,8 @@ def _plugins(
                 "commands": [command.words for command in added.get(key, ())],
                 "policies": policies.get(key, []),
                 "offers": None if result is None else result.objects,
-                "enabled": result is not None,
-                "state": state_of(result),
+                "enabled": key not in disabled,
+                "state": state if result is None or result.ok else "broken",
                 "message": "" if result is None else result.message,
                 **_origin(plugin, records.get(key) if as_json else None),
             }
@@ -169,15 +181,14 @@ def _plugins(
     return sorted(rows, key=itemgetter("distribution", "name"))
 
 
-def _warn(rows: Sequence[Mapping[str, Any]], results: Mapping[str, SmokeTestResult | None]) -> None:
+def _warn(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the reasons why plugins are broken."""
-    from muniment.cli.plugins import warn_if_broken
-
-    broken = dict.fromkeys(row["distribution"] for row in rows if row["state"] == "broken")
-    for name in broken:
-        if (result := results[normalised(name)]) is not None:
-            warn_if_broken(name, result)
+    broken = {row["distribution"]: row["message"] for row in rows if row["state"] == "broken"}
     if broken:
+        from muniment.cli.plugins import warn_of_broken
+
+        for name, reason in broken.items():
+            warn_of_broken(name, reason)
         write_note(f"`muniment plugins doctor {' '.join(broken)}` prints the traceback")
 
 
