@@ -147,6 +147,7 @@ def checked_parser(parser: Any, ctx: click.Context) -> Any:
 # Arguments that name an object or a file. Other arguments can be any text, such as a prompt.
 _NAMING = {
     *("FILE", "FILE_OR_NAME", "HOLD", "ID", "KEY", "LOCK", "NAME", "PLUGIN", "SELECT", "SOURCE"),
+    "VALUE",
 }
 
 
