@@ -12,7 +12,7 @@ import muniment
 from muniment.cli.root import root
 
 GONE_MODULES = """
-    answering batch cli.asking cli.audit_check cli.audit_search cli.exits cli.failures
+    answering batch cli.asking cli.audit_check cli.exits cli.failures
     cli.fields cli.files cli.importing cli.people cli.plugins_read cli.plugins_switch
     cli.results cli.settings cli.showing differences digests evaluation installed installing
     isolation isolation.process isolation.protocol isolation.proxies isolation.worker
