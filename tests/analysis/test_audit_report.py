@@ -186,8 +186,8 @@ def test_texts_of_one_policy_are_told_apart(workspace: Workspace) -> None:
     for page in (made.html(), rendered(made.markdown())):
         assert newer_label in html.unescape(page)
     only = report(workspace.session, Query(policy=newer_label))
-    assert only.groups["policy"] == {"team@1": {"block": 1}}
-    assert [item.policy for item in only.blocked.listed] == ["team@1"]
+    assert only.groups["policy"] == {newer_label: {"block": 1}}
+    assert [item.policy for item in only.blocked.listed] == [newer_label]
 
 
 def test_the_failure_of_a_filter_is_a_reason(workspace: Workspace) -> None:

@@ -683,6 +683,18 @@ def test_lists_mark_an_altered_generation(muniment: Here, altered: str) -> None:
     assert altered in result.out
 
 
+def test_an_altered_name_is_not_shown_as_an_erased_one(muniment: Here, home: Path) -> None:
+    muniment("generate", "echo", "one")
+    with sqlite3.connect(home / "muniment.db") as database:
+        database.execute("UPDATE payload SET content = x'7b7d' WHERE kind = 'actor'")
+    database.close()
+    (row,) = muniment("audit", "list").rows
+    assert row[7] == "[altered]"
+    shown = muniment("audit", "show", "last").out
+    assert "[altered]" in shown
+    assert "[erased]" not in shown
+
+
 def test_an_export_of_an_altered_generation_warns_and_exits_with_4(
     muniment: Here, altered: str, tmp_path: Path
 ) -> None:

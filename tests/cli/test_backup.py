@@ -123,6 +123,19 @@ def test_an_older_backup_of_a_signed_store_names_the_way_to_sign_again(
     assert recorded("audit", "verify", "--all").code == 0
 
 
+def test_an_unreadable_checkpoint_is_a_warning_after_a_restore(
+    recorded: Here, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "copy.db"
+    recorded("keys", "generate")
+    recorded("db", "backup", file)
+    (checkpoint,) = (home / "keys").glob("*.json")
+    checkpoint.write_text("garbage")
+    restored = recorded("db", "restore", file, "--yes")
+    assert restored.code == 0
+    assert str(checkpoint) in restored.err.splitlines()[-1]
+
+
 def test_a_restore_names_holds_that_it_ends_or_states_that_they_are_not_known(
     recorded: Here, home: Path, tmp_path: Path
 ) -> None:

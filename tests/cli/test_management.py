@@ -600,6 +600,8 @@ class TestConfig:
             (("policy",), "`muniment config unset policy`"),
             (("plugin.test-echo.timeout", "-1"), "must be a number of seconds above 0, not '-1'"),
             (("test-echo.timeout", "3"), "did you mean plugin.NAME.timeout?"),
+            (("actor", "--jsn"), "No such option '--jsn'"),
+            (("--json", "actor", "bob"), "No such option '--json'"),
         ],
     )
     def test_config_set_wrong_arguments_are_one_sentence_with_a_remedy(

@@ -220,7 +220,7 @@ def test_policies_of_one_name_with_different_texts_are_counted_apart(
 
     assert counts() == {old: 2, "": 1, new: 1, "team@2": 1}
     for label, number in ((old, 2), (new, 1)):
-        assert counts(policy=label) == {"team@1": number}
+        assert counts(policy=label) == {label: number}
         assert store.obstacles(Query(policy=label)) == []
         assert store.count(Query(policy=label.replace("@1", "@2"))) == int(label == new)
     assert store.count(Query(policy=f"{digests['new'][7:19]}…")) == 2

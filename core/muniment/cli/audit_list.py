@@ -20,7 +20,7 @@ from muniment.cli.options import (
     query_of,
 )
 from muniment.cli.output import on_terminal
-from muniment.cli.values import ERASED, actor_cell, model_name
+from muniment.cli.values import actor_cell, generator_name, model_name
 from muniment.cli.verdicts import status_text
 from muniment.types.generations import Generation
 
@@ -76,7 +76,7 @@ def print_generations(
 def _model_or_generator(generation: Generation) -> str:
     """Return the name of the model, or of the generator if it runs no model."""
     if generation.model is None:
-        return generation.generator or ERASED
+        return generator_name(generation)
     return model_name(generation.model, generation)
 
 
@@ -88,7 +88,7 @@ _PIPED: list[Column[Generation]] = [
     ("generator", "generator"),
     ("model", model_of),
     ("seed", "seed"),
-    ("actor", lambda generation: actor_cell(generation.actor)),
+    ("actor", lambda generation: actor_cell(generation.actor, generation.altered)),
     ("tags", "tags"),
     ("prompt", prompt_excerpt),
 ]
@@ -97,7 +97,7 @@ _ON_TERMINAL: list[Column[Generation]] = [
     ("started", "started_at"),
     ("status", status_text),
     ("model", _model_or_generator),
-    ("actor", lambda generation: actor_cell(generation.actor)),
+    ("actor", lambda generation: actor_cell(generation.actor, generation.altered)),
     ("tags", "tags"),
     ("prompt", prompt_excerpt),
 ]

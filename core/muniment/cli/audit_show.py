@@ -21,7 +21,7 @@ from muniment.cli.output import (
 )
 from muniment.cli.output_file import without_end
 from muniment.cli.values import (
-    ERASED,
+    actor_cell,
     altered_mark,
     model_name,
     moment,
@@ -209,7 +209,7 @@ def _outcome_fields(
 def _erasure(erasure: ErasureRecord) -> str:
     """Return the reason, the actor and the time of an erasure."""
     rule = "a retention rule" if erasure.cause == "retention" else ""
-    parts = (erasure.reason, rule, erasure.actor or ERASED, moment(erasure.at))
+    parts = (erasure.reason, rule, actor_cell(erasure.actor), moment(erasure.at))
     return " · ".join(filter(None, parts))
 
 
@@ -222,7 +222,7 @@ def _fact_fields(generation: Generation, full: bool) -> list[tuple[str, object]]
         ("seed", generation.seed),
         ("parameters", _pairs(generation.parameters)),
         ("policy", generation.policy),
-        ("actor", generation.actor or ERASED),
+        ("actor", actor_cell(generation.actor, generation.altered)),
         ("started", generation.started_at),
         ("finished", generation.finished_at),
         (
@@ -285,7 +285,7 @@ def _event_lines(
     """Yield the name and the line of each event. An event has a line for each of its scores."""
     for event in events:
         mark = altered_mark(event.altered)
-        end = [mark, event.actor or ERASED, moment(event.at)]
+        end = [mark, actor_cell(event.actor, event.altered), moment(event.at)]
         parts: list[str | None] = []
         match event.entry:
             case FeedbackEntry(action=action):

@@ -124,6 +124,12 @@ def batch(
         raise UsageError(f"run {run} is still running; wait until it ends")
     with contextlib.ExitStack() as stack:
         lines, total = stack.enter_context(_open_lines(file))
+
+        def name_run() -> None:
+            write_note(f"run {run}  if interrupted, add --resume {run} to the same command")
+
+        if total is None:  # a run without lines is not recorded
+            lines = _watched(lines, name_run)
         # Raises for invalid arguments before the file of results is touched.
         generations = session.batch(
             lines,
@@ -155,8 +161,8 @@ def batch(
         warn_broken(session.plugins.load())
         done = sum(number for status, number in recorded.items() if status in FINISHED)
         remaining = None if total is None else total - done
-        if remaining != 0:
-            write_note(f"run {run}  if interrupted, add --resume {run} to the same command")
+        if remaining:
+            name_run()
         counts: Counter[str] = Counter()
         decisions: Counter[str] = Counter()
         failures: Counter[str] = Counter()  # by evaluator
@@ -291,6 +297,16 @@ def _open_lines(file: str) -> Iterator[tuple[Iterable[bytes], int | None]]:
             raise
         reason = f"{error.strerror}; use the path of a file of JSON lines, or - for standard input"
         raise UsageError(f"cannot read {file}: {reason}") from None
+
+
+def _watched(lines: Iterable[bytes], first: Callable[[], None]) -> Iterator[bytes]:
+    """Yield lines, after a call of `first` before the first one that is not blank."""
+    is_first = True
+    for line in lines:
+        if is_first and line.strip():
+            is_first = False
+            first()
+        yield line
 
 
 Recorded = Callable[[], Iterable[Generation]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import click
@@ -44,10 +45,17 @@ def get(context: CliContext, key: str, as_json: bool) -> int:
     return exit_codes.FAILED if value is None else exit_codes.DONE
 
 
+def _refuse_option(ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    """Return an argument. Raise NoSuchOption for one like an option, unless it is a number."""
+    if value and re.match(r"-(?![\d.])", value):
+        raise click.NoSuchOption(value, ctx=ctx)
+    return value
+
+
 # A value such as -1 is no option.
 @config.command("set", context_settings={"ignore_unknown_options": True})
-@click.argument("key")
-@click.argument("value", metavar="VALUE", required=False)
+@click.argument("key", callback=_refuse_option)
+@click.argument("value", metavar="VALUE", required=False, callback=_refuse_option)
 @click.pass_obj
 def set_(context: CliContext, key: str, value: str | None) -> None:
     """Change or remove a setting.

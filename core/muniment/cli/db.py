@@ -24,6 +24,7 @@ from muniment.cli.options import confirm, json_option, overwrite_option, yes_opt
 from muniment.cli.output import (
     json_text,
     on_terminal,
+    one_line,
     printable,
     write_bytes,
     write_data,
@@ -33,7 +34,7 @@ from muniment.cli.output import (
 from muniment.cli.output_file import OutputFile
 from muniment.cli.progress import fraction
 from muniment.cli.values import pluralize, short_digest
-from muniment.errors import UsageError
+from muniment.errors import MunimentError, UsageError
 from muniment.language import gettext, ngettext
 
 if TYPE_CHECKING:
@@ -298,7 +299,11 @@ def _write_newer_checkpoint(context: CliContext, plan: RestorePlan) -> None:
     from muniment.signing import KeyStore
 
     keys, log = KeyStore(context.home), plan.contents.log
-    last = keys.last_checkpoint(log)
+    try:
+        last = keys.last_checkpoint(log)
+    except MunimentError as error:  # the store was restored
+        write_note(f"Warning: {one_line(str(error))}")
+        return
     if last is None or last.checkpoint.size <= plan.contents.entries:
         return
     note = gettext(

@@ -18,7 +18,7 @@ from muniment.cli.options import confirm, generator_option, headers_option, json
 from muniment.cli.output import one_line, warn_broken, write_data, write_note
 from muniment.cli.progress import waiting
 from muniment.cli.training import training_text
-from muniment.cli.values import ERASED, moment, short_digest
+from muniment.cli.values import actor_cell, moment, short_digest
 from muniment.errors import ModelError, MunimentError, UsageError
 from muniment.hookspecs import ModelProvider
 from muniment.language import gettext, ngettext
@@ -217,7 +217,7 @@ def _added(model: ModelRecord) -> datetime:
 
 
 def _change(event: RecordedEvent[ModelEntry]) -> str:
-    return f"{moment(event.at)}  {event.entry.act}  {event.actor or ERASED}"
+    return f"{moment(event.at)}  {event.entry.act}  {actor_cell(event.actor, event.altered)}"
 
 
 def _json(context: CliContext, model: ModelRecord) -> dict[str, Any]:

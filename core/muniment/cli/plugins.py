@@ -23,7 +23,7 @@ from muniment.cli.listing import emit, emit_one
 from muniment.cli.options import headers_option, json_option
 from muniment.cli.output import one_line, write_data, write_json, write_note
 from muniment.cli.progress import counting, waiting
-from muniment.cli.values import ERASED, moment, short_digest
+from muniment.cli.values import actor_cell, moment, short_digest
 from muniment.config import normalised
 from muniment.errors import PluginError, UnknownNameError, UsageError
 from muniment.failures import explain
@@ -213,7 +213,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
                 "history",
                 lambda _: "\n".join(
                     f"{moment(event.at)}  {event.entry.act} {event.entry.plugin.version}  "
-                    f"{event.actor or ERASED}  {signer_text(event.entry.signer)}"
+                    f"{actor_cell(event.actor, event.altered)}  {signer_text(event.entry.signer)}"
                     for event in history
                 ),
             ),

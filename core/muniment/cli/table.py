@@ -43,7 +43,7 @@ def print_table(
         _Column(header, [row[index] for row in rows], header == cut)
         for index, header in enumerate(headers)
     ]
-    every_column = columns
+    fields = [(column.header, column.texts) for column in columns]
     columns = [column for column in columns if column.header not in drop or any(column.texts)]
     if _least_width(columns) > width:
         columns = [column for column in columns if any(column.texts)]
@@ -67,7 +67,7 @@ def print_table(
         for number in range(len(rows)):
             if number:
                 write_data()
-            print_fields((column.header, column.texts[number]) for column in every_column)
+            print_fields((header, texts[number]) for header, texts in fields)
         return
     with suspended("stdout"):
         # With a width alone, rich takes 80 columns for a terminal with TERM=dumb.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from muniment.cli.values import ERASED, excerpt, moment, pluralize, short_digest
+from muniment.cli.values import actor_cell, excerpt, moment, pluralize, short_digest
 from muniment.ledger.payload_texts import TrainingText
 from muniment.names import versioned
 
@@ -19,7 +19,8 @@ def training_text(event: RecordedEvent[TrainingEntry]) -> str:
     entry = event.entry
     origin = "claimed by its training.json" if entry.claimed else "recorded here"
     result = "no model" if entry.result is None else short_digest(entry.result)
-    first = f"{result}  {entry.status} · {origin} · {event.actor or ERASED} · {moment(event.at)}"
+    actor = actor_cell(event.actor, event.altered)
+    first = f"{result}  {entry.status} · {origin} · {actor} · {moment(event.at)}"
     base = "no base model" if entry.base is None else f"base {short_digest(entry.base)}"
     trainers = [f"plugin {versioned(p.distribution, p.version)}" for p in event.plugins[1:]]
     counts = dict([*entry.counts.items(), *(event.training.other_counts or {}).items()])

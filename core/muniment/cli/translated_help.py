@@ -103,7 +103,6 @@ def _translate_help_option(command: click.Command) -> None:
 
 def _format_wide(command: click.Command) -> None:
     """Let a command format its help with `WideFormatter`."""
-
     get_help = command.get_help
 
     def get_wide_help(ctx: click.Context) -> str:

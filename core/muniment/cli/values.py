@@ -6,7 +6,7 @@ A pipe or file gets whole ids and digests, and times in UTC.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from muniment.types.generations import Generation
     from muniment.types.models import Model
 
+
+ALTERED = "[altered]"
+"""The mark in place of a name that was changed after it was recorded."""
 
 _SHORT = 8  # 40 random bits: a given end is among 10^6 ids with odds of 1 to 10^6
 _STATUS_COLUMNS = ("status", "state", "result", "decision")
@@ -111,14 +114,21 @@ def content_marks(generation: Generation) -> str:
     return " ".join(filter(None, (erased, altered_mark(generation.altered))))
 
 
-def actor_cell(name: str) -> str:
-    """Return the name of an actor, or a mark if it was erased."""
-    return name or ERASED
+def actor_cell(name: str, altered: Collection[str] = ()) -> str:
+    """Return the name of an actor, or a mark if it was erased or is among the altered texts."""
+    return name or (ALTERED if "actor" in altered else ERASED)
+
+
+def generator_name(generation: Generation) -> str:
+    """Return the name of the generator, or a mark if it was erased or altered."""
+    return generation.generator or (ALTERED if "request" in generation.altered else ERASED)
 
 
 def model_name(model: Model, generation: Generation) -> str:
-    """Return the name of a model of a generation, or a mark if it was erased."""
-    return model.name or (ERASED if "request" in generation.erased else "")
+    """Return the name of a model of a generation, or a mark if it was erased or altered."""
+    if model.name or "request" in generation.altered:
+        return model.name or ALTERED
+    return ERASED if "request" in generation.erased else ""
 
 
 def pluralize(number: int, noun: str) -> str:

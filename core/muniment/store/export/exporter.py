@@ -96,7 +96,7 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     altered: int = 0
     first_altered: str = ""
     outputs: OutputFiles | None = None
-    version: Literal[5] = 5  # of this class and of the columns
+    version: Literal[6] = 6  # of this class and of the columns
 
 
 def unfinished(target: Path) -> bool:

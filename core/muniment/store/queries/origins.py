@@ -49,19 +49,23 @@ def policy_numbers(connection: Connection, wanted: str) -> list[int]:
 def policy_labels(connection: Connection, numbers: Iterable[int]) -> dict[int, str]:
     """Return the labels of recorded policies by the numbers of their entries.
 
-    The label is the name. If several of them have one name and different texts, it has the
-    beginning of the digest too, except if the text was altered.
+    The label is the name. If several texts of one name are recorded, it has the beginning of the
+    digest too, except if the text was altered.
     """
     names = dict(connection.execute(select(policy.c.seq, policy.c.name)).tuples().all())
     labels = {number: names.get(number, "") for number in numbers}
-    shared = Counter(labels.values())
-    repeated = [number for number, name in labels.items() if name and shared[name] > 1]
-    digests = {number: policy_digest(policy_document(connection, number)) for number in repeated}
-    texts = Counter(name for name, _ in {(labels[number], digests[number]) for number in repeated})
-    for number in repeated:
-        if texts[labels[number]] > 1:
-            labels[number] = policy_label(labels[number], digests[number])
-    return labels
+    shared = {name for name, count in Counter(names.values()).items() if count > 1}
+    repeated = shared.intersection(filter(None, labels.values()))
+    digests = {
+        number: policy_digest(policy_document(connection, number))
+        for number, name in names.items()
+        if name in repeated
+    }
+    texts = Counter(name for name, _ in {(names[number], text) for number, text in digests.items()})
+    return {
+        number: policy_label(name, digests[number]) if texts[name] > 1 else name
+        for number, name in labels.items()
+    }
 
 
 def policy_document(connection: Connection, number: int) -> str:

@@ -74,8 +74,8 @@ class Stats:
         prompt_tokens: Tokens of the prompt, or None if no generation reports them.
         output_tokens: Tokens of the output, or None if no generation reports them.
         groups: For each group that was requested, the counts by value and decision. A policy is
-            named as by `muniment.policy_label` if there are several texts with its name and
-            version, and else without a digest.
+            named as by `muniment.policy_label` if several texts with its name and version are
+            recorded, and else without a digest.
         erased: The number of generations of which the texts were erased that can contain names of
             models and categories. They may count as without a model, and for no category.
     """
