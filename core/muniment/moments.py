@@ -10,11 +10,14 @@ from muniment.errors import UsageError, similar_names
 
 _NUMERALS = {numeral: number for number, numeral in enumerate("一二三四五六七八九", 1)}
 _NUMERAL = f"[{''.join(_NUMERALS)}]"
-_WORDS = {"a": 1, "an": 1, "half a": 0.5, "half an": 0.5, "半": 0.5}
-_NUMBER = f"(?:[0-9]+|{_NUMERAL}?十{_NUMERAL}?|{_NUMERAL}|两)"
-_AGO = re.compile(
-    rf"((?:half )?an?(?= )|半|{_NUMBER}(?: ?个?半)?) ?个?([a-z]+|[\u4e00-\u9fff]+?)(?: ago|前)?"
-)
+_WORDS = {
+    **dict.fromkeys(("a", "an"), 1),
+    **dict.fromkeys(("half a", "half an", "半"), 0.5),
+    **{
+        word: number
+        for number, word in enumerate("one two three four five six seven eight nine ten".split(), 1)
+    },
+}
 _UNITS = {
     name: unit
     for unit in ("seconds", "minutes", "hours", "days", "weeks")
@@ -26,6 +29,13 @@ _UNITS = {
     "天": "days",
     **dict.fromkeys(("周", "星期", "礼拜"), "weeks"),
 }
+# At most one 半, and none after a word or a fraction: 三天半前, 一个半小时前, 半小时前.
+_AGO = re.compile(
+    r"(?!.*[a-z半.].*半)"
+    rf"((?:{'|'.join(filter(str.isascii, _WORDS))})(?= )|半|[0-9]+(?:\.[0-9]+)?"
+    rf"|{_NUMERAL}?十{_NUMERAL}?|{_NUMERAL}|两)"
+    rf"(?: ?个?(半))? ?个?({'|'.join(_UNITS)})(?: ?(半))?(?: ago| ?[以之]?前)?"
+)
 _DAYS_AGO = {
     "today": 0,
     "yesterday": 1,
@@ -51,14 +61,17 @@ _PERIODS = {
     **dict.fromkeys(("本月", "这个月"), ("month", 0)),
     **dict.fromkeys(("上月", "上个月"), ("month", 1)),
 }
-_DAY_NAME = re.compile(rf"({'|'.join(_DAYS_AGO).replace(' ', '[ -]')})(?: ?(?=[0-9])|$)", re.I)
-_CHINESE_DATE = re.compile(
-    r"(?:([0-9]{4}) ?年 ?)?([0-9]{1,2}) ?月 ?([0-9]{1,2}) ?[日号](?: ?(?=[0-9])|(?=[Tt])|$)"
+_DAY_NAME = re.compile(
+    rf"({'|'.join(_DAYS_AGO).replace(' ', '[ -]')})(?: ?(?=[0-9])|(?=,)|$)", re.I
 )
+_CHINESE_DATE = re.compile(r"(?:([0-9]{4}) ?年 ?)?([0-9]{1,2}) ?月 ?([0-9]{1,2}) ?[日号]")
 _DATE_WITH_SLASHES = re.compile(r"([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})(?![0-9])")
 _LEAP_YEARS = 8  # years between two leap years, at most
+_COMMA = re.compile(r"(?<=^.{10}) ?, ?(?=[0-9])")
 _ONE_DIGIT_HOUR = re.compile(r"(?<=^.{10}[ Tt])(?=[0-9]:)")
 _DATE = r"\d{4}-?(?:\d{2}-?\d{2}|W\d{2}-?\d)"
+# `fromisoformat` takes a zone after a date as a time. A hyphen can stand before a time.
+_DAY = re.compile(rf"({_DATE})(?: ?(\+\d{{2}}:?\d{{2}}))?")
 # `fromisoformat` takes any character between a date and a time, so it drops a digit there.
 _MOMENT = re.compile(rf"(?:{_DATE}|\d{{4}}-?W\d{{2}})(?:[Tt\W_].*)?")
 _FORMS = (
@@ -82,22 +95,25 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
     name = stripped.lower().replace("-", " ")
     today = datetime.now(UTC).astimezone().date()
     try:
-        if (ago := _AGO.fullmatch(name)) and ago[2] in _UNITS:
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: _number(ago[1])})
+        if ago := _AGO.fullmatch(name):
+            number = _number(ago[1]) + (0.5 if ago[2] or ago[4] else 0)
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[3]]: number})
     except (ValueError, OverflowError):
         raise UsageError(f"{text!r} is too far back; use a later date, or fewer days") from None
     if name in _PERIODS:
         days = _days_of(*_PERIODS[name], today)
         return datetime.combine(days[end], datetime.min.time()).astimezone(UTC)
-    stripped = _ONE_DIGIT_HOUR.sub("0", _with_iso_date(stripped, today))
+    stripped = _COMMA.sub(" ", _with_iso_date(stripped, today))
+    stripped = _ONE_DIGIT_HOUR.sub("0", stripped)
     try:
         if not _MOMENT.fullmatch(stripped):
             raise ValueError(stripped)
-        moment = datetime.fromisoformat(stripped)
+        day = _DAY.fullmatch(stripped)
+        moment = datetime.fromisoformat(f"{day[1]}T00:00{day[2] or ''}" if day else stripped)
     except ValueError:
         raise UsageError(f"{text!r} is not a time{_forms(name, text)}") from None
     try:
-        if end and re.fullmatch(_DATE, stripped):
+        if end and day:
             if moment.date() == date.max:  # no day follows
                 return datetime.max.replace(tzinfo=UTC)
             moment += timedelta(days=1)
@@ -137,12 +153,10 @@ def _number(text: str) -> float:
     """Return a number in digits, or a Chinese one below 100, or a word such as `half an`."""
     if text in _WORDS:
         return _WORDS[text]
-    whole = text.removesuffix("半").rstrip(" 个")
-    half = 0.5 if text.endswith("半") else 0
-    if whole.isdecimal():
-        return int(whole) + half
-    tens, ten, ones = whole.replace("两", "二").rpartition("十")
-    return (_NUMERALS.get(tens, 1) * 10 if ten else 0) + _NUMERALS.get(ones, 0) + half
+    if text.isascii():
+        return float(text)
+    tens, ten, ones = text.replace("两", "二").rpartition("十")
+    return (_NUMERALS.get(tens, 1) * 10 if ten else 0) + _NUMERALS.get(ones, 0)
 
 
 def _forms(name: str, text: str) -> str:

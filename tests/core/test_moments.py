@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
 
 import pytest
@@ -89,6 +89,15 @@ def test_a_month_begins_on_its_first_day(shanghai: None) -> None:
         *(("一个半小时前", timedelta(minutes=90)), ("2个半小时", timedelta(minutes=150))),
         *(("half an hour ago", timedelta(minutes=30)), ("Half-an-hour ago", timedelta(minutes=30))),
         *(("an hour ago", timedelta(hours=1)), ("a week ago", timedelta(7))),
+        *(("one hour ago", timedelta(hours=1)), ("Two-days ago", timedelta(2))),
+        *(
+            ("三天半前", timedelta(3.5)),
+            ("1 天半 前", timedelta(1.5)),
+            ("一周半前", timedelta(10.5)),
+        ),
+        *(("3天以前", timedelta(3)), ("2 小时 之前", timedelta(hours=2))),
+        *(("1.5h", timedelta(hours=1.5)), ("0.5 days ago", timedelta(0.5))),
+        ("1\N{FULLWIDTH FULL STOP}5小时前", timedelta(hours=1.5)),
     ],
 )
 def test_an_age_is_that_long_ago(text: str, age: timedelta) -> None:
@@ -113,7 +122,10 @@ def test_a_date_can_be_chinese_or_full_width(shanghai: None, text: str) -> None:
     [
         *("2026年11月29日 14\N{FULLWIDTH COLON}30", "2026年11月29日14:30", "2026年11月29号 14:30"),
         *("2026年11月29日T14:30", "2026-11-29 14:30", "2026-11-29t14:30", "20261129T1430"),
-        *("2026/11/29 14:30", "2026/11/29T14:30"),
+        *("2026/11/29 14:30", "2026/11/29T14:30", "2026/11/29,14:30", "2026/11/29, 14:30"),
+        *("2026年11月29日,14:30", "2026年11月29日\N{FULLWIDTH COMMA}14\N{FULLWIDTH COLON}30"),
+        *("2026年11月29日 , 14:30", "2026-11-29,14:30", "2026-11-29, 14:30", "2026-11-29-14:30"),
+        "2026年11月29日T06:30Z",
     ],
 )
 def test_a_time_can_follow_a_date(shanghai: None, text: str) -> None:
@@ -123,9 +135,21 @@ def test_a_time_can_follow_a_date(shanghai: None, text: str) -> None:
 
 def test_a_time_can_follow_the_name_of_a_day(shanghai: None) -> None:
     today = midnight(this_week()[0])
-    for text in ("yesterday 9:30", "Yesterday 09:30", "昨天9:30", "昨日 09\N{FULLWIDTH COLON}30"):
+    for text in (
+        *("yesterday 9:30", "Yesterday 09:30", "yesterday, 9:30"),
+        *("昨天9:30", "昨日 09\N{FULLWIDTH COLON}30", "昨天\N{FULLWIDTH COMMA}9:30"),
+    ):
         at = today - timedelta(days=1) + timedelta(hours=9, minutes=30)
         assert parse_moment(text) == parse_moment(text, end=True) == at
+
+
+@pytest.mark.parametrize("text", ["2026-11-29", "20261129", "2026/11/29", "2026年11月29日"])
+def test_a_date_can_have_a_zone(shanghai: None, text: str) -> None:
+    first = datetime(2026, 11, 29, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    for zone in ("+05:30", " +0530"):
+        assert parse_moment(text + zone) == first
+        assert parse_moment(text + zone, end=True) == first + timedelta(days=1)
+    assert parse_moment(f"{text}+08:00") == parse_moment(text)
 
 
 @same_zone
@@ -155,6 +179,35 @@ def test_an_age_in_chinese_numerals_is_that_in_digits(number: int, unit: str) ->
     assert abs(age) < timedelta(seconds=10)
 
 
+@given(
+    number=st.integers(1, 99),
+    unit=st.sampled_from(["天", "小时", "分钟", "周", "星期"]),
+    end=st.sampled_from(["", "前", "以前", "之前"]),
+)
+def test_a_half_after_the_unit_is_a_fraction(number: int, unit: str, end: str) -> None:
+    age = parse_moment(f"{number}.5{unit}前")
+    for text in (f"{number}{unit}半{end}", f"{number}个半{unit}{end}"):
+        assert abs(age - parse_moment(text)) < timedelta(seconds=10)
+
+
+@given(
+    tenths=st.integers(0, 9_999), unit=st.sampled_from(["minutes", "hours", "days", "weeks", "h"])
+)
+def test_an_age_can_be_a_decimal(tenths: int, unit: str) -> None:
+    text = f"{tenths // 10}.{tenths % 10} {unit} ago"
+    unit = {"h": "hours"}.get(unit, unit)
+    age = datetime.now(UTC) - timedelta(**{unit: tenths / 10}) - parse_moment(text)
+    assert abs(age) < timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("unit", ["minutes", "hours", "days", "weeks"])
+def test_an_age_in_english_words_is_that_in_digits(unit: str) -> None:
+    words = "one two three four five six seven eight nine ten".split()
+    for number, word in enumerate(words, 1):
+        age = parse_moment(f"{number} {unit} ago") - parse_moment(f"{word} {unit} ago")
+        assert abs(age) < timedelta(seconds=10)
+
+
 def test_days_weeks_and_months_follow_each_other(shanghai: None) -> None:
     for names in (
         ("大前天", "前天", "昨天", "今天"),
@@ -173,6 +226,18 @@ def test_days_weeks_and_months_follow_each_other(shanghai: None) -> None:
         "7x",
         "7个",
         "三五天前",
+        "半天半前",
+        "一个半小时半前",
+        "1.5天半前",
+        "3 days半",
+        "1.天前",
+        "1.2.3h",
+        "onehour ago",
+        "2026年1月31日,",
+        "2026年1月31日,,12:00",
+        "2026年1月31日至12:00",
+        "2026-01-31+25:00",
+        "2026-01-31T12:00+25:00",
         "一月前",
         "2026/13/2",
         "2026/1/311",
