@@ -213,7 +213,7 @@ def test_nothing_to_erase_is_said_without_a_question(recorded: Here) -> None:
             result = recorded(*arguments, *options)
             assert (result.code, result.out) == (0, "")
             assert result.err.startswith("Nothing to erase: ")
-            assert result.err.count("\n") == 1
+            assert result.err.partition("\n")[2] in ("", "no tag 'none' is recorded\n")
     assert recorded("audit", "erase", "last", "--yes").err.splitlines() == [
         "Confirmed with --yes: erase the texts of 1 generation",
         "Erased the texts of 1 generation.",
@@ -355,6 +355,23 @@ def test_an_erasure_in_chinese_prints_no_english_sentence(
         assert is_other or re.search("[\u4e00-\u9fff]", line), line
     assert "没有可擦除的内容" in again.out
     assert "没有超过保留规则期限的文本" in none.out
+
+
+def test_the_reasons_why_nothing_can_be_erased_are_a_line_of_their_own(
+    recorded: Here, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filters = ("--tag", "zzz", "--filter", "nosuch")
+    erase = ("audit", "erase", *filters, "--yes")
+    reasons = recorded("audit", "list", *filters).err.partition("; ")[2]
+    assert "'zzz'" in reasons
+    english = recorded(*erase).err.splitlines()
+    monkeypatch.setitem(processes.environment, "MUNIMENT_LANG", "zh")
+    chinese = [line for line in processes.on_terminal(*erase).out.splitlines() if "\r" not in line]
+    for lines in (english, chinese):
+        assert lines[-1] == reasons.rstrip()
+        assert "'zzz'" not in lines[-2]
+    assert "没有可擦除的内容" in chinese[-2]
+    assert recorded(*erase, "--json").err == ""
 
 
 def test_an_event_without_texts_is_refused_before_the_question(recorded: Here) -> None:

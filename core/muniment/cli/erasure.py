@@ -21,7 +21,7 @@ from muniment.cli.options import (
     headers_option,
     json_option,
     moment_of,
-    no_match,
+    obstacles,
     query_of,
     yes_option,
 )
@@ -119,9 +119,12 @@ def erase(
         parts.append(_name_of(query.actor))
     if not parts:
         if not plan.matching:
-            reason = no_match(context.store, query, gettext("no generation matches"))
-        else:
-            reason = "" if plan.skipped else _erased_already(plan.matching)
+            code = _report_nothing(context, plan, as_json, gettext("no generation matches"))
+            # Reasons are in English, so they are no part of a translated sentence.
+            if not as_json and (reasons := obstacles(context.store, query)):
+                write_note(reasons)
+            return code
+        reason = "" if plan.skipped else _erased_already(plan.matching)
         return _report_nothing(context, plan, as_json, reason)
     question = gettext("erase {texts}").format(texts=gettext(" and ").join(parts))
     if sharing := session.store.erasures.sharing(query):

@@ -326,7 +326,12 @@ def query_of(context: CliContext, filters: dict[str, Any], *, limit: int) -> mun
 
 def no_match(store: Store, query: muniment.Query, result: str = "no generation matches") -> str:
     """Return a note that no generation matches a query, with the reasons why none can."""
-    return "; ".join([result, *store.obstacles(query), *_rule_hint(store, query)])
+    return "; ".join(filter(None, (result, obstacles(store, query))))
+
+
+def obstacles(store: Store, query: muniment.Query) -> str:
+    """Return the reasons why no generation can match a query, or an empty text."""
+    return "; ".join([*store.obstacles(query), *_rule_hint(store, query)])
 
 
 _MOST_POLICIES = 100  # the newest ones, in which a rule is looked up
