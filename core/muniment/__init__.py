@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         model_digest as model_digest,
         write_training_json as write_training_json,
     )
+    from muniment.names import ERASED as ERASED
     from muniment.parameters import Parameters as Parameters, param as param
     from muniment.session.session import Session as Session, open as open
     from muniment.spreadsheets import spreadsheet_text as spreadsheet_text
@@ -113,6 +114,7 @@ _MODULES = {
     "ModelPowers "
     "ModelProvider TextScorer hookimpl",
     "models.training": "Training model_digest write_training_json",
+    "names": "ERASED",
     "parameters": "Parameters param",
     "session.session": "Session open",
     "spreadsheets": "spreadsheet_text",

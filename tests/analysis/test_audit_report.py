@@ -229,8 +229,23 @@ def test_an_erased_model_has_another_word_than_no_model(
     monkeypatch.setenv("MUNIMENT_LANG", language)
     erased = display("actor", "")
     assert erased.strip("[]【】") not in ("", display("model", ""))
-    assert display("model", "[erased]") == display("generator", "") == erased
+    assert display("model", muniment.ERASED) == display("generator", "") == erased
     assert display("model", "gemma") == "gemma"
+
+
+def test_undecided_generations_have_one_name_in_rows_and_columns(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.plugin_folder.generator("failing", "raise RuntimeError('no')")
+    workspace.close()
+    monkeypatch.setenv("MUNIMENT_LANG", "zh")
+    workspace.run("one", generator="failing")
+    workspace.run("two")
+    made = report(workspace.session)
+    assert made.decisions[""] == 1
+    for page in (made.html(), made.markdown()):
+        assert page.count("未决定") == page.count("未决定（undecided）") > 1
+    assert display("decision", "") == "undecided"
 
 
 def test_erased_generations_are_named_beside_the_counts(session: Session) -> None:

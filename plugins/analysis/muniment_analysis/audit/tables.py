@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import muniment
 from muniment_analysis.intervals import Estimate
 
 from .events import KINDS
@@ -34,14 +35,14 @@ def display(group: str, value: str, *, numbered: bool = False) -> str:
 
     `numbered` is whether people have numbers in place of names.
     """
-    if group == "model" and value == "[erased]":  # no name has brackets
+    if group == "model" and value == muniment.ERASED:
         return _erased()
+    if group == "decision":
+        return decision_name(value)
     if value:
         if numbered and group in ("actor", "reviewer"):
             return person(value)
-        return term_and_value(value) if group in ("status", "decision") else value
-    if group == "decision":
-        return gettext("(undecided)")
+        return term_and_value(value) if group == "status" else value
     is_erased = group in ("generator", "actor", "reviewer", "filter", "category")
     return _erased() if is_erased else gettext("(none)")
 
