@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from muniment.cli.plugins import (
     CHANGED,
     Change,
-    check_plugin,
+    check_plugins,
     print_changes,
     record_event,
     signer_text,
@@ -69,7 +69,7 @@ __all__ = [
     "SmokeTestResult",
     "VerificationError",
     "canonical",
-    "check_plugin",
+    "check_plugins",
     "code_digest",
     "distributions",
     "is_plugin_group",

@@ -294,7 +294,6 @@ class TestPlugins:
         (warning,) = [line for line in listed.err.splitlines() if line.startswith("Warning: ")]
         assert "plugin test-broken " in warning
         assert reason in warning
-        assert "`muniment plugins doctor test-broken`" in listed.err
         (row,) = processes("plugins", "list", "test-broken", "--offers", "--json").json("plugin")
         assert (row["enabled"], row["state"]) == (True, "broken")
         assert reason in row["message"]
@@ -302,8 +301,10 @@ class TestPlugins:
         assert (shown["state"], shown["message"]) == ("broken", row["message"])
         # The process that a plugin ends is not that of another one.
         health = processes("plugins", "doctor", "--json").json("plugin_health")
-        broken = [row["distribution"] for row in health if row["state"] == "broken"]
-        assert broken == ["test-broken"]
+        (broken,) = [row for row in health if row["state"] == "broken"]
+        assert broken["distribution"] == "test-broken"
+        hint = "`muniment plugins doctor test-broken`" in listed.err
+        assert hint is bool(broken["traceback"])
 
     def test_plugins_list_two_plugins_of_one_name_are_broken(
         self, processes: Processes, plugin_folder: PluginFolder
@@ -316,6 +317,47 @@ class TestPlugins:
         assert processes("plugins", "disable", "another").code == 0
         rows = processes("plugins", "list", "another", "test-echo", *offers).json("plugin")
         assert [row["state"] for row in rows] == ["disabled", "enabled"]
+
+    @pytest.mark.parametrize("name", ["another", "Another", "module of it", "of it alone"])
+    def test_plugins_list_selected_plugin_is_compared_with_all(
+        self, processes: Processes, plugin_folder: PluginFolder, name: str
+    ) -> None:
+        rival = plugin_folder.filter("same", "return content.allow()", distribution="another")
+        plugin_folder.filter("same", "return content.allow()", distribution="rival")
+        if name == "module of it":
+            name = rival.module
+        elif name == "of it alone":
+            code = plugin_folder.folder / rival.module / "__init__.py"
+            own = "\n    register(type('Alone', (Made,), {'name': 'alone'}))\n"
+            code.write_text(code.read_text(encoding="utf-8").rstrip() + own, encoding="utf-8")
+            name = "alone"
+        listed = processes("plugins", "list", name, "--offers")
+        assert [row[:1] + row[3:4] for row in listed.rows] == [["another", "broken"]]
+        assert "rival has a filter named same" in listed.err
+        assert "plugins doctor" not in listed.err  # it has no traceback
+        (shown,) = processes("plugins", "show", name, "--json").json("plugin_details")
+        assert shown["state"] == "broken"
+        assert processes("plugins", "doctor", "another").rows[0][2] == "broken"
+        assert processes("plugins", "disable", "rival").code == 0
+        assert processes("plugins", "list", name, "--offers").rows[0][3] == "enabled"
+
+    def test_plugins_enable_loads_other_plugins_once(
+        self, processes: Processes, plugin_folder: PluginFolder, tmp_path: Path
+    ) -> None:
+        for name in ("one", "two"):
+            plugin_folder.generator(name, "pass", distribution=name)
+            assert processes("plugins", "disable", name).code == 0
+        plugin_folder.generator("two", "pass", distribution="rival")
+        plugin_folder.add(
+            f"with open({str(tmp_path / 'loads')!r}, 'a') as log: print('loaded', file=log)",
+            distribution="noted",
+        )
+        enabled = processes("plugins", "enable", "one", "two")
+        assert enabled.code == 0
+        assert (tmp_path / "loads").read_text() == "loaded\n"
+        (warning,) = enabled.err.splitlines()
+        assert "plugin two " in warning
+        assert "rival has a generator named two" in warning
 
     def test_plugins_disable_several_names_switches_all_or_none(
         self, processes: Processes, many: PluginFolder

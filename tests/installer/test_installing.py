@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from muniment.plugins.smoke_test import IMPORT_LIMIT, PROCESS_LIMIT, smoke_test
+from muniment.plugins.smoke_test import IMPORT_LIMIT, PROCESS_LIMIT, load_alone
 from muniment_installer.pip import _failure
 from muniment_installer.wheels import sha256_of
 from support.commands import ROOT
@@ -680,7 +680,7 @@ def test_an_index_out_of_reach_and_a_folder_that_may_be_meant_are_named(
 
 
 def test_a_plugin_that_hangs_is_stopped_after_the_time_that_the_guide_names() -> None:
-    late = smoke_test("muniment-none", limit=0.01)
+    late = load_alone("muniment-none", limit=0.01)
     assert (late.ok, late.message) == (False, "it did not load within 0.01 seconds")
     guide = (ROOT / "docs/how-to/install-a-plugin.md").read_text(encoding="utf-8")
     for limit in (IMPORT_LIMIT, PROCESS_LIMIT):

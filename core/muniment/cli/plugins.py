@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import Distribution
@@ -34,10 +34,9 @@ from muniment.plugins import discovery
 from muniment.plugins.providers import install_command
 from muniment.plugins.smoke_test import (
     SmokeTestResult,
-    find_conflict,
+    find_conflicts,
     load_alone,
     load_together,
-    smoke_test,
 )
 from muniment.plugins.state import (
     InstallEvent,
@@ -106,15 +105,24 @@ def record_event(session: muniment.Session, event: InstallEvent) -> None:
     session.record_installation(event.act, plugin, moment(event.at), event.signer)
 
 
-def check_plugin(distribution: str, disabled: Collection[str] = ()) -> SmokeTestResult:
-    """Load a plugin in a fresh process, and check it against the contract and the other plugins.
+def check_plugins(
+    names: Iterable[str], disabled: Collection[str] = ()
+) -> dict[str, SmokeTestResult]:
+    """Load plugins, each in a fresh process, and check them against the contract and all plugins.
 
-    Names are normalised. A name of a disabled plugin may be used again. Commands must not have the
-    names of the core's own.
+    Names are normalised, and the results are by name. A name of a disabled plugin may be used
+    again. Commands must not have the names of the core's own.
     """
-    result = smoke_test(distribution, disabled)
-    _check_commands(result, disabled)
-    return result
+    results = {name: load_alone(name) for name in names}
+    _compare(results, disabled)
+    return results
+
+
+def _compare(results: Mapping[str, SmokeTestResult], disabled: Collection[str]) -> None:
+    """Note as failures the names that loaded plugins cannot use."""
+    find_conflicts(results, disabled)
+    for result in results.values():
+        _check_commands(result, disabled)
 
 
 def _check_commands(result: SmokeTestResult, disabled: Collection[str]) -> None:
@@ -164,7 +172,7 @@ def show(context: CliContext, name: str, as_json: bool) -> None:
     history = context.history(InstallationEntry, title)
     disabled = sorted(context.config.disabled())
     enabled = key not in disabled
-    result = check_plugin(key, disabled) if enabled else None
+    result = check_plugins([key], disabled)[key] if enabled else None
     state = "broken" if result and not result.ok else "enabled" if enabled else "disabled"
     details = {
         "distribution": title,
@@ -252,14 +260,12 @@ def find_plugins(
 def load_plugins(context: CliContext, keys: Collection[str]) -> dict[str, SmokeTestResult]:
     """Load the enabled ones of these plugins, given by their normalised names, in one process.
 
-    Returns their results by normalised name, after all checks of `check_plugin`.
+    Returns their results by normalised name, after all checks of `check_plugins`.
     """
     disabled = context.config.disabled()
     with waiting("loading plugins"):
-        results = load_together([key for key in keys if key not in disabled])
-    for result in results.values():
-        find_conflict(result, results.values())
-        _check_commands(result, disabled)
+        results = load_together(sorted(set(keys) - disabled))
+        _compare(results, disabled)
     return results
 
 
@@ -347,8 +353,8 @@ def _switch(context: CliContext, names: Sequence[str], act: PluginAct, *, as_jso
         print_changes([Change(act, title, version, digest, signer)], as_json, empty="")
         changed.append(key)
     if act == "enabled":
-        for key in changed:
-            result = check_plugin(key, sorted(context.config.disabled()))
+        results = check_plugins(changed, sorted(context.config.disabled()))
+        for key, result in results.items():
             if not result.ok:
                 warn_of_broken(present[key].metadata["Name"], result.message)
     if repair_last:
@@ -438,14 +444,11 @@ def _diagnose(
     keys = [records.find(name, present) for name in names] or sorted({*known, *gone})
 
     results = dict(_results(load_alone, [key for key in keys if key in known]))
-    others = load_together(sorted(known.keys() - results.keys() - disabled))
-    rivals = [other for key, other in {**results, **others}.items() if key not in disabled]
+    _compare(results, disabled)
     rows = []
     for key in keys:
         if key in known:
             result = results[key]
-            find_conflict(result, rivals)
-            _check_commands(result, disabled)
             name, version = known[key], present[key].version
             state = "ok" if result.ok else "broken"
         else:

@@ -69,7 +69,7 @@ def list_(context: CliContext, names: tuple[str, ...], offers: bool, as_json: bo
         drop=("module", "name", "version", "policies", "commands"),
         show=_show_offers if offers else None,
     )
-    _warn(rows)
+    _warn(rows, results)
     if on_terminal() and not (offers or as_json):
         write_note("no plugin was loaded; `muniment plugins doctor` loads each and reports errors")
 
@@ -181,15 +181,17 @@ def _plugins(
     return sorted(rows, key=itemgetter("distribution", "name"))
 
 
-def _warn(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print the reasons why plugins are broken."""
+def _warn(rows: Sequence[Mapping[str, Any]], results: Mapping[str, SmokeTestResult]) -> None:
+    """Print the reasons why plugins are broken, and the command that prints their tracebacks."""
     broken = {row["distribution"]: row["message"] for row in rows if row["state"] == "broken"}
-    if broken:
-        from muniment.cli.plugins import warn_of_broken
+    if not broken:
+        return
+    from muniment.cli.plugins import warn_of_broken
 
-        for name, reason in broken.items():
-            warn_of_broken(name, reason)
-        write_note(f"`muniment plugins doctor {' '.join(broken)}` prints the traceback")
+    for name, reason in broken.items():
+        warn_of_broken(name, reason)
+    if traced := [name for name in broken if results[normalised(name)].traceback]:
+        write_note(f"`muniment plugins doctor {' '.join(traced)}` prints the traceback")
 
 
 def _origin(plugin: Plugin, record: InstallRecord | None) -> dict[str, Any]:

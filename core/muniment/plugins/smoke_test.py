@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -32,7 +32,8 @@ from muniment.plugins.registry import Plugins
 from muniment.plugins.state import code_digest
 
 IMPORT_LIMIT = 5.0  # seconds for loading a plugin, which every command that generates repeats
-PROCESS_LIMIT = 20.0  # seconds for a whole process
+PROCESS_LIMIT = 20.0  # seconds for a plugin, from the start of its process or the plugin before
+_POLL = 0.2  # seconds between two looks at the file of the results
 
 
 class SmokeTestResult(msgspec.Struct):
@@ -61,24 +62,8 @@ class SmokeTestResult(msgspec.Struct):
             self.ok, self.message, self.traceback = False, message, traceback
 
 
-def smoke_test(
-    distribution: str, disabled: Collection[str] = (), *, limit: float = PROCESS_LIMIT
-) -> SmokeTestResult:
-    """Load the plugin of a distribution in a process, and compare it with the other plugins.
-
-    A process may take `limit` seconds. `disabled` are the normalised names of the plugins whose
-    names may be used again.
-    """
-    result = load_alone(distribution, limit)
-    if result.ok and result.objects:
-        names = {normalised(plugin.distribution) for plugin in installed_plugins()}
-        others = load_together(sorted(names - {distribution, *disabled}), limit)
-        find_conflict(result, others.values())
-    return result
-
-
 def load_alone(distribution: str, limit: float = PROCESS_LIMIT) -> SmokeTestResult:
-    """Load the plugin of a distribution in a process of its own."""
+    """Load the plugin of a distribution in a process of its own, in at most `limit` seconds."""
     (result,) = load_together([distribution], limit).values()
     return result
 
@@ -88,29 +73,46 @@ def load_together(
 ) -> dict[str, SmokeTestResult]:
     """Load plugins in one process, and return the results by distribution.
 
-    A plugin that ends the process, or takes too long, is loaded again in a process of its own. A
-    further process loads the plugins after it.
+    Each may take `limit` seconds. After a plugin that takes longer, a further process loads the
+    rest. A plugin that ends the process is loaded again, as the first one of a further process.
     """
     results: dict[str, SmokeTestResult] = {}
     remaining = list(distributions)
     while remaining:
-        loaded, failure = _run(remaining, limit)
+        loaded, failure, late = _run(remaining, limit)
         results |= {result.distribution: result for result in loaded}
-        unfinished = remaining[len(loaded) :]
-        if unfinished and len(remaining) == 1:
+        remaining = remaining[len(loaded) :]
+        if remaining and (late or not loaded):
             results[failure.distribution] = failure
-        elif unfinished:
-            results[unfinished[0]] = load_alone(unfinished[0], limit)
-        remaining = unfinished[1:]
+            remaining = remaining[1:]
     return results
 
 
-def find_conflict(result: SmokeTestResult, others: Iterable[SmokeTestResult]) -> None:
+def find_conflicts(
+    results: Mapping[str, SmokeTestResult],
+    disabled: Collection[str] = (),
+    limit: float = PROCESS_LIMIT,
+) -> None:
+    """Note as failures that plugins are in conflict with each other, or with other plugins.
+
+    `results` are those of the plugins to check, and `disabled` the normalised names of the plugins
+    whose names may be used again. The enabled plugins without a result are loaded together.
+    """
+    others: Mapping[str, SmokeTestResult] = {}
+    if any(result.ok and result.objects for result in results.values()):
+        names = {normalised(plugin.distribution) for plugin in installed_plugins()}
+        others = load_together(sorted(names - results.keys() - set(disabled)), limit)
+    rivals = [rival for key, rival in {**results, **others}.items() if key not in disabled]
+    for result in results.values():
+        _find_conflict(result, rivals)
+
+
+def _find_conflict(result: SmokeTestResult, rivals: Iterable[SmokeTestResult]) -> None:
     """Note as a failure that another plugin has an object of the same kind and name.
 
     Two plugins that handle the same media type are in conflict, too.
     """
-    others = [other for other in others if other.distribution != result.distribution]
+    others = [rival for rival in rivals if rival.distribution != result.distribution]
     for item in result.objects:
         for other in others:
             for taken in other.objects:
@@ -127,33 +129,69 @@ def _media_types(item: dict[str, str]) -> set[str]:
 
 def _run(
     distributions: Sequence[str], limit: float
-) -> tuple[list[SmokeTestResult], SmokeTestResult]:
-    """Load plugins in one process.
+) -> tuple[list[SmokeTestResult], SmokeTestResult, bool]:
+    """Load plugins in one process, which is killed when one takes longer than `limit` seconds.
 
-    Returns the results of the first ones, as far as the process came, and the failure of the next.
+    Returns the results of the first ones, as far as the process came, the failure of the next, and
+    whether it was too late.
     """
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "results.jsonl")
+        file, errors = Path(folder, "results.jsonl"), Path(folder, "stderr")
+        file.touch()
         command = [sys.executable, "-P", "-m", __name__, str(file), *distributions]
-        try:
-            done = subprocess.run(
+        with (
+            errors.open("wb") as stderr,  # a pipe stays open in the processes of a plugin
+            subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                timeout=limit,
+                stderr=stderr,
                 env={name: value for name, value in os.environ.items() if name != "MUNIMENT_STORE"},
-            )
-        except subprocess.TimeoutExpired as late:
-            message, stderr = f"it did not load within {limit:g} seconds", late.stderr or b""
-        else:
-            code, stderr = done.returncode, done.stderr
-            end = f"signal {-code} ended" if code < 0 else f"exit code {code} ended"
-            message = f"{end} the process that loaded it"
-        lines = file.read_bytes().splitlines() if file.exists() else []
-        loaded = [msgspec.json.decode(line, type=SmokeTestResult) for line in lines]
+            ) as process,
+        ):
+            try:
+                code = _wait(process, file, limit)
+            finally:
+                process.kill()  # after Ctrl-C, too
+        loaded = _read_results(file)
+        # The output of several plugins cannot be told apart.
+        output = "" if loaded else errors.read_text(encoding="utf-8", errors="replace")
+    if code is None:
+        message = f"it did not load within {limit:g} seconds"
+    else:
+        end = f"signal {-code} ended" if code < 0 else f"exit code {code} ended"
+        message = f"{end} the process that loaded it"
     name = next(iter(distributions[len(loaded) :]), "")
-    return loaded, SmokeTestResult(name, False, message, stderr.decode("utf-8", "replace"))
+    return loaded, SmokeTestResult(name, False, message, output), code is None
+
+
+def _wait(process: subprocess.Popen[bytes], file: Path, limit: float) -> int | None:
+    """Wait for a process, and kill it when its file does not grow for `limit` seconds.
+
+    Returns the exit code, or None if it was killed.
+    """
+    size, deadline = 0, time.monotonic() + limit
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            return process.wait(min(left, _POLL))
+        except subprocess.TimeoutExpired:
+            if (grown := file.stat().st_size) > size:
+                size, deadline = grown, time.monotonic() + limit
+    process.kill()
+    code = process.wait()
+    return code if file.stat().st_size > size else None  # it may have written before the signal
+
+
+def _read_results(file: Path) -> list[SmokeTestResult]:
+    """Return the results in a file, up to the first line that is incomplete or damaged."""
+    results = []
+    for line in file.read_bytes().splitlines():
+        try:
+            result = msgspec.json.decode(line, type=SmokeTestResult)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            break
+        results.append(result)
+    return results
 
 
 def _test(

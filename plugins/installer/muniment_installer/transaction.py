@@ -20,7 +20,7 @@ from muniment.installation import (
     InstallState,
     KeptWheel,
     SmokeTestResult,
-    check_plugin,
+    check_plugins,
     normalised,
     now,
 )
@@ -92,7 +92,7 @@ class Transaction:
         self.records.write_journal(journal)
         try:
             self.pip.install(wheels)
-            results = {key: self._check(key) for key in sorted(targets)}
+            results = self._check(sorted(targets))
         except BaseException as error:
             self._undo(journal)
             self.records.delete_journal()
@@ -138,11 +138,12 @@ class Transaction:
             if wheel.key in present
         }
 
-    def _check(self, key: str) -> SmokeTestResult:
-        result = check_plugin(key, sorted(self._disabled))
-        if not result.ok:
-            raise SmokeTestError(key, f"{key} was not installed: {result.message}")
-        return result
+    def _check(self, keys: Sequence[str]) -> Mapping[str, SmokeTestResult]:
+        results = check_plugins(keys, sorted(self._disabled))
+        for key, result in results.items():
+            if not result.ok:
+                raise SmokeTestError(key, f"{key} was not installed: {result.message}")
+        return results
 
     def _undo(self, journal: Journal, *, interrupted: bool = False) -> None:
         """Uninstall what is new and install what it replaced. Pip may have been `interrupted`."""
