@@ -48,8 +48,9 @@ def muniment_generators(register):
 def documented() -> Iterator[tuple[str, Any]]:
     """Yield the public names and their public members, as `docs/reference/api.md` lists them."""
     for name in muniment.__all__:
-        if name != "hookimpl":  # an object of pluggy
-            yield name, getattr(muniment, name)
+        value = getattr(muniment, name)
+        if name != "hookimpl" and not isinstance(value, str):  # of pluggy, or a constant
+            yield name, value
     for owner in muniment.Session.__mro__[:-1]:
         for name, member in vars(owner).items():
             if not name.startswith("_") and inspect.getdoc(member):
