@@ -36,6 +36,7 @@ _AGO = re.compile(
     rf"|{_NUMERAL}?十{_NUMERAL}?|{_NUMERAL}|两)"
     rf"(?: ?个?(半))? ?个?({'|'.join(_UNITS)})(?: ?(半))?(?: ago| ?[以之]?前)?"
 )
+_LONGEST_AGE = 100  # characters
 _DAYS_AGO = {
     "today": 0,
     "yesterday": 1,
@@ -95,7 +96,8 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
     name = stripped.lower().replace("-", " ")
     today = datetime.now(UTC).astimezone().date()
     try:
-        if ago := _AGO.fullmatch(name):
+        # The pattern takes quadratic time on a long text, which no age is.
+        if len(name) < _LONGEST_AGE and (ago := _AGO.fullmatch(name)):
             number = _number(ago[1]) + (0.5 if ago[2] or ago[4] else 0)
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[3]]: number})
     except (ValueError, OverflowError):

@@ -257,6 +257,7 @@ def test_days_weeks_and_months_follow_each_other(shanghai: None) -> None:
         "last year",
         "week",
         "",
+        pytest.param("1" + "a" * 200_000, id="long"),
     ],
 )
 def test_another_text_is_refused_with_the_forms_that_are_allowed(text: str) -> None:
