@@ -128,6 +128,7 @@ def batch(
         def name_run() -> None:
             write_note(f"run {run}  if interrupted, add --resume {run} to the same command")
 
+        warn_broken(session.plugins.load())
         if total is None:  # a run without lines is not recorded
             lines = _watched(lines, name_run)
         # Raises for invalid arguments before the file of results is touched.
@@ -158,7 +159,6 @@ def batch(
                     recorded=lambda: _answered(session, run),
                 )
             )
-        warn_broken(session.plugins.load())
         done = sum(number for status, number in recorded.items() if status in FINISHED)
         remaining = None if total is None else total - done
         if remaining:
